@@ -1,0 +1,61 @@
+"""What several test files use."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+pytest_plugins = ['tests.fakes']
+
+ROOT = pathlib.Path(__file__).parents[1]
+SHARED = ROOT.parent / 'shared'
+
+
+@pytest.fixture
+def shared():
+    """The folder of golden data beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f'{SHARED.name}/ is not beside the project: no golden data')
+    return SHARED
+
+
+@pytest.fixture
+def program():
+    """Runs `python -m MODULE ARGUMENTS` in the project: a finished process."""
+
+    def run(module, *arguments, **options):
+        return subprocess.run(
+            [sys.executable, '-m', module, *map(str, arguments)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Makes tmp_path/NAME/CLASS/i.png: `count` noisy images of each colour."""
+
+    def make(name='images', classes=('blue', 'green', 'red'), count=10, size=(20, 24)):
+        root = tmp_path / name
+        rng = np.random.default_rng(0)
+        for c, folder in enumerate(classes):
+            (root / folder).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 100, (*size, 3))
+                pixels[..., 2 - c % 3] += 150
+                image = Image.fromarray(pixels.astype(np.uint8))
+                image.save(root / folder / f'{i}.png')
+        return root
+
+    return make

@@ -1,0 +1,126 @@
+"""Results folders of hand-chosen numbers, for the tests of tables, figures, report."""
+
+import itertools
+
+import numpy as np
+
+from tfxfer import config, results
+
+NETWORKS = ('mobilenet_v1_0.25', 'mobilenet_v1_0.5', 'mobilenet_v2_0.35')
+# Right, of 100 test images, by setting and network.
+RIGHT = {
+    'logistic': (80, 86, 90),
+    'finetune': (85, 94, 92),
+    'scratch': (60, 62, 58),
+}
+SOURCE_RIGHT = (180, 190, 196)  # Of 200.
+LRS, WDS = (0.01, 0.1), (0.0, 1e-4)
+# Validation scores of the trials at (lr, wd), in the order of their product.
+TRIAL_SCORES = (0.5, 0.75, 0.9, 0.25)  # So lr=0.1 wd=0 is chosen.
+CURVE = {1e-3: 0.6, 1.0: 0.8, 1e3: 0.7}  # Validation scores by l2; 1 is chosen.
+
+
+def predictions(right, n=100, first=0, classes=5):
+    """Of `n` images, `right` are right, from number `first` on, wrapping round.
+
+    Labels are 0 to 4 in turn.
+    """
+    label = np.arange(n, dtype=np.int32) % classes
+    hit = np.isin(np.arange(n), np.arange(first, first + right) % n)
+    logits = np.zeros((n, classes), np.float32)
+    logits[np.arange(n), np.where(hit, label, (label + 1) % classes)] = 1
+    return {'index': np.arange(n) + 1000, 'label': label, 'logits': logits}
+
+
+def run(arch, setting, **fields):
+    """A Run on digits_5_9, from scratch or from the pretrain Run of `arch`."""
+    defaults = {
+        'arch': arch,
+        'dataset': 'digits_5_9',
+        'setting': setting,
+        'hparams': {'l2s': list(CURVE)} if setting == 'logistic' else {'steps': 50},
+        'weights': ''
+        if setting in ('scratch', 'pretrain')
+        else f'run:{source(arch).id}',
+    }
+    return config.from_dict(defaults | fields)
+
+
+def source(arch):
+    """The pretrain Run of a network."""
+    return run(arch, 'pretrain', dataset='digits_0_4')
+
+
+def record(of, score, *, n=100, valid_score=0.9, metric='top1', seconds=1.0, **fields):
+    """A Record of the Run `of`, with what the settings write."""
+    final = of.phase == 'final'
+    chosen, curve = {}, ()
+    if of.setting == 'logistic':
+        chosen = {'l2': 1.0}
+        curve = tuple(
+            {'l2': l2, 'valid_score': value, 'solved': True}
+            for l2, value in CURVE.items()
+        )
+    else:
+        chosen = {'lr': of.hparams.lr, 'wd': of.hparams.wd}
+    origin = None
+    if of.weights.startswith('run:') and of.arch in NETWORKS:
+        right = SOURCE_RIGHT[NETWORKS.index(of.arch)]
+        origin = {'dataset': 'digits_0_4', 'score': right / 200, 'images': 200}
+    facts = {
+        'run': of,
+        'metric': metric,
+        'score': score if final else None,
+        'valid_score': valid_score,
+        'images': {'train': 40, 'valid': 10, 'test': n if final else 0, 'skipped': 0},
+        'classes': tuple('56789'),
+        'chosen': chosen,
+        'curve': curve,
+        'source': origin,
+        'seconds': {'prepare': 0.25, 'measure': seconds - 0.25, 'total': seconds},
+        'versions': {'tfxfer': '0.1', 'device': '1 x <CPU> & Co'},
+    }
+    return results.Record(**(facts | fields))
+
+
+def write_trials(workdir, arch, setting, **fields):
+    """Writes the 2 x 2 trials of a cell, 3 s each; returns (ids, curve)."""
+    ids, curve = [], []
+    grid = itertools.product(LRS, WDS)
+    for (lr, wd), score in zip(grid, TRIAL_SCORES, strict=True):
+        hparams = {'steps': 50, 'lr': lr, 'wd': wd}
+        trial = run(arch, setting, phase='trial', hparams=hparams, **fields)
+        made = record(trial, None, valid_score=score, seconds=3.0)
+        results.write(workdir, made, predictions(5, 10))
+        ids.append(trial.id)
+        curve.append({'lr': lr, 'wd': wd, 'valid_score': score, 'status': 'done'})
+    return tuple(ids), tuple(curve)
+
+
+def write_cell(workdir, arch, setting, right, *, n=100, first=0, **fields):
+    """Writes one cell: its trials (finetune, scratch) and its final Run; the Record."""
+    more = {}
+    if setting != 'logistic':
+        ids, curve = write_trials(workdir, arch, setting, **fields)
+        hparams = {'steps': 50, 'lr': 0.1, 'wd': 0.0}
+        fields = fields | {'hparams': hparams, 'trials': list(ids)}
+        more = {'curve': curve}
+    of = run(arch, setting, **fields)
+    made = record(of, right / n, n=n, seconds=1.0, **more)
+    results.write(workdir, made, predictions(right, n, first))
+    return made
+
+
+def write_sources(workdir, networks=NETWORKS):
+    for arch, right in zip(networks, SOURCE_RIGHT, strict=False):
+        made = record(source(arch), right / 200, n=200, valid_score=None, seconds=20.0)
+        results.write(workdir, made, predictions(right, 200))
+
+
+def write_study(workdir, networks=NETWORKS, settings=tuple(RIGHT)):
+    """Writes 3 networks x 3 settings on one dataset, and their pretrain Runs."""
+    write_sources(workdir, networks)
+    for setting in settings:
+        for arch, right in zip(networks, RIGHT[setting], strict=False):
+            write_cell(workdir, arch, setting, right)
+    return workdir

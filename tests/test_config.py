@@ -1,0 +1,118 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tfxfer import config
+
+FIELDS = {'arch': 'a', 'dataset': 'd', 'setting': 'finetune', 'weights': 'slim'}
+
+
+def test_protocol_numbers_of_the_logistic_grid():
+    l2s = config.Logistic().l2s
+    np.testing.assert_allclose(l2s, np.logspace(-6, 5, 45), rtol=1e-12)
+
+
+def test_protocol_numbers_of_the_training_grids():
+    finetune, scratch = config.GRIDS['finetune'], config.GRIDS['scratch']
+    np.testing.assert_allclose(finetune['lrs'], np.logspace(-4, -1, 7))
+    np.testing.assert_allclose(finetune['wds'], [0, *np.logspace(-6, -3, 7)])
+    np.testing.assert_allclose(scratch['lrs'], np.logspace(-3, 0, 7))
+    np.testing.assert_allclose(scratch['wds'], np.logspace(-5, -1.5, 8))
+    assert (config.Finetune().steps, config.Finetune().batch) == (20_000, 256)
+    assert config.Scratch().steps == 40_000
+
+
+def test_run_is_the_same_after_a_trip_through_json():
+    run = config.from_dict({**FIELDS, 'hparams': {'lr': 0.1}, 'per_class': 5})
+    assert config.from_dict(config.to_dict(run)) == run
+
+
+OTHER = {
+    'arch': 'b',
+    'dataset': 'e',
+    'setting': 'logistic',
+    'hparams': config.Finetune(lr=0.02),
+    'phase': 'trial',
+    'seed': 1,
+    'weights': 'keras',
+    'per_class': 3,
+    'image_size': 32,
+    'skip_broken': True,
+    'dataset_digest': 'x',
+    'weights_digest': 'y',
+}
+
+
+@pytest.mark.parametrize('name', [f.name for f in dataclasses.fields(config.Run)])
+def test_id_changes_with_whatever_changes_the_number_and_nothing_else(name):
+    run = config.from_dict(FIELDS)
+    if name == 'trials':  # Only how the hyperparameters were found.
+        assert dataclasses.replace(run, trials=('t',)).id == run.id
+    else:
+        assert dataclasses.replace(run, **{name: OTHER[name]}).id != run.id
+
+
+def test_id_does_not_depend_on_where_a_folder_or_weights_file_is():
+    def run(place):
+        fields = {
+            **FIELDS,
+            'dataset': f'folder:{place}/x',
+            'weights': f'{place}/w.ckpt',
+        }
+        return config.from_dict(
+            {**fields, 'dataset_digest': '1', 'weights_digest': '2'}
+        )
+
+    assert run('/here').id == run('/there').id
+
+
+def test_id_is_the_same_in_another_process():
+    code = f'from tfxfer import config;print(config.from_dict({FIELDS!r}).id)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.strip() == config.from_dict(FIELDS).id
+
+
+def test_find_names_the_nearest_and_all_known():
+    with pytest.raises(config.InputError) as error:
+        config.find('fruit', {'apple': 1, 'pear': 2}, 'appel')
+    assert str(error.value) == (
+        "No fruit named 'appel'. Did you mean 'apple'? Known: apple, pear."
+    )
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({'setting': 'finetun'}, "Did you mean 'finetune'"),
+        ({'phase': 'test'}, 'Known: trial, final'),
+        ({'seeds': 1}, "Did you mean 'seed'"),
+        ({'hparams': {'learning_rate': 1.0}}, "named 'learning_rate'"),
+        ({'hparams': {'stepz': 1}}, "Did you mean 'steps'"),
+        ({'hparams': {'lr': 'fast'}}, 'takes float'),
+        ({'hparams': {'lr': -1.0}}, 'lr must be positive'),
+        ({'hparams': {'lr': float('nan')}}, 'must be finite'),
+        ({'hparams': {'steps': 0}}, 'steps must be positive'),
+        ({'hparams': {'wd': -1e-6}}, 'wd must not be negative'),
+        ({'hparams': {'min_area': 0.0}}, 'min_area must be in'),
+        ({'hparams': {'momentum': 1.0}}, 'momentum must be in'),
+        ({'seed': True}, 'takes int'),
+        ({'per_class': 0}, 'at least 1'),
+        ({'weights': ''}, 'finetune needs weights'),
+        ({'setting': 'scratch'}, 'starts from random weights'),
+        (
+            {'setting': 'logistic', 'hparams': {'l2s': (0.0, 1.0)}},
+            'l2s must be positive',
+        ),
+    ],
+)
+def test_bad_fields_are_refused_with_what_would_work(change, message):
+    with pytest.raises(config.InputError, match=message):
+        config.from_dict({**FIELDS, **change})
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(config.InputError, match='Missing config field: dataset'):
+        config.from_dict({'arch': 'a', 'setting': 'scratch'})

@@ -1,0 +1,104 @@
+"""The arrows of the README's picture, and other facts about the source itself."""
+
+import ast
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+# A module imports only from lines above its own.
+LINES = (
+    {'config', 'metrics', 'splits', 'nets'},
+    {'architectures', 'datasets', 'results', 'stats', 'logreg', 'preprocess', 'app'},
+    {'sources', 'sweep', 'executors', 'checkpoints'},
+    {'inputs', 'models', 'tables'},
+    {'predict', 'train', 'figures'},
+    {'features', 'report'},
+    {'settings'},
+    {'run', 'export'},
+)
+WITHOUT_TENSORFLOW = (
+    'config architectures datasets metrics splits stats results sources sweep '
+    'executors tables figures report app logreg'
+).split()
+MODULES = sorted((ROOT / 'tfxfer').glob('*.py'))
+
+
+def test_the_picture_names_every_module():
+    known = set().union(*LINES)
+    found = {path.stem for path in MODULES} - {'__init__'} | {'nets'}
+    assert found == known
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: path.stem)
+def test_imports_point_up(path):
+    if path.stem == '__init__':
+        return
+    line = next(i for i, names in enumerate(LINES) if path.stem in names)
+    above = set().union(*LINES[:line])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(
+            'tfxfer'
+        ):
+            parts = node.module.split('.')
+            names = [parts[1]] if len(parts) > 1 else [a.name for a in node.names]
+            if path.stem == 'report':
+                names = [n for n in names if n not in ('tables', 'figures')]
+            assert set(names) <= above, f'{path.stem} imports {names}'
+
+
+def test_tools_are_never_imported_by_the_package():
+    for path in (ROOT / 'tfxfer').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, (ast.Import, ast.ImportFrom)):
+                continue
+            modules = [
+                getattr(node, 'module', None) or '',
+                *(a.name for a in node.names),
+            ]
+            assert not any(m.split('.')[0] in ('tools', 'tests') for m in modules), path
+
+
+def test_modules_of_facts_and_reporting_need_no_tensorflow():
+    code = (
+        'import importlib, sys\n'
+        f'for name in {WITHOUT_TENSORFLOW!r}:\n'
+        '    importlib.import_module("tfxfer." + name)\n'
+        'bad = {"tensorflow", "keras", "tf_keras"} & set(sys.modules)\n'
+        'assert not bad, bad\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: path.stem)
+def test_flags_are_read_only_under_a_main(path):
+    """Importing a module defines no flag."""
+    from absl import flags
+
+    before = set(flags.FLAGS)
+    importlib.import_module(
+        f'tfxfer.{path.stem}' if path.stem != '__init__' else 'tfxfer'
+    )
+    assert set(flags.FLAGS) - before <= set(), path.stem
+    assert 'flags.FLAGS' not in path.read_text()
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs').glob('*.py')), ids=str)
+def test_every_config_says_command_and_loads(path):
+    module = importlib.import_module(f'configs.{path.stem}')
+    assert 'python -m' in module.__doc__ or 'bash tools/' in module.__doc__
+    fields = module.get_config().to_dict()
+    if 'archs' in fields:
+        from tfxfer import sweep
+
+        assert sweep.plan(sweep.study_from(fields), {}).ready
+    else:
+        from tfxfer import config
+
+        assert config.from_dict(fields).id

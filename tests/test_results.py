@@ -1,0 +1,144 @@
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from tfxfer import config, results
+
+RUN = config.from_dict(
+    {'arch': 'a', 'dataset': 'd', 'setting': 'logistic', 'weights': 'slim'}
+)
+RECORD = results.Record(
+    run=RUN,
+    metric='top1',
+    score=0.75,
+    valid_score=0.5,
+    images={'train': 6, 'valid': 2, 'test': 4, 'skipped': 0},
+    classes=('cat', 'dog'),
+    chosen={'l2': 0.1},
+    curve=({'l2': 0.1, 'valid_score': 0.5, 'solved': True},),
+)
+SEEN = {
+    'index': np.arange(4),
+    'label': np.array([0, 1, 1, 0], np.int32),
+    'logits': np.zeros((4, 2), np.float32),
+}
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    results.write(tmp_path, RECORD, SEEN)
+    folder = results.folder(tmp_path, RUN)
+    assert results.read(folder) == RECORD
+    assert results.read_all(tmp_path) == [RECORD]
+    for name, array in results.read_predictions(folder).items():
+        np.testing.assert_array_equal(array, SEEN[name])
+
+
+def test_the_names_that_other_programs_rely_on(tmp_path):
+    results.write(tmp_path, RECORD, SEEN)
+    folder = results.folder(tmp_path, RUN)
+    record = json.loads((folder / 'record.json').read_text())
+    assert (record['score'], record['valid_score']) == (0.75, 0.5)
+    run = json.loads((folder / 'run.json').read_text())
+    names = ('arch', 'dataset', 'setting', 'phase')
+    assert [run[name] for name in names] == ['a', 'd', 'logistic', 'final']
+
+
+def test_a_run_without_record_is_not_done(tmp_path):
+    results.write_run(tmp_path, RUN)
+    assert results.read(results.folder(tmp_path, RUN)) is None
+    assert results.read_all(tmp_path) == []
+
+
+@pytest.mark.parametrize('stop', [0, 1, 2, 3])
+def test_a_record_half_written_is_never_read_as_complete(tmp_path, monkeypatch, stop):
+    """The process dies before its (stop + 1)th file is moved into place."""
+    moves = []
+
+    def replace(source, target):
+        if len(moves) == stop:
+            raise KeyboardInterrupt
+        moves.append(target)
+        original(source, target)
+
+    original = results.os.replace
+    monkeypatch.setattr(results.os, 'replace', replace)
+    if stop < 3:
+        with pytest.raises(KeyboardInterrupt):
+            results.write(tmp_path, RECORD, SEEN)
+        assert results.read(results.folder(tmp_path, RUN)) is None
+    else:
+        results.write(tmp_path, RECORD, SEEN)
+        assert results.read(results.folder(tmp_path, RUN)) == RECORD
+    left = [p.name for p in results.folder(tmp_path, RUN).iterdir()]
+    assert not [name for name in left if name.startswith('.')]
+
+
+def test_a_reader_beside_a_writer_sees_the_old_or_the_new_file(tmp_path):
+    path, seen = tmp_path / 'x.json', set()
+    results.write_json(path, [0] * 5000)
+    done = threading.Event()
+
+    def read():
+        while not done.is_set():
+            seen.add(len(json.loads(path.read_text())))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for size in range(5000, 5200):
+        results.write_json(path, [0] * size)
+    done.set()
+    reader.join()
+    assert seen and min(seen) >= 5000
+
+
+def test_not_a_number_is_never_written(tmp_path):
+    with pytest.raises(ValueError):
+        results.write_json(tmp_path / 'x.json', {'score': float('nan')})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_appears_complete_or_not_at_all(tmp_path):
+    target = tmp_path / 'cache'
+    with pytest.raises(KeyboardInterrupt), results.replacing_folder(target) as aside:
+        (aside / 'half').write_text('x')
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    for text in ('old', 'new'):
+        with results.replacing_folder(target) as aside:
+            (aside / 'whole').write_text(text)
+    assert (target / 'whole').read_text() == 'new'
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_another_schema_version_is_refused(tmp_path):
+    results.write(tmp_path, RECORD, SEEN)
+    path = results.folder(tmp_path, RUN) / 'record.json'
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(config.InputError, match='another schema version'):
+        results.read_all(tmp_path)
+
+
+def test_a_record_that_is_no_json_is_named(tmp_path):
+    results.write(tmp_path, RECORD, SEEN)
+    path = results.folder(tmp_path, RUN) / 'record.json'
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(config.InputError, match='record.json is not a record'):
+        results.read_all(tmp_path)
+
+
+def test_frame_has_a_row_a_record():
+    frame = results.frame([RECORD])
+    assert frame.loc[0, ['arch', 'score', 'images.test', 'chosen.l2']].tolist() == [
+        'a',
+        0.75,
+        4,
+        0.1,
+    ]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError):
+        results.writable(tmp_path / 'file' / 'runs')

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+from sklearn import linear_model
+
+from tests.fakes import ARCHITECTURE, colours
+from tfxfer import config, datasets, models, results, run, settings, sources
+
+SGD = {'steps': 30, 'batch': 16, 'lr': 0.1, 'min_area': 0.5}
+RUNS = {
+    'logistic': {'hparams': {'l2s': (0.01, 1.0, 100.0)}},
+    'finetune': {'hparams': SGD},
+    'scratch': {'hparams': SGD},
+    'pretrain': {'hparams': SGD},
+}
+
+
+@pytest.fixture
+def weights(fakes, tmp_path):
+    path = tmp_path / 'start.weights.h5'
+    models.save_weights(models.build(ARCHITECTURE, classes=3, seed=7), path)
+    return str(path)
+
+
+def made(setting, weights, phase='final', **changes):
+    fields = {'arch': 'tiny', 'dataset': 'colours', 'setting': setting, 'phase': phase}
+    if setting in ('logistic', 'finetune'):
+        fields['weights'] = weights
+    return config.from_dict({**fields, **RUNS[setting], **changes})
+
+
+@pytest.mark.parametrize('setting', config.HPARAMS)
+def test_every_setting_learns_the_colours_and_writes_a_whole_record(
+    weights, tmp_path, setting
+):
+    record = run.execute(made(setting, weights), tmp_path)
+    assert record.score > 0.6  # Chance is 1/3.
+    assert record.images == {'train': 48, 'valid': 12, 'test': 30, 'skipped': 0}
+    assert record.classes == ('red', 'green', 'blue') and record.metric == 'top1'
+    folder = results.folder(tmp_path, record.run)
+    assert results.read(folder) == record
+    seen = results.read_predictions(folder)
+    hits = seen['logits'].argmax(1) == seen['label']
+    assert record.score == hits.mean()
+    np.testing.assert_array_equal(seen['index'], np.arange(60, 90))
+    for name in ('tfxfer', 'python', 'tensorflow', 'keras', 'device', 'threads'):
+        assert record.versions[name]
+    assert record.seconds['total'] > 0 and record.run.seed == 0
+
+
+@pytest.mark.parametrize('setting', config.HPARAMS)
+def test_same_run_same_record(weights, tmp_path, setting):
+    first = run.execute(made(setting, weights), tmp_path / 'a')
+    again = run.execute(made(setting, weights), tmp_path / 'b')
+    assert (first.score, first.curve, first.chosen) == (
+        again.score,
+        again.curve,
+        again.chosen,
+    )
+    logits = [
+        results.read_predictions(results.folder(tmp_path / name, first.run))['logits']
+        for name in 'ab'
+    ]
+    np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.parametrize('setting', config.HPARAMS)
+def test_a_trial_cannot_open_the_test_split(weights, tmp_path, setting, monkeypatch):
+    opened = []
+    original = settings.Task.indices
+
+    def watched(self, split):
+        opened.append(split)
+        return original(self, split)
+
+    monkeypatch.setattr(settings.Task, 'indices', watched)
+    trial = made(setting, weights, phase='trial')
+    record = run.execute(trial, tmp_path)
+    assert record.score is None and 0 <= record.valid_score <= 1
+    assert record.images['test'] == 0
+    assert opened and 'test' not in opened
+    _, arch, dataset, images, path, _ = run.resolve(trial, tmp_path)
+    task = settings.Task(trial, arch, dataset, images, weights=path)
+    with pytest.raises(PermissionError, match='trial Run must not see test'):
+        task.indices('test')
+
+
+@pytest.mark.parametrize('setting', config.HPARAMS)
+def test_a_final_run_opens_test_once(weights, tmp_path, setting, monkeypatch):
+    opened = []
+    for method in ('features', 'predictions'):
+        original = getattr(settings.Task, method)
+
+        def watched(self, *arguments, original=original):
+            opened.append(arguments[-1])
+            return original(self, *arguments)
+
+        monkeypatch.setattr(settings.Task, method, watched)
+    run.execute(made(setting, weights), tmp_path)
+    assert opened.count('test') == 1
+
+
+def test_logistic_equals_scikit_learn_on_the_networks_features(weights, tmp_path):
+    record = run.execute(made('logistic', weights), tmp_path)
+    images = colours(None)[1]
+    model = models.build(ARCHITECTURE, classes=3, weights=weights)
+    x = model(images.pixels.astype(np.float32), training=False)['features'].numpy()
+    y, parts = images.labels, images.splits
+
+    def fit(rows, l2):
+        solver = linear_model.LogisticRegression(
+            C=1 / l2, tol=1e-10, max_iter=10_000, solver='newton-cg'
+        )
+        return solver.fit(x[rows].astype(float), y[rows])
+
+    for point in record.curve:
+        score = fit(parts['train'], point['l2']).score(
+            x[parts['valid']], y[parts['valid']]
+        )
+        assert point['valid_score'] == pytest.approx(score)
+        assert point['solved']
+    best = max(record.curve, key=lambda point: (point['valid_score'], point['l2']))
+    assert record.chosen == {'l2': best['l2']}
+    both = np.concatenate([parts['train'], parts['valid']])
+    expected = fit(both, best['l2']).score(x[parts['test']], y[parts['test']])
+    assert record.score == pytest.approx(expected)
+
+
+def test_a_tie_goes_to_the_stronger_penalty(weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings.Task, 'score', lambda self, y, scores: 0.5)
+    record = run.execute(made('logistic', weights), tmp_path)
+    assert record.chosen == {'l2': 100.0}
+
+
+def test_finetune_starts_from_the_weights_and_scratch_does_not(weights, tmp_path):
+    still = {**SGD, 'lr': 1e-12, 'steps': 1}
+    kernels = {}
+    for setting in ('finetune', 'scratch'):
+        record = run.execute(made(setting, weights, hparams=still), tmp_path)
+        folder = results.folder(tmp_path, record.run)
+        path = folder / 'model.weights.h5'
+        model = models.build(ARCHITECTURE, classes=3, weights=str(path))
+        kernels[setting] = model.get_layer('conv').kernel.numpy()
+    start = models.build(ARCHITECTURE, classes=3, weights=weights)
+    start = start.get_layer('conv').kernel.numpy()
+    np.testing.assert_allclose(kernels['finetune'], start, atol=1e-6)
+    assert np.abs(kernels['scratch'] - start).max() > 0.01
+
+
+def test_divergence_is_a_result_with_score_zero(weights, tmp_path):
+    wild = {**SGD, 'lr': 1e30}
+    record = run.execute(made('scratch', weights, hparams=wild), tmp_path)
+    assert (record.status, record.score) == ('diverged', 0.0)
+    trial = made('scratch', weights, phase='trial', hparams=wild)
+    record = run.execute(trial, tmp_path)
+    assert (record.status, record.valid_score, record.score) == ('diverged', 0.0, None)
+
+
+def test_weights_of_a_pretrain_run_bring_their_source(weights, tmp_path):
+    source = run.execute(made('pretrain', weights), tmp_path)
+    for name in (f'run:{source.run.id}', str(results.folder(tmp_path, source.run))):
+        record = run.execute(made('logistic', name), tmp_path)
+        assert record.source == {
+            'dataset': 'colours',
+            'score': source.score,
+            'images': 30,
+        }
+
+
+def test_per_class_trains_on_that_many(weights, tmp_path):
+    record = run.execute(made('logistic', weights, per_class=5), tmp_path)
+    assert record.images == {'train': 12, 'valid': 3, 'test': 30, 'skipped': 0}
+
+
+def test_a_run_that_is_done_is_not_done_again(weights, tmp_path, monkeypatch):
+    first = run.execute(made('logistic', weights), tmp_path)
+    monkeypatch.setattr(settings, 'SETTINGS', {})
+    assert run.execute(made('logistic', weights), tmp_path) == first
+
+
+def test_every_setting_has_its_hyperparameters():
+    assert settings.SETTINGS.keys() == config.HPARAMS.keys()
+
+
+def test_every_dataset_has_a_metric_and_a_source():
+    for record in datasets.DATASETS.values():
+        assert record.metric in settings.metrics.METRICS
+        assert record.source in sources.SOURCES

@@ -1,0 +1,114 @@
+"""How every program starts: flags, help, and errors as one line.
+
+Exit status: 0 done, 1 a fault of the program (with its traceback) or a failed Run,
+2 bad input or a file system that refuses, 130 interrupted.
+"""
+
+import errno
+import os
+import re
+import signal
+import sys
+
+from absl import app, flags, logging
+
+from tfxfer import config
+
+# TensorFlow's own chatter; must be set before it is imported.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+_ADVICE = {
+    errno.ENOSPC: 'The disk is full: make room, then run the same command again.',
+    errno.EDQUOT: 'The disk quota is used up: make room, then run the same again.',
+    errno.EROFS: 'The file system is read-only: choose another folder.',
+    errno.EACCES: 'No permission: choose another folder or change its mode.',
+    errno.EPERM: 'No permission: choose another folder or change its mode.',
+}
+
+
+def run(main):
+    """Runs `main(argv)` under absl; the caller's module docstring is its --help."""
+    app.run(lambda argv: _guard(main, argv), flags_parser=_parse)
+
+
+def stop(message, status=2):
+    """Ends the program with one line on stderr."""
+    print(f'error: {message}', file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+def _parse(argv):
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:  # A field that the config lacks.
+        stop(_unknown_field(argv, str(error)))
+    except OSError as error:
+        stop(describe(error))
+    except config.InputError as error:  # From a config file.
+        stop(str(error))
+    except (TypeError, ValueError) as error:
+        stop(f'Cannot read the flags: {error}')
+
+
+def _unknown_field(argv, text):
+    """ml_collections' complaint as one sentence."""
+    names = re.findall(r"""["']*([\w.]+)["']* instead of""", text)
+    hint = f' Did you mean {names[0]!r}?' if names else ''
+    given = re.findall(r"""["']([\w.]+)["']""", text.partition('\n')[0])
+    field = given[0] if given else text.strip()
+    return (
+        f'The config has no field {field!r}.{hint} The file after --config= lists the '
+        'fields.'
+    )
+
+
+def _guard(main, argv):
+    if len(argv) > 1:
+        stop(f'Unknown argument {argv[1]!r}; options start with --, see --help.')
+    # Killed politely, a program ends as on Ctrl-C: it stops what it started.
+    signal.signal(signal.SIGTERM, _interrupt)
+    logging.use_absl_handler()
+    logging.set_stderrthreshold('info')
+    try:
+        return main(argv)
+    except config.InputError as error:
+        stop(str(error))
+    except OSError as error:
+        if error.errno not in _ADVICE and not isinstance(error, FileNotFoundError):
+            raise
+        stop(describe(error))
+    except KeyboardInterrupt:
+        stop('Interrupted. The same command goes on from here.', status=130)
+
+
+def _interrupt(signum, frame):
+    raise KeyboardInterrupt
+
+
+def describe(error):
+    """An OSError as a sentence that says what to do."""
+    where = f' ({error.filename})' if error.filename else ''
+    advice = _ADVICE.get(error.errno, '')
+    return f'{error.strerror or error}{where}. {advice}'.strip()
+
+
+def config_file(default=None):
+    """Defines --config: a file of configs/; --config.field=value changes a field."""
+    from ml_collections import config_flags  # Not every program has a config.
+
+    return config_flags.DEFINE_config_file(
+        'config',
+        default,
+        'File of configs/ that says what to run; --config.field=value changes a field.',
+        lock_config=True,
+    )
+
+
+def checkpoints_folder():
+    """Defines --checkpoints: where TF-Slim checkpoints are looked for."""
+    return flags.DEFINE_string(
+        'checkpoints',
+        None,
+        'Folder of TF-Slim checkpoints, for weights=slim. Default: the environment '
+        'variable TFXFER_CHECKPOINTS.',
+    )

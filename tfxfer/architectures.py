@@ -1,0 +1,287 @@
+"""The networks, as facts: what builds them, what they take and give."""
+
+import dataclasses
+
+SLIM_PAGE = (
+    'https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models'
+)
+DENSENET_PAGE = 'https://github.com/pudae/tensorflow-densenet#pre-trained-models'
+
+
+@dataclasses.dataclass(frozen=True)
+class Keras:
+    """The network of the same name in Keras Applications, and its ImageNet weights."""
+
+    application: str  # Name in keras.applications.
+    file: str  # What Keras calls its download, classifier included.
+    scaling: str = 'inception'  # A key of models.SCALINGS.
+    options: tuple = ()  # (name, value) pairs for the application.
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """One network. `builder` is a key of models.BUILDERS."""
+
+    name: str
+    builder: str
+    input_size: int  # Side in pixels of the ImageNet evaluation crop.
+    features: int  # Size of the global pool that feeds the classifier.
+    parameters: int  # Trainable, as the public checkpoint has them, heads left out.
+    head: str = ''  # Variable scope of the classifier in a TF-Slim checkpoint.
+    aux_head: str = ''  # The same of the auxiliary one; '' for a network without.
+    imagenet_top1: float | None = None  # 0-1, of the public checkpoint; the x axis.
+    top1_source: str = "TF-Slim's table"
+    scaling: str = 'inception'  # Of slim weights; a key of models.SCALINGS.
+    checkpoint: str = ''  # File name of the TF-Slim checkpoint, without .ckpt.
+    archive: str = ''  # The file that its page offers, holding it.
+    page: str = SLIM_PAGE
+    options: tuple = ()  # (name, value) pairs for the builder.
+    dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
+    keras: Keras | None = None
+
+    @property
+    def weights(self):
+        """Sources of ImageNet weights: 'slim', 'keras'."""
+        known = {'slim': self.archive, 'keras': self.keras}
+        return tuple(source for source, there in known.items() if there)
+
+
+def _table(*records):
+    return {record.name: record for record in records}
+
+
+def _inception(name, scope, size, features, parameters, top1, **facts):
+    return Architecture(
+        name=name,
+        builder=name,
+        input_size=size,
+        features=features,
+        parameters=parameters,
+        imagenet_top1=top1,
+        dropout=0.2,
+        **{'head': f'{scope}/Logits/Conv2d_1c_1x1', **facts},
+    )
+
+
+def _resnet(layers, units, parameters, top1):
+    scope = f'resnet_v1_{layers}'
+    return Architecture(
+        name=f'resnet_{layers}',
+        builder='resnet_v1',
+        input_size=224,
+        features=2048,
+        parameters=parameters,
+        head=f'{scope}/logits',
+        imagenet_top1=top1,
+        scaling='vgg',
+        checkpoint=scope,
+        archive=f'{scope}_2016_08_28.tar.gz',
+        options=(('units', units),),
+        keras=Keras(
+            f'ResNet{layers}',
+            f'resnet{layers}_weights_tf_dim_ordering_tf_kernels.h5',
+            scaling='caffe',
+        ),
+    )
+
+
+def _densenet(layers, depths, features, parameters, top1, archive=''):
+    return Architecture(
+        name=f'densenet_{layers}',
+        builder='densenet',
+        input_size=224,
+        features=features,
+        parameters=parameters,
+        head=f'densenet{layers}/logits',
+        imagenet_top1=top1,
+        top1_source="torchvision's weights",
+        scaling='densenet',
+        checkpoint=f'tf-densenet{layers}',
+        archive=archive,
+        page=DENSENET_PAGE,
+        options=(('depths', depths),),
+        keras=Keras(
+            f'DenseNet{layers}',
+            f'densenet{layers}_weights_tf_dim_ordering_tf_kernels.h5',
+            scaling='torch',
+        ),
+    )
+
+
+def _mobilenet(version, width, features, parameters, **facts):
+    """Either MobileNet; a width without `facts` has no ImageNet weights known here."""
+    return Architecture(
+        name=f'mobilenet_v{version}' + (f'_{width}' if width != 1 else ''),
+        builder=f'mobilenet_v{version}',
+        features=features,
+        parameters=parameters,
+        head=f'MobilenetV{version}/Logits/Conv2d_1c_1x1',
+        options=(('width', width),),
+        dropout={1: 0.001, 2: 0.2}[version],
+        **facts,
+    )
+
+
+def _public_mobilenet(version, width, features, parameters, top1, keras):
+    stem = f'mobilenet_v{version}_{width}_224'
+    return _mobilenet(
+        version,
+        width,
+        features,
+        parameters,
+        input_size=224,
+        imagenet_top1=top1,
+        checkpoint=stem,
+        archive=f'{stem}.tgz',
+        keras=keras,
+    )
+
+
+# Top-1 of TF-Slim's checkpoints: the table of SLIM_PAGE.
+ARCHITECTURES = _table(
+    _inception(
+        'inception_v1',
+        'InceptionV1',
+        224,
+        1024,
+        5_592_624,
+        0.698,
+        head='InceptionV1/Logits/Conv2d_0c_1x1',
+        checkpoint='inception_v1',
+        archive='inception_v1_2016_08_28.tar.gz',
+    ),
+    _inception(
+        'bn_inception',
+        'InceptionV2',
+        224,
+        1024,
+        10_153_336,
+        0.739,
+        checkpoint='inception_v2',
+        archive='inception_v2_2016_08_28.tar.gz',
+    ),
+    _inception(
+        'inception_v3',
+        'InceptionV3',
+        299,
+        2048,
+        21_768_352,
+        0.780,
+        aux_head='InceptionV3/AuxLogits/Conv2d_2b_1x1',
+        checkpoint='inception_v3',
+        archive='inception_v3_2016_08_28.tar.gz',
+        keras=Keras(
+            'InceptionV3', 'inception_v3_weights_tf_dim_ordering_tf_kernels.h5'
+        ),
+    ),
+    _inception(
+        'inception_v4',
+        'InceptionV4',
+        299,
+        1536,
+        41_111_232,
+        0.802,
+        head='InceptionV4/Logits/Logits',
+        aux_head='InceptionV4/AuxLogits/Aux_logits',
+        checkpoint='inception_v4',
+        archive='inception_v4_2016_09_09.tar.gz',
+    ),
+    _inception(
+        'inception_resnet_v2',
+        'InceptionResnetV2',
+        299,
+        1536,
+        54_276_192,
+        0.804,
+        head='InceptionResnetV2/Logits/Logits',
+        aux_head='InceptionResnetV2/AuxLogits/Logits',
+        checkpoint='inception_resnet_v2_2016_08_30',
+        archive='inception_resnet_v2_2016_08_30.tar.gz',
+        keras=Keras(
+            'InceptionResNetV2',
+            'inception_resnet_v2_weights_tf_dim_ordering_tf_kernels.h5',
+        ),
+    ),
+    _resnet(50, (3, 4, 6, 3), 23_508_032, 0.752),
+    _resnet(101, (3, 4, 23, 3), 42_500_160, 0.764),
+    _resnet(152, (3, 8, 36, 3), 58_143_808, 0.768),
+    _densenet(
+        121, (6, 12, 24, 16), 1024, 6_953_856, 0.748, archive='tf-densenet121.tar.gz'
+    ),
+    _densenet(
+        169, (6, 12, 32, 32), 1664, 12_484_480, 0.759, archive='tf-densenet169.tar.gz'
+    ),
+    # Nobody published a checkpoint of it for TF-Slim.
+    _densenet(201, (6, 12, 48, 32), 1920, 18_092_928, 0.773),
+    _public_mobilenet(
+        1, 1.0, 1024, 3_206_976, 0.709, Keras('MobileNet', 'mobilenet_1_0_224_tf.h5')
+    ),
+    _public_mobilenet(
+        2,
+        1.0,
+        1280,
+        2_223_872,
+        0.719,
+        Keras(
+            'MobileNetV2',
+            'mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5',
+        ),
+    ),
+    _public_mobilenet(
+        2,
+        1.4,
+        1792,
+        4_315_776,
+        0.749,
+        Keras(
+            'MobileNetV2',
+            'mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.4_224.h5',
+            options=(('alpha', 1.4),),
+        ),
+    ),
+    Architecture(
+        name='nasnet_mobile',
+        builder='nasnet',
+        input_size=224,
+        features=1056,
+        parameters=4_232_978,
+        head='final_layer/FC',
+        aux_head='aux_7/aux_logits/FC',
+        imagenet_top1=0.740,
+        checkpoint='nasnet-a_mobile',
+        archive='nasnet-a_mobile_04_10_2017.tar.gz',
+        options=(
+            ('cells', 12),
+            ('channels', 44),
+            ('stem', 32),
+            ('skip_reduction', False),
+        ),
+        dropout=0.5,
+        keras=Keras('NASNetMobile', 'nasnet_mobile.h5'),
+    ),
+    Architecture(
+        name='nasnet_large',
+        builder='nasnet',
+        input_size=331,
+        features=4032,
+        parameters=84_720_150,
+        head='final_layer/FC',
+        aux_head='aux_11/aux_logits/FC',
+        imagenet_top1=0.827,
+        checkpoint='nasnet-a_large',
+        archive='nasnet-a_large_04_10_2017.tar.gz',
+        options=(
+            ('cells', 18),
+            ('channels', 168),
+            ('stem', 96),
+            ('skip_reduction', True),
+        ),
+        dropout=0.5,
+        keras=Keras('NASNetLarge', 'nasnet_large.h5'),
+    ),
+    # Reduced widths, for small studies: the papers' own width multiplier. No ImageNet
+    # weights are known here; pretrain them on a source task.
+    _mobilenet(1, 0.25, 256, 213_072, input_size=64),
+    _mobilenet(1, 0.5, 512, 818_592, input_size=64),
+    _mobilenet(2, 0.35, 1280, 396_128, input_size=64),
+)

@@ -1,0 +1,267 @@
+"""What one Run is: frozen hyperparameters, the Run, its id, and look-ups by name."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import typing
+
+PHASES = ('trial', 'final')
+
+
+class InputError(ValueError):
+    """What was asked for cannot be done; the message says what can.
+
+    Programs print it as one line and exit with status 2.
+    """
+
+
+def find(kind, table, name):
+    """Returns table[name], or says what would have worked.
+
+    Raises:
+        InputError: `name` is not in `table`; names the nearest and all known ones.
+    """
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(str(name), [str(key) for key in table], n=1)
+    hint = f' Did you mean {close[0]!r}?' if close else ''
+    raise InputError(
+        f'No {kind} named {name!r}.{hint} Known: {", ".join(map(str, table))}.'
+    )
+
+
+def log_spaced(low, high, count):
+    """`count` values from 10**low to 10**high, evenly spaced in the exponent."""
+    step = (high - low) / (count - 1)
+    return tuple(10 ** (low + i * step) for i in range(count))
+
+
+# Hyperparameters: one class a setting; the defaults are the paper's protocol
+# (Kornblith et al. 2019, section 3 and supplement A), unless a comment says otherwise.
+
+
+@dataclasses.dataclass(frozen=True)
+class Logistic:
+    """L2 logistic regression on fixed features."""
+
+    l2s: tuple[float, ...] = log_spaced(-6, 5, 45)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sgd:
+    """What every setting that trains a network has in common."""
+
+    lr: float = 0.01  # Peak learning rate of the cosine decay.
+    wd: float = 0.0  # Grid value; the gradient gets wd / lr x w, on kernels only.
+    steps: int = 20_000
+    batch: int = 256
+    momentum: float = 0.9  # Nesterov.
+    label_smoothing: float = 0.0
+    min_area: float = 0.08  # Smallest share of the image that a training crop keeps.
+    flip: bool = True  # False where a mirror image means something else, as in digits.
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetune(Sgd):
+    """From given weights with a new head."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scratch(Sgd):
+    """From random initialisation: the same recipe, longer.
+
+    40,000 steps as in SimCLR's protocol (appendix B.8); the paper's own count is not
+    confirmed.
+    """
+
+    lr: float = 0.1
+    steps: int = 40_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrain(Sgd):
+    """Source task from random initialisation; makes weights for the other settings.
+
+    The weight decay (8e-5 at a peak learning rate of 1.6) is remembered from a later
+    paper of the authors, not confirmed.
+    """
+
+    lr: float = 1.6
+    wd: float = 1.28e-4  # / lr = 8e-5.
+    steps: int = 112_000  # About 90 epochs of ImageNet.
+    batch: int = 4096
+
+
+HPARAMS = {
+    'logistic': Logistic,
+    'finetune': Finetune,
+    'scratch': Scratch,
+    'pretrain': Pretrain,
+}
+
+# The paper's (lr, wd) grids: 7 x 8 points each. SimCLR's appendix B.8 gives scratch's.
+GRIDS = {
+    'finetune': {'lrs': log_spaced(-4, -1, 7), 'wds': (0.0, *log_spaced(-6, -3, 7))},
+    'scratch': {'lrs': log_spaced(-3, 0, 7), 'wds': log_spaced(-5, -1.5, 8)},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One number to be measured, and all that may change it.
+
+    Attributes:
+        arch: key of ARCHITECTURES.
+        dataset: key of DATASETS, or `folder:/path`.
+        setting: key of HPARAMS.
+        hparams: of the setting's own class.
+        phase: `trial` fits train and scores valid, never opens test; `final` fits
+            train + valid and scores test.
+        seed: of initialisation, order and augmentation.
+        weights: '' (random), 'slim', 'keras', `run:ID` (a pretrain Run of the same
+            workdir), or the path of a checkpoint or a Run.
+        per_class: training images a class, a stratified and nested subset; None: all.
+            Validation images are cut to the same share of theirs.
+        image_size: side in pixels; None: the architecture's own.
+        skip_broken: go on without image files that cannot be read.
+        dataset_digest: of a folder's files; its path is not part of the id.
+        weights_digest: of a weights file; likewise.
+        trials: ids of the trial Runs that chose these hyperparameters.
+    """
+
+    arch: str
+    dataset: str
+    setting: str
+    hparams: Logistic | Finetune | Scratch | Pretrain
+    phase: str = 'final'
+    seed: int = 0
+    weights: str = ''
+    per_class: int | None = None
+    image_size: int | None = None
+    skip_broken: bool = False
+    dataset_digest: str | None = None
+    weights_digest: str | None = None
+    trials: tuple[str, ...] = ()
+
+    @property
+    def id(self):
+        """Readable name and a digest of all that may change the number.
+
+        Fields that are None are left out, so that a field which a later version adds
+        does not rename the Runs of today.
+        """
+        facts = {k: v for k, v in to_dict(self).items() if v is not None}
+        del facts['trials']  # How the values were found does not change the number.
+        if self.dataset_digest:
+            facts['dataset'] = self.dataset.partition(':')[0]
+        if self.weights_digest:
+            facts['weights'] = 'file'
+        if not self.skip_broken:
+            del facts['skip_broken']
+        text = json.dumps(facts, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        task = self.dataset.partition(':')[0]
+        return '-'.join([self.arch, task, self.setting, self.phase, digest])
+
+
+def to_dict(run):
+    """The Run as JSON holds it: tuples as lists, hparams as a dict."""
+    return json.loads(json.dumps(dataclasses.asdict(run)))
+
+
+def from_dict(fields):
+    """A Run from the fields of a config, flags or run.json.
+
+    Raises:
+        InputError: an unknown or missing field, setting or phase, or a value of
+            another type than the field's.
+    """
+    fields = dict(fields)
+    setting = fields.get('setting', '')
+    hparams = hparams_from(setting, fields.pop('hparams', {}))
+    run = build('config field', Run, {**fields, 'hparams': hparams})
+    find('phase', dict.fromkeys(PHASES), run.phase)
+    for name in ('per_class', 'image_size'):
+        value = getattr(run, name)
+        if value is not None and value < 1:
+            raise InputError(
+                f'{name} must be at least 1 (or unset for all); got {value}.'
+            )
+    if setting in ('scratch', 'pretrain') and run.weights:
+        raise InputError(
+            f'{setting} starts from random weights; got weights={run.weights!r}. '
+            "Use setting 'finetune' to start from weights."
+        )
+    if setting in ('logistic', 'finetune') and not run.weights:
+        raise InputError(
+            f"{setting} needs weights: 'slim', 'keras', or the path of a checkpoint or "
+            'of a pretrain Run (--config.weights=...).'
+        )
+    return run
+
+
+def hparams_from(setting, values):
+    """The frozen hyperparameters of a setting, defaults filled in.
+
+    Raises:
+        InputError: unknown setting or field, or a value that cannot be right.
+    """
+    cls = find('setting', HPARAMS, setting)
+    hparams = build(f'hyperparameter of {setting}', cls, dict(values))
+    if isinstance(hparams, Logistic):
+        if not hparams.l2s or min(hparams.l2s) <= 0:
+            raise InputError(f'l2s must be positive, at least one; got {hparams.l2s}.')
+        return hparams
+    for name in ('lr', 'steps', 'batch'):
+        if not getattr(hparams, name) > 0:
+            raise InputError(f'{name} must be positive; got {getattr(hparams, name)}.')
+    for name in ('momentum', 'label_smoothing'):
+        if not 0 <= getattr(hparams, name) < 1:
+            raise InputError(f'{name} must be in [0, 1); got {getattr(hparams, name)}.')
+    if not 0 < hparams.min_area <= 1:
+        raise InputError(f'min_area must be in (0, 1]; got {hparams.min_area}.')
+    if hparams.wd < 0:
+        raise InputError(f'wd must not be negative; got {hparams.wd}.')
+    return hparams
+
+
+def build(kind, cls, values):
+    """An instance of a dataclass from a dict, every name and type checked.
+
+    Raises:
+        InputError: an unknown or missing field, or a value of another type.
+    """
+    types = typing.get_type_hints(cls)
+    for name in values:
+        find(kind, types, name)
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is f.default_factory and f.name not in values  # Both MISSING.
+    ]
+    if missing:
+        raise InputError(f'Missing {kind}: {", ".join(missing)}.')
+    return cls(**{k: _cast(kind, k, types[k], v) for k, v in values.items()})
+
+
+def _cast(kind, name, expected, value):
+    """The value as the field's type: 1 for 1.0, a list for a tuple, nothing more."""
+    plain = [t for t in typing.get_args(expected) or (expected,) if isinstance(t, type)]
+    if typing.get_origin(expected) is tuple:
+        item = typing.get_args(expected)[0]
+        if isinstance(value, str) or not hasattr(value, '__iter__'):
+            value = (value,)
+        return tuple(_cast(kind, name, item, v) for v in value)
+    if value is None and type(None) in plain:
+        return None
+    if float in plain and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    right = any(isinstance(value, t) for t in plain)
+    if not right or (isinstance(value, bool) and bool not in plain):
+        names = ' or '.join(t.__name__ for t in plain)
+        raise InputError(f'{kind} {name!r} takes {names}; got {value!r}.')
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f'{kind} {name!r} must be finite; got {value!r}.')
+    return value

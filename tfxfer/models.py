@@ -1,0 +1,375 @@
+"""Architecture and weights -> Keras model: RGB images 0-255 -> {features, logits}."""
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import re
+
+import h5py
+import keras
+import numpy as np
+from keras import layers
+
+from tfxfer import architectures, checkpoints, config, nets, results
+from tfxfer.nets import densenet, inception, inception_v4, mobilenet, nasnet, resnet
+
+BUILDERS = {
+    'inception_v1': inception.inception_v1,
+    'bn_inception': inception.bn_inception,
+    'inception_v3': inception.inception_v3,
+    'inception_v4': inception_v4.inception_v4,
+    'inception_resnet_v2': inception_v4.inception_resnet_v2,
+    'resnet_v1': resnet.resnet_v1,
+    'densenet': densenet.densenet,
+    'mobilenet_v1': mobilenet.mobilenet_v1,
+    'mobilenet_v2': mobilenet.mobilenet_v2,
+    'nasnet': nasnet.nasnet,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """(x - mean) / std a channel, of x 0-255 in RGB, or in BGR for `bgr`."""
+
+    mean: tuple
+    std: tuple
+    bgr: bool = False
+
+
+# What networks were trained to be fed; weights that get another one give nonsense.
+SCALINGS = {
+    'inception': Scaling((127.5,) * 3, (127.5,) * 3),
+    # TF-Slim's ResNets.
+    'vgg': Scaling((123.68, 116.779, 103.939), (1.0,) * 3),
+    # Keras' ResNets.
+    'caffe': Scaling((103.939, 116.779, 123.68), (1.0,) * 3, bgr=True),
+    # Keras' DenseNets, converted from Torch.
+    'torch': Scaling((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    # The slim-style DenseNets.
+    'densenet': Scaling((123.68, 116.78, 103.94), (1 / 0.017,) * 3),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a network is built to be trained; None: as its public checkpoint was."""
+
+    scale: bool | None = None  # Batch norm with gamma.
+    dropout: float | None = None  # Rate before the classifier.
+    aux: bool | None = None  # Auxiliary classifier.
+
+
+# Section 4.2 of the paper: all sixteen networks of the study were trained so.
+PAPER = Training(scale=True, dropout=0.0, aux=False)
+PUBLIC = Training()
+
+
+def build(
+    arch,
+    classes,
+    weights=None,
+    *,
+    image_size=None,
+    seed=0,
+    scale=None,
+    dropout=None,
+    aux=False,
+    where=None,
+):
+    """A Keras model: RGB images 0-255 -> {features, logits}.
+
+    Takes float32 [b, h, w, 3]; the scaling that the weights need is its first layer.
+    Gives features [b, d], the global pool before dropout, and logits [b, k]; with an
+    auxiliary classifier aux_logits [b, k] too.
+
+    Args:
+        arch: Architecture, or the name of one.
+        classes: k; None is the weights' own number. The classifier's weights are the
+            file's when it has as many classes, and new otherwise.
+        weights: None (random), 'slim', 'keras', or a path (find_checkpoint).
+        image_size: h = w in pixels; None is the architecture's own.
+        seed: of the random initial values and of dropout.
+        scale: batch norm with gamma; None is as in the weights, and as in the public
+            checkpoint for random ones.
+        dropout: rate before the classifier; None is that of the public checkpoint.
+        aux: with the auxiliary classifier; None is as in the public checkpoint.
+        where: directory of TF-Slim's checkpoints; None: environment variable
+            checkpoints.ENV.
+
+    Raises:
+        config.InputError: unknown name, missing or unfit weights, or an option that
+            this network does not have.
+    """
+    if isinstance(arch, str):
+        arch = config.find('architecture', architectures.ARCHITECTURES, arch)
+    file = _weights(arch, weights, where)
+    if file:
+        classes = file.classes() if classes is None else classes
+        scale = file.facts.get('scale') if scale is None else scale
+    if classes is None:
+        raise config.InputError(
+            f'How many classes has {arch.name}? Its weights do not say; give classes.'
+        )
+    graph = file.facts['graph'] if file else 'slim'
+    dropout = arch.dropout if dropout is None else dropout
+    aux = bool(arch.aux_head) and graph == 'slim' if aux is None else aux
+    with seeded(seed):
+        images, outputs = GRAPHS[graph](
+            arch, image_size or arch.input_size, scale=scale, aux=aux
+        )
+        model = _with_heads(arch.name, images, outputs, classes, dropout)
+    model.graph = graph
+    if file:
+        checkpoints.assign(model, file, skip=_new_heads(file, classes))
+    return model
+
+
+def _weights(arch, weights, where):
+    if not weights:
+        return None
+    if weights == 'keras':
+        return _keras_weights(arch)
+    path = checkpoints.find_checkpoint(arch, os.fspath(weights), where)
+    return checkpoints.read(path, arch)
+
+
+def _new_heads(file, classes):
+    return [head for head in ('logits', 'aux_logits') if file.classes(head) != classes]
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Makes what Keras draws inside depend on `seed` alone, and nothing outside.
+
+    Keras draws the seed of each initialiser and of each dropout from Python's `random`.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _slim_graph(arch, size, *, scale, aux):
+    """The network as TF-Slim drew it: input and nets.Outputs."""
+    builder = config.find('network builder', BUILDERS, arch.builder)
+    options = dict(arch.options)
+    if arch.aux_head:
+        options['aux'] = aux
+    elif aux:
+        raise config.InputError(f'{arch.name} has no auxiliary classifier.')
+    images = keras.Input((size, size, 3), name='image')
+    with _size_complaint(arch, size):
+        return images, builder(scaled(images, arch.scaling), scale=scale, **options)
+
+
+def _keras_graph(arch, size, *, scale, aux):
+    """The network as Keras Applications draws it: input and nets.Outputs."""
+    if aux or scale is False:
+        raise config.InputError(
+            f'The Keras graph of {arch.name} has neither an auxiliary classifier nor '
+            'scale=False; take slim weights, or random ones, for that.'
+        )
+    images = keras.Input((size, size, 3), name='image')
+    with _size_complaint(arch, size):
+        trunk = _application(arch)(
+            include_top=False,
+            weights=None,
+            input_tensor=scaled(images, arch.keras.scaling),
+            input_shape=(size, size, 3),
+            pooling='avg',
+            **dict(arch.keras.options),
+        )
+    _number_layers(trunk)
+    return images, nets.Outputs(trunk.output)
+
+
+GRAPHS = {'slim': _slim_graph, 'keras': _keras_graph}
+
+
+@contextlib.contextmanager
+def _size_complaint(arch, size):
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, config.InputError) or size >= arch.input_size:
+            raise
+        raise config.InputError(
+            f'{arch.name} cannot take images of {size} pixels; its own size is '
+            f'{arch.input_size}. ({str(error).splitlines()[0]})'
+        ) from error
+
+
+def _application(arch):
+    if not arch.keras:
+        raise config.InputError(
+            f'Keras Applications has no {arch.name}. Its sources of weights: '
+            f'{", ".join(arch.weights) or "none; pretrain it"}.'
+        )
+    return getattr(keras.applications, arch.keras.application)
+
+
+def _number_layers(model):
+    """Replaces the names that Keras makes up, which count on through the process."""
+    count = collections.Counter()
+    for layer in model.layers:
+        made_up = re.fullmatch(r'(conv2d|batch_normalization)(_\d+)?', layer.name)
+        if made_up:
+            layer.name = f'{made_up[1]}_number_{count[made_up[1]]}'
+            count[made_up[1]] += 1
+
+
+def _keras_weights(arch):
+    """The Weights that Keras downloads, or has in its cache."""
+    application = _application(arch)
+    try:
+        model = application(
+            weights='imagenet', classifier_activation=None, **dict(arch.keras.options)
+        )
+    except Exception as error:  # Keras raises the bare class when a download fails.
+        url = re.search(r'https?://\S+?\.h5', str(error))
+        if not url:
+            raise
+        raise config.InputError(
+            f'Cannot download the Keras weights of {arch.name}. Get {url[0]} and put '
+            f'it at {keras_file(arch)}.'
+        ) from error
+    _number_layers(model)
+    head = [layer for layer in model.layers if layer.weights][-1]
+    values = {}
+    for layer in model.layers:
+        for variable in layer.weights:
+            name = 'logits' if layer is head else layer.name
+            values[f'{name}/{variable.name}'] = variable.numpy()
+    values['logits/kernel'] = checkpoints.as_dense(values['logits/kernel'])
+    return checkpoints.Weights('keras', values, {'graph': 'keras'})
+
+
+def keras_file(arch):
+    """Where Keras keeps an Architecture's weights once it has them."""
+    return (
+        pathlib.Path(os.environ.get('KERAS_HOME') or pathlib.Path.home() / '.keras')
+        / 'models'
+        / arch.keras.file
+    )
+
+
+def _with_heads(name, images, outputs, classes, dropout):
+    x = outputs.features
+    if dropout:
+        x = layers.Dropout(dropout, name='dropout')(x)
+    given = {
+        'features': outputs.features,
+        'logits': _classifier('logits', x, classes, outputs.head_init),
+    }
+    if outputs.aux_features is not None:
+        given['aux_logits'] = _classifier(
+            'aux_logits', outputs.aux_features, classes, outputs.aux_init
+        )
+    return keras.Model(images, given, name=name)
+
+
+def _classifier(name, x, classes, init):
+    kernel = init() if init else keras.initializers.GlorotUniform()
+    # Scores leave in float32 under any dtype policy: softmax of half floats is coarse.
+    return layers.Dense(classes, kernel_initializer=kernel, dtype='float32', name=name)(
+        x
+    )
+
+
+def scaled(images, scaling):
+    """Images 0-255 as the weights of a network want them, [b, h, w, 3].
+
+    Args:
+        images: Keras tensor, RGB.
+        scaling: key of SCALINGS.
+    """
+    facts = config.find('scaling', SCALINGS, scaling)
+    mean, std = np.array(facts.mean), np.array(facts.std)
+    if facts.bgr:
+        images = images[..., ::-1]
+    return layers.Rescaling(
+        (1 / std).tolist(), (-mean / std).tolist(), name=f'scaling_{scaling}'
+    )(images)
+
+
+def set_batch_norm_momentum(model, momentum):
+    """Share that the moving averages keep at each step, in all batch norms of a model.
+
+    Fine-tuning takes max(1 - 10 / s, 0.9) for s steps an epoch (SimCLR, appendix B.8).
+    A function that was traced before keeps the old one.
+    """
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = momentum
+
+
+def save_weights(model, path, **facts):
+    """Writes the weights of a model that `build` made, complete or not at all.
+
+    Keras' own format, so that Model.load_weights takes the file too, with the names of
+    the variables and the given facts in HDF5 attributes beside.
+
+    Args:
+        model: from `build`.
+        path: must end in `.weights.h5`.
+        **facts: what else is to be known of the weights, JSON values, e.g. `source`.
+
+    Raises:
+        config.InputError: another ending.
+    """
+    path = os.fspath(path)
+    if not path.endswith(checkpoints.SUFFIX):
+        raise config.InputError(
+            f'A file of weights must end in {checkpoints.SUFFIX}; got {path!r}.'
+        )
+    names = {
+        layer.name: [variable.name for variable in layer.weights]
+        for layer in model.layers
+    }
+    facts = {
+        'arch': model.name,
+        'graph': model.graph,
+        'scale': any('gamma' in variables for variables in names.values()),
+        **facts,
+    }
+    with results.replacing(path) as aside:
+        # Keras looks at the ending, and `replacing` chooses the name.
+        named = aside.with_name(aside.name + checkpoints.SUFFIX)
+        try:
+            model.save_weights(named)
+            with h5py.File(named, 'r+') as file:
+                _note(file, facts, names)
+            os.replace(named, aside)
+        finally:
+            named.unlink(missing_ok=True)
+
+
+def _note(file, facts, names):
+    file.attrs['tfxfer'] = json.dumps(facts)
+
+    def visit(_, group):
+        layer = group.attrs.get('name')
+        if layer in names and len(group):
+            group.attrs['variables'] = names[layer]
+
+    file.visititems(visit)
+
+
+def load_weights(model, path):
+    """Sets a model's weights to a file's that `save_weights` wrote.
+
+    A classifier with another number of classes keeps its own.
+
+    Raises:
+        config.InputError: not such a file, or another network's.
+    """
+    arch = config.find('architecture', architectures.ARCHITECTURES, model.name)
+    file = checkpoints.read(os.fspath(path), arch)
+    classes = model.output['logits'].shape[-1]
+    checkpoints.assign(model, file, skip=_new_heads(file, classes))

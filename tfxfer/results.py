@@ -1,0 +1,222 @@
+"""What a Run leaves behind: one folder, complete or not there. No TensorFlow."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+import pandas as pd
+
+from tfxfer import config
+
+SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """The result of one Run.
+
+    Attributes:
+        run: the Run.
+        metric: key of METRICS.
+        score: on the test split, 0-1; None for a trial, which never sees it.
+        valid_score: of the chosen hyperparameters on the validation split, 0-1; None
+            for a final Run that no trial preceded.
+        images: how many were used: {'train', 'valid', 'test', 'skipped'}.
+        classes: class names, in the order of the labels.
+        chosen: the hyperparameters that validation picked, e.g. {'l2': 0.1}.
+        curve: one dict a grid point: its hyperparameters, `valid_score`, `solved`.
+        source: what the weights were trained for: {'dataset', 'score', 'images'}
+            (score 0-1 on its test split; images: how many that is of, None if not
+            known); None for random weights.
+        status: 'done', or 'diverged' (the loss was not finite; scores are 0).
+        seconds: wall-clock, by part, and 'total'.
+        versions: of this code and of the libraries, the device, threads.
+    """
+
+    run: config.Run
+    metric: str
+    score: float | None
+    valid_score: float | None
+    images: dict
+    classes: tuple[str, ...]
+    chosen: dict = dataclasses.field(default_factory=dict)
+    curve: tuple[dict, ...] = ()
+    source: dict | None = None
+    status: str = 'done'
+    seconds: dict = dataclasses.field(default_factory=dict)
+    versions: dict = dataclasses.field(default_factory=dict)
+
+
+def folder(workdir, run):
+    """Where the Run keeps all that it writes."""
+    return pathlib.Path(workdir) / run.id
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives a name beside `path` to write to, moved onto it when the block succeeds."""
+    path = pathlib.Path(path)
+    handle, aside = tempfile.mkstemp(
+        # The whole name at the end: Keras and NumPy look at endings.
+        prefix='.',
+        suffix=f'.{path.name}',
+        dir=path.parent,
+    )
+    os.close(handle)
+    os.chmod(aside, 0o644)
+    try:
+        yield pathlib.Path(aside)
+        os.replace(aside, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+
+
+@contextlib.contextmanager
+def replacing_folder(path):
+    """Gives a folder beside `path` to fill, moved onto it when the block succeeds."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+    os.chmod(aside, 0o755)
+    try:
+        yield aside
+        if path.exists():
+            old = aside.with_name(aside.name + '.old')
+            os.rename(path, old)
+            os.rename(aside, path)
+            shutil.rmtree(old)
+        else:
+            os.rename(aside, path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def writable(workdir):
+    """Makes the folder and writes to it, so that a fault shows before the work.
+
+    Raises:
+        OSError: it cannot be made or written.
+    """
+    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    write_json(pathlib.Path(workdir) / '.writable', None)
+    (pathlib.Path(workdir) / '.writable').unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Writes JSON, complete or not at all."""
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(value, indent=1, allow_nan=False) + '\n')
+
+
+def write_run(workdir, run):
+    """Writes run.json, so that a program can start the Run from its folder alone."""
+    path = folder(workdir, run)
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(path / 'run.json', {**config.to_dict(run), 'id': run.id})
+
+
+def read_run(path):
+    """The Run of a run.json.
+
+    Raises:
+        config.InputError: not a run.json, or of fields that this version lacks.
+    """
+    try:
+        fields = json.loads(pathlib.Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise config.InputError(f'Cannot read the Run in {path}: {error}') from error
+    fields.pop('id', None)
+    return config.from_dict(fields)
+
+
+def write(workdir, record, predictions):
+    """Writes predictions.npz, then record.json: a Run is done when that exists.
+
+    predictions: arrays of one row an image of the scored split: `index` i64 [n] (in the
+    dataset), `label` i32 [n] | [n, k], `logits` f32 [n, k].
+    """
+    path = folder(workdir, record.run)
+    write_run(workdir, record.run)
+    with replacing(path / 'predictions.npz') as aside:
+        np.savez_compressed(aside, **predictions)
+    facts = {
+        field.name: getattr(record, field.name) for field in dataclasses.fields(record)
+    }
+    facts['run'] = {**config.to_dict(record.run), 'id': record.run.id}
+    write_json(path / 'record.json', {'schema': SCHEMA, **facts})
+
+
+def read(path):
+    """The Record in a Run's folder, or None where the Run is not done.
+
+    Raises:
+        config.InputError: a record of another schema version, or not a record.
+    """
+    path = pathlib.Path(path) / 'record.json'
+    try:
+        facts = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise config.InputError(f'{path} is not a record: {error}') from error
+    if facts.pop('schema', None) != SCHEMA:
+        raise config.InputError(
+            f'{path} has another schema version than {SCHEMA}. Read it with the '
+            'version of tfxfer that wrote it, or use another workdir.'
+        )
+    run = facts.pop('run')
+    run.pop('id')
+    facts['classes'], facts['curve'] = tuple(facts['classes']), tuple(facts['curve'])
+    return Record(run=config.from_dict(run), **facts)
+
+
+def read_predictions(path):
+    """The arrays that `write` took, of a Run's folder."""
+    with np.load(pathlib.Path(path) / 'predictions.npz') as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def read_all(workdir):
+    """All Records of a workdir, sorted by Run id.
+
+    Raises:
+        config.InputError: no such folder.
+    """
+    workdir = pathlib.Path(workdir)
+    if not workdir.is_dir():
+        raise config.InputError(f'No results folder {str(workdir)!r}.')
+    found = (read(path.parent) for path in sorted(workdir.glob('*/record.json')))
+    return [record for record in found if record]
+
+
+def frame(records):
+    """Records as a data frame, one row each, hyperparameters as hparams.* columns."""
+    rows = []
+    for record in records:
+        run = config.to_dict(record.run)
+        hparams = run.pop('hparams')
+        source = record.source or {}
+        rows.append(
+            {
+                'id': record.run.id,
+                **{k: v for k, v in run.items() if k != 'trials'},
+                **{f'hparams.{k}': v for k, v in hparams.items() if k != 'l2s'},
+                'metric': record.metric,
+                'score': record.score,
+                'valid_score': record.valid_score,
+                **{f'images.{k}': v for k, v in record.images.items()},
+                **{f'chosen.{k}': v for k, v in record.chosen.items()},
+                'source.dataset': source.get('dataset'),
+                'source.score': source.get('score'),
+                'source.images': source.get('images'),
+                'status': record.status,
+                'seconds': record.seconds.get('total'),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,285 @@
+"""Runs one cell of the study: a network, a task, a setting.
+
+    python -m tfxfer.run --config=configs/logistic.py --config.dataset=folder:/my/images
+
+writes RUNS/ID/record.json (score, chosen hyperparameters, versions), predictions.npz
+and, for trained networks, the weights and a TensorBoard log. Stopped at any moment, the
+same command goes on where it was; a Run that is done is not done again.
+"""
+
+import dataclasses
+import os
+import pathlib
+import platform
+import subprocess
+import time
+from importlib import metadata
+
+from absl import flags, logging
+
+import tfxfer
+from tfxfer import app, architectures, config, datasets, results, sources, splits
+
+LIBRARIES = (
+    'tensorflow',
+    'keras',
+    'numpy',
+    'scipy',
+    'scikit-learn',
+    'tf-models-official',
+)
+
+
+def resolve(run, workdir, *, checkpoints=None):
+    """Looks up all that a Run names, in the first second.
+
+    Returns:
+        (Run with its digests, Architecture, Dataset, Images, weights for models.build,
+        source of the weights).
+
+    Raises:
+        config.InputError: an unknown name, or files that are missing or wrong.
+    """
+    arch = config.find('architecture', architectures.ARCHITECTURES, run.arch)
+    dataset = datasets.find(run.dataset)
+    weights, digest, source = find_weights(run, arch, workdir, checkpoints)
+    dataset, images = sources.read(
+        dataset,
+        skip_broken=run.skip_broken,
+        cache=pathlib.Path(workdir) / 'cache',
+    )
+    if run.per_class:
+        try:
+            parts = splits.few(
+                images.labels, images.splits, run.per_class, run.seed, images.keys
+            )
+        except ValueError as error:
+            raise config.InputError(str(error)) from error
+        images = dataclasses.replace(images, splits=parts)
+    for kind, planned, found in (
+        ('images', run.dataset_digest, images.digest),
+        ('weights', run.weights_digest, digest),
+    ):
+        if planned and planned != found:
+            raise config.InputError(
+                f'The {kind} of {run.id} have changed since it was planned. Start the '
+                'sweep again: it plans new Runs for what is there now.'
+            )
+    run = dataclasses.replace(run, dataset_digest=images.digest, weights_digest=digest)
+    return run, arch, dataset, images, weights, source
+
+
+def find_weights(run, arch, workdir, checkpoints):
+    """(what models.build takes, digest for the Run's id, source for its Record)."""
+    from tfxfer import checkpoints as slim  # TensorFlow, once the names are right.
+
+    imagenet = {'dataset': 'imagenet2012', 'score': arch.imagenet_top1, 'images': None}
+    if not run.weights:
+        return None, None, None
+    kind, _, name = run.weights.partition(':')
+    path = pathlib.Path(workdir) / name if kind == 'run' else pathlib.Path(run.weights)
+    if (path / 'record.json').exists():
+        record = results.read(path)
+        if record.run.arch != run.arch:
+            raise config.InputError(
+                f'{run.weights} holds weights of {record.run.arch}, not of {run.arch}.'
+            )
+        source = {
+            'dataset': record.run.dataset,
+            'score': record.score,
+            'images': record.images['test'],
+        }
+        # A Run's id says all that its weights depend on.
+        return path / 'model.weights.h5', None if kind == 'run' else path.name, source
+    if kind == 'run':
+        raise config.InputError(f'{workdir} holds no finished Run {name!r}.')
+    if run.weights == 'keras':
+        return 'keras', None, imagenet
+    where = slim.find_checkpoint(arch, run.weights, checkpoints)
+    return where, slim.digest(where), imagenet
+
+
+def versions():
+    """What else the numbers may depend on: code, libraries, device, threads."""
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices('GPU') or ['CPU']
+    return {
+        'tfxfer': tfxfer.__version__,
+        'commit': _commit(),
+        'python': platform.python_version(),
+        **{name: metadata.version(name) for name in LIBRARIES},
+        'device': f'{len(devices)} x {_device(tf, devices[0])}',
+        'threads': tf.config.threading.get_intra_op_parallelism_threads()
+        or len(os.sched_getaffinity(0)),
+        'host': platform.node(),
+    }
+
+
+def _device(tf, device):
+    if device != 'CPU':
+        return tf.config.experimental.get_device_details(device).get(
+            'device_name', 'GPU'
+        )
+    for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
+        if line.startswith('model name'):
+            return line.partition(':')[2].strip()
+    return platform.machine()
+
+
+def _commit():
+    """The commit of a checkout, with + where files differ from it; None elsewhere."""
+    root = pathlib.Path(__file__).parents[1]
+    if not (root / '.git').exists():
+        return None
+    command = ['git', '-C', str(root), 'describe', '--always', '--abbrev=12']
+    done = subprocess.run(
+        [*command, '--exclude=*', '--dirty=+'], capture_output=True, text=True
+    )
+    return done.stdout.strip() or None
+
+
+def execute(run, workdir, *, checkpoints=None, save_every=1000):
+    """Carries out one Run and returns its Record; a Run that is done is only read.
+
+    Args:
+        run: config.Run.
+        workdir: folder of all Runs' folders.
+        checkpoints: folder of TF-Slim checkpoints, for weights='slim'.
+        save_every: steps between training checkpoints.
+
+    Raises:
+        config.InputError: see resolve.
+    """
+    start = time.monotonic()
+    results.writable(workdir)
+    run, arch, dataset, images, weights, source = resolve(
+        run, workdir, checkpoints=checkpoints
+    )
+    folder = results.folder(workdir, run)
+    if (record := results.read(folder)) is not None:
+        logging.info('Done before: %s', folder)
+        return record
+    results.write_run(workdir, run)
+    logging.info('%s: %s', run.id, config.to_dict(run))
+    for name in ('train', 'valid', 'test'):
+        logging.info('%s: %d images', name, len(images.splits[name]))
+
+    import keras
+    import tensorflow as tf
+
+    from tfxfer import settings
+
+    keras.utils.set_random_seed(run.seed)
+    tf.config.experimental.enable_op_determinism()
+    trials = [results.read(pathlib.Path(workdir) / name) for name in run.trials]
+    if None in trials:
+        raise config.InputError(
+            f'Trial {run.trials[trials.index(None)]} of {run.id} is not in {workdir}.'
+        )
+    task = settings.Task(
+        run,
+        arch,
+        dataset,
+        images,
+        weights=weights,
+        folder=folder,
+        cache=pathlib.Path(workdir) / 'cache',
+        facts={
+            'arch': dataclasses.asdict(arch),
+            'weights': run.weights_digest or run.weights,
+            'dataset': run.dataset_digest or run.dataset,
+            'tensorflow': metadata.version('tensorflow'),
+            'keras': metadata.version('keras'),
+        },
+        trials=trials,
+        save_every=save_every,
+    )
+    prepared = time.monotonic()
+    result = settings.SETTINGS[run.setting](task)
+    final = run.phase == 'final'
+    keep(result, folder)
+    used = {name: len(images.splits[name]) for name in ('train', 'valid', 'test')}
+    if not final:
+        used['test'] = 0
+    end = time.monotonic()
+    record = results.Record(
+        run=run,
+        metric=dataset.metric,
+        score=result.score,
+        valid_score=result.valid_score,
+        images={**used, 'skipped': len(images.skipped)},
+        classes=dataset.class_names,
+        chosen=result.chosen,
+        curve=result.curve,
+        source=source,
+        status=result.status,
+        seconds={
+            'prepare': round(prepared - start, 3),
+            'measure': round(end - prepared, 3),
+            'total': round(end - start, 3),
+        },
+        versions=versions(),
+    )
+    results.write(workdir, record, result.predictions)
+    tidy(folder)
+    logging.info(
+        '%s = %s', dataset.metric, result.score if final else result.valid_score
+    )
+    return record
+
+
+def keep(result, folder):
+    """Weights of a final Run, for export and as a start for others."""
+    import numpy as np
+
+    from tfxfer import models
+
+    if result.model is not None:
+        models.save_weights(result.model, folder / 'model.weights.h5', run=folder.name)
+    if result.classifier is not None:
+        with results.replacing(folder / 'classifier.npy') as aside:
+            np.save(aside, result.classifier)
+
+
+def tidy(folder):
+    """Removes the training checkpoints of a Run that is done."""
+    import shutil
+
+    shutil.rmtree(folder / 'ckpt', ignore_errors=True)
+
+
+def main(argv):
+    del argv
+    run = FLAGS_RUN.value
+    fields = results.read_run(run) if run else config.from_dict(_plain(CONFIG.value))
+    record = execute(
+        fields,
+        WORKDIR.value,
+        checkpoints=CHECKPOINTS.value,
+        save_every=SAVE_EVERY.value,
+    )
+    shown = record.score if record.run.phase == 'final' else record.valid_score
+    kind = 'test' if record.run.phase == 'final' else 'validation'
+    print(
+        f'{record.run.arch} on {record.run.dataset}, {record.run.setting}: '
+        f'{kind} {record.metric} {100 * shown:.2f} %'
+    )
+    print(results.folder(WORKDIR.value, record.run))
+
+
+def _plain(value):
+    if value is None:
+        raise config.InputError('Say what to run: --config=configs/logistic.py, ...')
+    return value.to_dict()
+
+
+if __name__ == '__main__':
+    CONFIG = app.config_file()
+    WORKDIR = flags.DEFINE_string('workdir', 'runs', 'Folder for results.')
+    FLAGS_RUN = flags.DEFINE_string('run', None, 'A run.json instead of --config.')
+    SAVE_EVERY = flags.DEFINE_integer(
+        'save_every', 1000, 'Training steps between checkpoints.', lower_bound=1
+    )
+    CHECKPOINTS = app.checkpoints_folder()
+    app.run(main)

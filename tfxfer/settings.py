@@ -1,0 +1,184 @@
+"""The settings of the study: how a network is put to use on a task.
+
+Each reads like the paper's method section: data, fit, choose, refit, score.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfxfer import (
+    features,
+    inputs,
+    logreg,
+    metrics,
+    models,
+    predict,
+    preprocess,
+    train,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a setting measured; the fields are those of results.Record.
+
+    `predictions` are of the scored split; `weights` a keras.Model or an array
+    {'classifier': w [d + 1, k]} to be kept with a final Run.
+    """
+
+    score: float | None
+    valid_score: float | None
+    predictions: dict
+    chosen: dict
+    curve: tuple = ()
+    status: str = 'done'
+    model: object = None
+    classifier: np.ndarray | None = None
+
+
+class Task:
+    """What a setting may touch: the images of a Run, its network, its metric.
+
+    It guards the test split: a trial cannot open it.
+    """
+
+    def __init__(
+        self, run, arch, dataset, images, *, weights=None, folder=None, cache=None,
+        facts=None, trials=(), save_every=1000,
+    ):  # fmt: skip
+        """weights: a path or source that models.build takes; facts: see features."""
+        self.run, self.arch, self.dataset, self.images = run, arch, dataset, images
+        self.weights, self.folder, self.cache = weights, folder, cache
+        self.facts, self.trials, self.save_every = facts or {}, trials, save_every
+        self.size = run.image_size or arch.input_size
+        self.devices = train.strategy()
+        self._network = None
+
+    def indices(self, split):
+        """i64 [n]; `split` is train, valid, test or train+valid.
+
+        Raises:
+            PermissionError: a trial asks for test.
+        """
+        if split == 'test' and self.run.phase != 'final':
+            raise PermissionError(f'A {self.run.phase} Run must not see test images.')
+        return np.concatenate([self.images.splits[part] for part in split.split('+')])
+
+    def score(self, labels, scores):
+        return metrics.METRICS[self.dataset.metric](labels, scores)
+
+    def network(self):
+        """The Run's network with a head for the task's classes; made once."""
+        if self._network is None:
+            with self.devices.scope():
+                self._network = models.build(
+                    self.arch,
+                    classes=self.dataset.classes,
+                    weights=self.weights,
+                    image_size=self.size,
+                    seed=self.run.seed,
+                    dropout=0.0,  # As the paper's own networks (section 4.2).
+                )
+        return self._network
+
+    def features(self, split):
+        """(x f32 [n, d], labels) of whole images, in inference mode."""
+        return features.extract(
+            self.network, self.images, self.indices(split), self.size, batch=64,
+            cache=self.cache, facts=self.facts, devices=self.devices,
+        )  # fmt: skip
+
+    def trained(self, split):
+        """The network after SGD on `split`."""
+        hparams, model, indices = self.run.hparams, self.network(), self.indices(split)
+        models.set_batch_norm_momentum(
+            model, train.batch_norm_momentum(len(indices), hparams.batch)
+        )
+
+        def batches(start):
+            return inputs.training(
+                self.images, indices, self.size, hparams.batch, seed=self.run.seed,
+                start=start, min_area=hparams.min_area, flip=hparams.flip,
+            )  # fmt: skip
+
+        train.fit(
+            model, batches, hparams, self.folder, devices=self.devices,
+            save_every=self.save_every,
+        )  # fmt: skip
+        return model
+
+    def predictions(self, model, split):
+        """{features, logits, label, index} of the central crops."""
+        indices = self.indices(split)
+        batch = 64 * self.devices.num_replicas_in_sync
+        batches = inputs.evaluation(
+            self.images, indices, self.size, preprocess.central, batch
+        )
+        return predict.predict(model, batches, indices, devices=self.devices)
+
+
+def logistic(task):
+    """Fixed features, L2 logistic regression, l2 chosen on `valid`."""
+    (x, y), (xv, yv) = task.features('train'), task.features('valid')
+    trace = []
+    path = logreg.path(x, y, task.dataset.classes, task.run.hparams.l2s, trace=trace)
+    curve = {l2: task.score(yv, logreg.predict(w, xv)) for l2, w in path}
+    best = max(curve, key=curve.get)  # A tie goes to the stronger penalty, the first.
+    valid_score = curve[best]
+    curve = tuple(
+        {'l2': l2, 'valid_score': score, 'solved': fact['solved']}
+        for (l2, score), fact in zip(curve.items(), trace, strict=True)
+    )
+    if task.run.phase == 'trial':
+        return Result(None, valid_score, {}, {'l2': best}, curve)
+    both = np.concatenate([x, xv]), np.concatenate([y, yv])
+    w = logreg.fit(*both, task.dataset.classes, best)
+    xt, yt = task.features('test')  # The only line here that sees test images.
+    logits = logreg.predict(w, xt).astype(np.float32)
+    seen = {'index': task.indices('test'), 'label': yt, 'logits': logits}
+    return Result(
+        task.score(yt, logits), valid_score, seen, {'l2': best}, curve, classifier=w
+    )
+
+
+def trained(task):
+    """Every weight by SGD: finetune (from weights), scratch and pretrain (random).
+
+    A trial fits `train` and is scored on `valid`; a final Run, with the values that its
+    trials chose, fits both and is scored on `test`.
+    """
+    hparams, final = task.run.hparams, task.run.phase == 'final'
+    chosen = {'lr': hparams.lr, 'wd': hparams.wd}
+    curve = tuple(
+        {
+            'lr': trial.run.hparams.lr,
+            'wd': trial.run.hparams.wd,
+            'valid_score': trial.valid_score,
+            'status': trial.status,
+        }
+        for trial in task.trials
+    )
+    valid_score = max((point['valid_score'] for point in curve), default=None)
+    try:
+        model = task.trained('train+valid' if final else 'train')
+    except train.Diverged:
+        score = 0.0 if final else None
+        return Result(
+            score, valid_score if final else 0.0, {}, chosen, curve, 'diverged'
+        )
+    if not final:
+        seen = task.predictions(model, 'valid')
+        return Result(None, task.score(seen['label'], seen['logits']), seen, chosen)
+    seen = task.predictions(model, 'test')  # The only line here that sees test images.
+    score = task.score(seen['label'], seen['logits'])
+    return Result(score, valid_score, seen, chosen, curve, model=model)
+
+
+# What carries out each setting of config.HPARAMS.
+SETTINGS = {
+    'logistic': logistic,
+    'finetune': trained,
+    'scratch': trained,
+    'pretrain': trained,
+}

@@ -1,0 +1,72 @@
+"""Which image is in which split: stratified, nested, the same on every machine."""
+
+import hashlib
+
+import numpy as np
+
+HELD_OUT = 0.2  # Of train for validation; the paper does not say how much.
+
+
+def order(labels, seed, keys=None):
+    """The images of each class in a random order: {class: i64 indices}.
+
+    The order is by a hash of (seed, key), so that it depends on no library's random
+    numbers, and taking the first n of each class gives nested subsets.
+
+    labels [n] ints, or [n, k] (then an image's class is the first that is present);
+    keys: a name for each image that stays when others come or go; its index otherwise.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 2:
+        labels = np.argmax(labels == 1, axis=1)
+    keys = range(len(labels)) if keys is None else keys
+    ranks = [hashlib.sha256(f'{seed}/{key}'.encode()).digest() for key in keys]
+    result = {int(c): [] for c in np.unique(labels)}
+    for i in sorted(range(len(labels)), key=ranks.__getitem__):
+        result[int(labels[i])].append(i)
+    return {c: np.array(v, np.int64) for c, v in result.items()}
+
+
+def hold_out(labels, share=HELD_OUT, seed=0, keys=None):
+    """Splits a set in two, stratified: (kept, held), sorted i64 indices.
+
+    Of a class of m images round(share x m) are held, at least one where m >= 2, and
+    never all.
+    """
+    kept, held = [], []
+    for indices in order(labels, seed, keys).values():
+        count = min(max(1, round(share * len(indices))), len(indices) - 1)
+        held.append(indices[:count])
+        kept.append(indices[count:])
+    return _sorted(kept), _sorted(held)
+
+
+def few(labels, splits, per_class, seed=0, keys=None):
+    """Cuts train and valid to `per_class` images a class in both together.
+
+    One fifth of them (at least one) is for validation, so that the final fit, on train
+    + valid, sees exactly `per_class`. Smaller sets are parts of larger ones. A class
+    that has fewer keeps what it has.
+
+    splits: {'train', 'valid', ...: i64 indices into labels}; others pass unchanged.
+
+    Raises:
+        ValueError: per_class < 2, which leaves nothing to train on or to choose by.
+    """
+    if per_class < 2:
+        raise ValueError(
+            f'per_class must be at least 2 (one to train on, one to choose '
+            f'hyperparameters by); got {per_class}.'
+        )
+    valid = max(1, round(HELD_OUT * per_class))
+    result = dict(splits)
+    for name, count in {'train': per_class - valid, 'valid': valid}.items():
+        indices = np.asarray(splits[name])
+        names = indices if keys is None else [keys[i] for i in indices]
+        ordered = order(np.asarray(labels)[indices], seed, names)
+        result[name] = _sorted([indices[part[:count]] for part in ordered.values()])
+    return result
+
+
+def _sorted(parts):
+    return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))

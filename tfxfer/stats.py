@@ -1,0 +1,330 @@
+"""Log odds, error bars, correlations and paired tests of the study.
+
+Arrays in, numbers out. Every function refuses (ValueError) what it cannot answer:
+a NaN, too few values, or networks that were not measured on the same datasets.
+"""
+
+import typing
+
+import numpy as np
+from scipy import special
+from scipy import stats as scipy_stats
+
+LEVEL = 0.95  # Of every interval here, unless another is asked for.
+_ENUMERATED = 16  # Differing pairs up to which a permutation test tries all 2^n.
+
+
+def log_odds(p, n=None):
+    """ln(p / (1 - p)) of proportions p, 0-1; an array of p's shape.
+
+    The plain logit, as in the paper, wherever it is finite. Where p is exactly 0 or 1
+    the counts c = p n are corrected by a half: ln((c + 1/2) / (n - c + 1/2)).
+
+    Args:
+        p: scalar or array.
+        n: how many each p is a proportion of; needed only where p is 0 or 1.
+
+    Raises:
+        ValueError: p outside 0-1 or not a number; p is 0 or 1 and n is not given.
+    """
+    p = np.asarray(p, float)
+    _refuse(~((p >= 0) & (p <= 1)), p, 'Proportions must be from 0 to 1')
+    ends = (p == 0) | (p == 1)
+    if not ends.any():
+        return special.logit(p)
+    if n is None:
+        raise ValueError(
+            'The log odds of 0 and 1 are infinite; give n, the number of images, to '
+            'correct the counts by 1/2.'
+        )
+    n = np.broadcast_to(np.asarray(n, float), p.shape)
+    _refuse(ends & ~(n >= 1), n, 'Numbers of images must be at least 1')
+    corrected = (p * n + 0.5) / ((1 - p) * n + 0.5)
+    return np.where(ends, np.log(corrected), special.logit(np.where(ends, 0.5, p)))
+
+
+def proportion(x):
+    """The proportion, 0-1, whose log odds are x: the inverse of the plain logit."""
+    return special.expit(np.asarray(x, float))
+
+
+def wilson(correct, n, level=LEVEL):
+    """Wilson's score interval of a proportion: (low, high), each 0-1.
+
+    Args:
+        correct: how many of n; need not be whole (a mean over seeds that were scored
+            on the same images).
+        n: number of images, at least 1.
+
+    Raises:
+        ValueError: not 0 <= correct <= n, or n < 1.
+    """
+    correct, n = np.broadcast_arrays(np.asarray(correct, float), np.asarray(n, float))
+    _refuse(~(n >= 1), n, 'Numbers of images must be at least 1')
+    _refuse(~((correct >= 0) & (correct <= n)), correct, 'Counts must be from 0 to n')
+    z = scipy_stats.norm.isf((1 - level) / 2)
+    p = correct / n
+    centre = p + z**2 / (2 * n)
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low = (centre - half) / (1 + z**2 / n)
+    high = (centre + half) / (1 + z**2 / n)
+    # Exactly 0 and 1 in theory; rounding would put them just beside.
+    return np.where(correct == 0, 0.0, low), np.where(correct == n, 1.0, high)
+
+
+def wilson_log_odds(correct, n, level=LEVEL):
+    """Wilson's interval as log odds; -inf below 0 correct, inf above n correct."""
+    low, high = wilson(correct, n, level)
+    return special.logit(low), special.logit(high)
+
+
+def adjusted(x):
+    """Dataset-centred scores a[m, d] = x[m, d] - mean over networks of x[., d].
+
+    x [networks, datasets]: log odds, every network on every dataset.
+
+    Raises:
+        ValueError: a missing cell; a mean over different networks would mislead.
+    """
+    x = np.asarray(x, float)
+    if x.ndim != 2 or not x.size:
+        raise ValueError(f'Takes scores [networks, datasets]; got shape {x.shape}.')
+    missing = np.argwhere(~np.isfinite(x))
+    if len(missing):
+        raise ValueError(
+            f'{len(missing)} of {x.size} (network, dataset) cells have no score, the '
+            f'first at {tuple(missing[0].tolist())}; use the datasets that all '
+            'networks have.'
+        )
+    return x - x.mean(axis=0)
+
+
+def within_errors(x):
+    """Morey's (2008) within-dataset standard error of each network's mean [networks].
+
+    Standard error of a[m, .] (see `adjusted`) over datasets x sqrt(M / (M - 1)), M
+    networks: what differs between datasets for all networks alike is left out.
+
+    Raises:
+        ValueError: fewer than 2 networks or datasets, or a missing cell.
+    """
+    centred = adjusted(x)
+    networks, datasets = centred.shape
+    if networks < 2 or datasets < 2:
+        raise ValueError(
+            'Within-dataset errors need at least 2 networks and 2 datasets; got '
+            f'{networks} and {datasets}.'
+        )
+    error = centred.std(axis=1, ddof=1) / np.sqrt(datasets)
+    return error * np.sqrt(networks / (networks - 1))
+
+
+class Correlation(typing.NamedTuple):
+    """Pearson's r of n pairs, its two-sided p and Fisher interval; Spearman's rho."""
+
+    r: float
+    p: float
+    low: float
+    high: float
+    rho: float
+    n: int
+
+
+def correlate(x, y, level=LEVEL):
+    """Correlation of x [n] and y [n].
+
+    The interval is Fisher's, tanh(arctanh r +- z / sqrt(n - 3)); of 3 pairs it is all
+    of -1 to 1.
+
+    Raises:
+        ValueError: fewer than 3 pairs, one not finite, or x or y all the same.
+    """
+    x, y = _pairs(x, y, least=3)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        raise ValueError('One side of the pairs is constant: r is undefined.')
+    r, p = scipy_stats.pearsonr(x, y)
+    low, high = -1.0, 1.0
+    if len(x) > 3:
+        z = scipy_stats.norm.isf((1 - level) / 2) / np.sqrt(len(x) - 3)
+        with np.errstate(divide='ignore'):  # r = 1: an interval of no width.
+            low, high = np.tanh(np.arctanh(r) + np.array([-z, z]))
+    rho = scipy_stats.spearmanr(x, y).statistic
+    return Correlation(*map(float, (r, p, low, high, rho)), len(x))
+
+
+def line(x, y):
+    """Least-squares line through n >= 2 points: (slope, intercept).
+
+    Raises:
+        ValueError: fewer than 2 points, one not finite, or x all the same.
+    """
+    x, y = _pairs(x, y, least=2)
+    if np.ptp(x) == 0:
+        raise ValueError(f'All points are at x = {x[0]}: the slope is undefined.')
+    slope, intercept = _fit(x[None], y[None])
+    return float(slope[0]), float(intercept[0])
+
+
+def line_band(x, y, at, *, samples=2000, seed=0, level=LEVEL):
+    """Bootstrap band of the least-squares line at `at` [k]: (low [k], high [k]).
+
+    Networks are drawn with replacement; percentiles of the refitted lines. Draws whose
+    points all have one x have no line and are drawn again.
+
+    Raises:
+        ValueError: fewer than 3 points, one not finite, or x all the same.
+    """
+    x, y = _pairs(x, y, least=3)
+    if np.ptp(x) == 0:
+        raise ValueError(f'All points are at x = {x[0]}: the slope is undefined.')
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((0, len(x)), int)
+    while len(drawn) < samples:
+        more = rng.integers(len(x), size=(samples, len(x)))
+        drawn = np.concatenate([drawn, more[np.ptp(x[more], axis=1) > 0]])
+    slope, intercept = _fit(x[drawn[:samples]], y[drawn[:samples]])
+    lines = slope[:, None] * np.asarray(at, float) + intercept[:, None]
+    low, high = np.quantile(lines, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+class Paired(typing.NamedTuple):
+    """Two classifiers on the same images: right alone, and the two-sided p."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+def mcnemar(a, b):
+    """Exact McNemar test of two classifiers: binomial on the images where they differ.
+
+    It is the permutation test of the difference in top-1 accuracy: see `permutation`.
+
+    Args:
+        a, b: [n] bools, whether each classifier was right about the same n images.
+
+    Raises:
+        ValueError: different numbers of images, none, or not bools.
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype != bool or b.dtype != bool:
+        raise ValueError(f'Takes right or wrong as bools; got {a.dtype} and {b.dtype}.')
+    a, b = _pairs(a, b, least=1)
+    only_a, only_b = int(np.sum(a > b)), int(np.sum(b > a))
+    return Paired(only_a, only_b, sign_test(only_a, only_b))
+
+
+def permutation(a, b, *, samples=10_000, seed=0):
+    """Two-sided p of the paired permutation test that the mean of a - b is 0.
+
+    The two values of each pair are exchanged at random: every exchange where at most 16
+    pairs differ (then p is exact), else `samples` of them, and p = (as extreme + 1) /
+    (samples + 1), which is never 0.
+
+    a, b [n]: a value an image, such as 1 / (images of its class) if right, 0 if not,
+    whose sums differ by a multiple of mean-per-class accuracy.
+
+    Raises:
+        ValueError: different numbers of values, none, or one not finite.
+    """
+    a, b = _pairs(a, b, least=1)
+    difference = (a - b)[a != b]
+    observed = abs(difference.sum())
+    # Sums of the same values in another order must count as equal.
+    reached = observed - 1e-9 * np.abs(difference).sum()
+    if len(difference) <= _ENUMERATED:
+        bits = np.arange(2 ** len(difference))[:, None] >> np.arange(len(difference))
+        sums = (1 - 2.0 * (bits & 1)) @ difference
+        return float(np.mean(np.abs(sums) >= reached))
+    rng = np.random.default_rng(seed)
+    extreme, left = 0, samples
+    while left:
+        count = min(left, 500)  # Bounds memory at many images.
+        signs = 1 - 2.0 * rng.integers(2, size=(count, len(difference)), dtype=np.int8)
+        extreme += int(np.sum(np.abs(signs @ difference) >= reached))
+        left -= count
+    return (extreme + 1) / (samples + 1)
+
+
+class Difference(typing.NamedTuple):
+    """Mean of n paired differences, its interval and the paired t-test's p."""
+
+    mean: float
+    low: float
+    high: float
+    t: float
+    p: float
+    n: int
+
+
+def paired_t(x, y, level=LEVEL):
+    """Paired t-test of two networks' log odds x [n], y [n] on the same n datasets.
+
+    Raises:
+        ValueError: fewer than 2 datasets, one not finite, or the same difference on
+            all, whose variance of 0 has no t.
+    """
+    x, y = _pairs(x, y, least=2)
+    spread, size = np.ptp(x - y), np.abs([x, y]).max()
+    if spread <= 1e-12 * size:
+        raise ValueError('The difference is the same on all datasets: t is undefined.')
+    test = scipy_stats.ttest_rel(x, y)
+    low, high = test.confidence_interval(level)
+    mean = np.mean(x - y)
+    values = map(float, (mean, low, high, test.statistic, test.pvalue))
+    return Difference(*values, len(x))
+
+
+def sign_test(wins, losses):
+    """Two-sided exact p of wins against losses, each as likely; ties left out.
+
+    Raises:
+        ValueError: a count below 0.
+    """
+    if wins < 0 or losses < 0:
+        raise ValueError(f'Counts must not be negative; got {wins} and {losses}.')
+    if wins + losses == 0:
+        return 1.0
+    return float(scipy_stats.binomtest(int(wins), int(wins + losses)).pvalue)
+
+
+def holm(p):
+    """Holm's adjusted p values [n], in the order given.
+
+    One at most 0.05 is significant with all n comparisons taken together.
+
+    Raises:
+        ValueError: a p outside 0-1.
+    """
+    p = np.asarray(p, float)
+    _refuse(~((p >= 0) & (p <= 1)), p, 'p values must be from 0 to 1')
+    order = np.argsort(p, kind='stable')
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty_like(p)
+    result[order] = np.minimum(steps, 1)
+    return result
+
+
+def _fit(x, y):
+    """Slopes and intercepts of lines through x, y [lines, points]."""
+    dx = x - x.mean(axis=1, keepdims=True)
+    slope = (dx * y).sum(axis=1) / (dx**2).sum(axis=1)
+    return slope, y.mean(axis=1) - slope * x.mean(axis=1)
+
+
+def _pairs(x, y, *, least):
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f'Pairs must be two [n] arrays; got {x.shape} and {y.shape}.')
+    if len(x) < least:
+        raise ValueError(f'Needs at least {least} pairs; got {len(x)}.')
+    _refuse(~np.isfinite(x), x, 'Values must be finite')
+    _refuse(~np.isfinite(y), y, 'Values must be finite')
+    return x, y
+
+
+def _refuse(bad, values, rule):
+    if np.any(bad):
+        first = np.broadcast_to(values, np.shape(bad))[bad].flat[0]
+        raise ValueError(f'{rule}; got {first}.')

@@ -1,0 +1,1 @@
+"""Programs around the package, run from the checkout: python -m tools.<name>."""

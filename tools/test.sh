@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs tfxfer into .venv if need be, checks the style and runs the tests.
+#
+#   bash tools/test.sh [arguments of pytest]
+#   bash tools/test.sh --all    the slow tests too, as with CI=true
+#
+# Paths are taken from the project's root, wherever it is called from.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
+set -euo pipefail
+slow=${CI:-false}
+if [ "${1:-}" = --all ]; then
+  slow=true
+  shift
+fi
+# shellcheck source=tools/setup_venv.sh
+. "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh"
+need tools/lint.py tests
+setup_venv
+"$python" -m tools.lint
+"$python" -m pytest "$@"
+if [ "$slow" = true ]; then
+  # Status 5: the arguments select no slow test.
+  "$python" -m pytest -m slow "$@" || { status=$?; [ $status = 5 ] || exit $status; }
+fi
