@@ -22,7 +22,7 @@ def get_config():
     config.skip_broken = False
     config.image_size = ml_collections.config_dict.placeholder(int)
     # Digits: a mirror image is no digit, and small crops lose the strokes.
-    recipe = dict(batch=32, flip=False, min_area=0.6)
+    recipe = {'batch': 32, 'flip': False, 'min_area': 0.6}
     config.pretrain = ml_collections.ConfigDict(
         dict(recipe, lr=0.05, wd=5e-6, steps=150)
     )

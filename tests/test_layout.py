@@ -18,7 +18,8 @@ LINES = (
     {'predict', 'train', 'figures'},
     {'features', 'report'},
     {'settings'},
-    {'run', 'export'},
+    {'run'},
+    {'export'},
 )
 WITHOUT_TENSORFLOW = (
     'config architectures datasets metrics splits stats results sources sweep '

@@ -82,9 +82,9 @@ def full(name):
 
 @functools.cache
 def quarter(name, *, options):
-    """A quarter of the width, its batch norms not trivial; with `options`, scale and aux.
+    """A quarter of the width, its batch norms not trivial.
 
-    The variables that both have are equal.
+    With `options` it has scale and an auxiliary head; the other variables are equal.
     """
     keras.utils.set_random_seed(0)
     _, model = build(name, 75, width=0.25, scale=options, aux=options)
@@ -184,12 +184,14 @@ def test_gradients_reach_every_trainable_variable(name):
         # Random weights: batch norm makes a plain sum insensitive to much.
         loss = sum(tf.reduce_sum(x * rng.normal(size=x.shape)) for x in outputs)
     gradients = tape.gradient(loss, model.trainable_variables)
-    reached = {
-        variable.path: gradient is not None and np.abs(gradient).max()
+    unreached = {
+        variable.path
         for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+        if gradient is None or not np.abs(gradient).max() > 1e-3
     }
-    print(sorted(reached.items(), key=lambda x: x[1])[:5])
-    assert not [path for path, size in reached.items() if not size > 1e-6]
+    # The last batch norm takes a constant that is added before it away again.
+    idle = {'InceptionResnetV2.Block8.Conv2d_1x1/bias'}
+    assert unreached == (idle if name == 'inception_resnet_v2' else set())
 
 
 @every_net
@@ -211,10 +213,11 @@ def test_images_of_74_pixels_are_refused_by_name(name):
 
 
 @pytest.mark.parametrize('name', ['InceptionV3', 'InceptionResNetV2'])
-def test_keras_refuses_74_pixels_too(name):
+def test_keras_draws_the_line_at_the_same_size(name):
     network = getattr(keras.applications, name)
-    with pytest.raises(ValueError, match='at least 75x75'):
-        network(weights=None, include_top=False, input_shape=(74, 74, 3))
+    smallest = f'at least {inception.MIN_SIZE}x{inception.MIN_SIZE}'
+    with pytest.raises(ValueError, match=smallest):
+        network(weights=None, include_top=False, input_shape=(32, 32, 3))
 
 
 # TF-Slim's kernels. Images of 299 pixels have maps of 17 x 17 here, 224: 12, 107: 5,

@@ -27,6 +27,7 @@ class Architecture:
     input_size: int  # Side in pixels of the ImageNet evaluation crop.
     features: int  # Size of the global pool that feeds the classifier.
     parameters: int  # Trainable, as the public checkpoint has them, heads left out.
+    multiply_adds: int | None = None  # Of one image at input_size, heads left out.
     head: str = ''  # Variable scope of the classifier in a TF-Slim checkpoint.
     aux_head: str = ''  # The same of the auxiliary one; '' for a network without.
     imagenet_top1: float | None = None  # 0-1, of the public checkpoint; the x axis.
@@ -50,20 +51,21 @@ def _table(*records):
     return {record.name: record for record in records}
 
 
-def _inception(name, scope, size, features, parameters, top1, **facts):
+def _inception(name, scope, size, features, parameters, multiply_adds, top1, **facts):
     return Architecture(
         name=name,
         builder=name,
         input_size=size,
         features=features,
         parameters=parameters,
+        multiply_adds=multiply_adds,
         imagenet_top1=top1,
         dropout=0.2,
         **{'head': f'{scope}/Logits/Conv2d_1c_1x1', **facts},
     )
 
 
-def _resnet(layers, units, parameters, top1):
+def _resnet(layers, units, parameters, multiply_adds, top1):
     scope = f'resnet_v1_{layers}'
     return Architecture(
         name=f'resnet_{layers}',
@@ -71,6 +73,7 @@ def _resnet(layers, units, parameters, top1):
         input_size=224,
         features=2048,
         parameters=parameters,
+        multiply_adds=multiply_adds,
         head=f'{scope}/logits',
         imagenet_top1=top1,
         scaling='vgg',
@@ -85,13 +88,14 @@ def _resnet(layers, units, parameters, top1):
     )
 
 
-def _densenet(layers, depths, features, parameters, top1, archive=''):
+def _densenet(layers, depths, features, parameters, multiply_adds, top1, archive=''):
     return Architecture(
         name=f'densenet_{layers}',
         builder='densenet',
         input_size=224,
         features=features,
         parameters=parameters,
+        multiply_adds=multiply_adds,
         head=f'densenet{layers}/logits',
         imagenet_top1=top1,
         top1_source="torchvision's weights",
@@ -108,13 +112,14 @@ def _densenet(layers, depths, features, parameters, top1, archive=''):
     )
 
 
-def _mobilenet(version, width, features, parameters, **facts):
+def _mobilenet(version, width, features, parameters, multiply_adds, **facts):
     """Either MobileNet; a width without `facts` has no ImageNet weights known here."""
     return Architecture(
         name=f'mobilenet_v{version}' + (f'_{width}' if width != 1 else ''),
         builder=f'mobilenet_v{version}',
         features=features,
         parameters=parameters,
+        multiply_adds=multiply_adds,
         head=f'MobilenetV{version}/Logits/Conv2d_1c_1x1',
         options=(('width', width),),
         dropout={1: 0.001, 2: 0.2}[version],
@@ -122,13 +127,14 @@ def _mobilenet(version, width, features, parameters, **facts):
     )
 
 
-def _public_mobilenet(version, width, features, parameters, top1, keras):
+def _public_mobilenet(version, width, features, parameters, multiply_adds, top1, keras):
     stem = f'mobilenet_v{version}_{width}_224'
     return _mobilenet(
         version,
         width,
         features,
         parameters,
+        multiply_adds,
         input_size=224,
         imagenet_top1=top1,
         checkpoint=stem,
@@ -145,6 +151,7 @@ ARCHITECTURES = _table(
         224,
         1024,
         5_592_624,
+        1_497_352_192,
         0.698,
         head='InceptionV1/Logits/Conv2d_0c_1x1',
         checkpoint='inception_v1',
@@ -156,6 +163,7 @@ ARCHITECTURES = _table(
         224,
         1024,
         10_153_336,
+        1_933_833_216,
         0.739,
         checkpoint='inception_v2',
         archive='inception_v2_2016_08_28.tar.gz',
@@ -166,6 +174,7 @@ ARCHITECTURES = _table(
         299,
         2048,
         21_768_352,
+        5_711_168_096,
         0.780,
         aux_head='InceptionV3/AuxLogits/Conv2d_2b_1x1',
         checkpoint='inception_v3',
@@ -180,6 +189,7 @@ ARCHITECTURES = _table(
         299,
         1536,
         41_111_232,
+        12_252_438_624,
         0.802,
         head='InceptionV4/Logits/Logits',
         aux_head='InceptionV4/AuxLogits/Aux_logits',
@@ -192,6 +202,7 @@ ARCHITECTURES = _table(
         299,
         1536,
         54_276_192,
+        13_154_258_016,
         0.804,
         head='InceptionResnetV2/Logits/Logits',
         aux_head='InceptionResnetV2/AuxLogits/Logits',
@@ -202,25 +213,44 @@ ARCHITECTURES = _table(
             'inception_resnet_v2_weights_tf_dim_ordering_tf_kernels.h5',
         ),
     ),
-    _resnet(50, (3, 4, 6, 3), 23_508_032, 0.752),
-    _resnet(101, (3, 4, 23, 3), 42_500_160, 0.764),
-    _resnet(152, (3, 8, 36, 3), 58_143_808, 0.768),
+    _resnet(50, (3, 4, 6, 3), 23_508_032, 3_480_207_360, 0.752),
+    _resnet(101, (3, 4, 23, 3), 42_500_160, 7_192_428_544, 0.764),
+    _resnet(152, (3, 8, 36, 3), 58_143_808, 10_904_649_728, 0.768),
     _densenet(
-        121, (6, 12, 24, 16), 1024, 6_953_856, 0.748, archive='tf-densenet121.tar.gz'
+        121,
+        (6, 12, 24, 16),
+        1024,
+        6_953_856,
+        2_833_137_664,
+        0.748,
+        archive='tf-densenet121.tar.gz',
     ),
     _densenet(
-        169, (6, 12, 32, 32), 1664, 12_484_480, 0.759, archive='tf-densenet169.tar.gz'
+        169,
+        (6, 12, 32, 32),
+        1664,
+        12_484_480,
+        3_358_179_328,
+        0.759,
+        archive='tf-densenet169.tar.gz',
     ),
     # Nobody published a checkpoint of it for TF-Slim.
-    _densenet(201, (6, 12, 48, 32), 1920, 18_092_928, 0.773),
+    _densenet(201, (6, 12, 48, 32), 1920, 18_092_928, 4_289_445_888, 0.773),
     _public_mobilenet(
-        1, 1.0, 1024, 3_206_976, 0.709, Keras('MobileNet', 'mobilenet_1_0_224_tf.h5')
+        1,
+        1.0,
+        1024,
+        3_206_976,
+        567_716_352,
+        0.709,
+        Keras('MobileNet', 'mobilenet_1_0_224_tf.h5'),
     ),
     _public_mobilenet(
         2,
         1.0,
         1280,
         2_223_872,
+        299_494_272,
         0.719,
         Keras(
             'MobileNetV2',
@@ -232,6 +262,7 @@ ARCHITECTURES = _table(
         1.4,
         1792,
         4_315_776,
+        580_403_824,
         0.749,
         Keras(
             'MobileNetV2',
@@ -245,6 +276,7 @@ ARCHITECTURES = _table(
         input_size=224,
         features=1056,
         parameters=4_232_978,
+        multiply_adds=562_582_816,
         head='final_layer/FC',
         aux_head='aux_7/aux_logits/FC',
         imagenet_top1=0.740,
@@ -265,6 +297,7 @@ ARCHITECTURES = _table(
         input_size=331,
         features=4032,
         parameters=84_720_150,
+        multiply_adds=23_779_382_658,
         head='final_layer/FC',
         aux_head='aux_11/aux_logits/FC',
         imagenet_top1=0.827,
@@ -281,7 +314,7 @@ ARCHITECTURES = _table(
     ),
     # Reduced widths, for small studies: the papers' own width multiplier. No ImageNet
     # weights are known here; pretrain them on a source task.
-    _mobilenet(1, 0.25, 256, 213_072, input_size=64),
-    _mobilenet(1, 0.5, 512, 818_592, input_size=64),
-    _mobilenet(2, 0.35, 1280, 396_128, input_size=64),
+    _mobilenet(1, 0.25, 256, 213_072, 3_328_512, input_size=64),
+    _mobilenet(1, 0.5, 512, 818_592, 12_162_048, input_size=64),
+    _mobilenet(2, 0.35, 1280, 396_128, 4_735_168, input_size=64),
 )

@@ -130,6 +130,35 @@ class Missing:
     trials: int
 
 
+def read(workdir):
+    """The Records of a results folder, by Run id.
+
+    Raises:
+        config.InputError: no such folder, no Record in it, or one that cannot be read,
+            which is named.
+    """
+    workdir = pathlib.Path(workdir)
+    if not workdir.is_dir():
+        raise config.InputError(
+            f'No results folder {str(workdir)!r}. Give the --workdir of the Runs.'
+        )
+    records = []
+    for path in sorted(workdir.glob('*/record.json')):
+        try:
+            records.append(results.read(path.parent))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise config.InputError(
+                f'{path} is not a record ({error!r}). Remove its folder and run the '
+                'same command again.'
+            ) from error
+    if not records:
+        raise config.InputError(
+            f'{str(workdir)!r} holds no finished Run. Make some first: python -m '
+            f'tfxfer.run --config=configs/logistic.py --workdir={workdir}'
+        )
+    return records
+
+
 def cells(records):
     """The Cells of all final Records, but for pretrain; in the order of their names."""
     study = _Study(records)

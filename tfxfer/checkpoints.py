@@ -1,8 +1,8 @@
-"""Files of weights: found, read, checked, and named as Keras names them.
+"""Files of weights: found, read, checked, and put into Keras models.
 
-Two kinds: TF-Slim checkpoints (V1 or V2), whose variable names map to layers by the
-rule in nets/blocks.py, and the `.weights.h5` files that models.save_weights writes.
-Either becomes a dict of arrays keyed `layer/variable`.
+Two kinds: TF-Slim checkpoints (V1 or V2), whose variable names follow from the layers'
+by the rule in nets/blocks.py, and the `.weights.h5` files that models.save_weights
+writes, which have the names of Keras.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import re
 import h5py
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from tfxfer import architectures, config
 from tfxfer.nets import blocks
@@ -23,19 +24,13 @@ ENV = 'TFXFER_CHECKPOINTS'
 SUFFIX = '.weights.h5'
 AVERAGE = '/ExponentialMovingAverage'
 
-# Last component of a TF-Slim variable -> last component of a Keras one. `weights` of
-# a separable convolution are the two others.
+# What TF-Slim calls the variables of a layer; batch norm's are called alike in Keras.
 LEAVES = {
-    'weights': 'kernel',
-    'biases': 'bias',
-    'gamma': 'gamma',
-    'beta': 'beta',
-    'moving_mean': 'moving_mean',
-    'moving_variance': 'moving_variance',
-    'depthwise_weights': 'depthwise_kernel',
-    'pointwise_weights': 'pointwise_kernel',
+    'kernel': 'weights',
+    'bias': 'biases',
+    'depthwise_kernel': 'depthwise_weights',
+    'pointwise_kernel': 'pointwise_weights',
 }
-HEADS = ('logits/', 'aux_logits/')  # Layers that models.build adds.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,22 +39,34 @@ class Weights:
 
     Attributes:
         path: of the file, or prefix of the checkpoint.
-        values: arrays by `layer/variable`; the classifiers are the layers `logits` and
-            `aux_logits`.
-        facts: what the file says of itself; of a TF-Slim checkpoint {'graph': 'slim'}.
+        values: arrays by the names in the file.
+        facts: what the file says of itself, at least {'graph': key of models.GRAPHS}.
+        scopes: TF-Slim's scopes of the layers `logits` and `aux_logits`; None when the
+            names are those of Keras, `layer/variable`.
         averaged: how many values are exponential moving averages.
-        ignored: names of the checkpoint's variables that belong to no layer.
     """
 
     path: str
     values: dict
     facts: dict
+    scopes: dict | None = None
     averaged: int = 0
-    ignored: tuple = ()
+
+    def name(self, layer, variable):
+        """What the file calls the variable (text) of a Keras layer."""
+        if self.scopes is None:
+            return f'{layer.name}/{variable}'
+        scope = self.scopes.get(layer.name) or blocks.scope_of(layer.name)
+        if isinstance(layer, layers.DepthwiseConv2D) and variable == 'kernel':
+            return f'{scope}/depthwise_weights'
+        return f'{scope}/{LEAVES.get(variable, variable)}'
 
     def classes(self, head='logits'):
-        """Outputs of the classifier, None when the file has none."""
-        kernel = self.values.get(f'{head}/kernel')
+        """Outputs of the classifier `logits` or `aux_logits`; None without one."""
+        if self.scopes is None:
+            kernel = self.values.get(f'{head}/kernel')
+        else:
+            kernel = self.values.get(f'{self.scopes[head]}/weights')
         return None if kernel is None else kernel.shape[-1]
 
 
@@ -83,6 +90,11 @@ def find_checkpoint(arch, weights, where=None):
     path = pathlib.Path(weights)
     if path.is_dir():
         return _only_one(path, [*path.glob(f'*{SUFFIX}'), *_prefixes(path)])
+    if path.name.endswith(('.tar', '.tar.gz', '.tgz')):
+        raise config.InputError(
+            f'{str(weights)!r} is an archive. Unpack it and name the folder, or give '
+            'it to `python -m tools.convert_checkpoint`.'
+        )
     prefix = _prefix(path)
     if not _exists(prefix):
         raise config.InputError(
@@ -134,7 +146,7 @@ def _prefixes(folder):
 
 
 def _prefix(path):
-    name = re.sub(r'\.(index|data-\d{5}-of-\d{5})$', '', path.name)
+    name = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path.name)
     return path.with_name(name)
 
 
@@ -167,25 +179,15 @@ def read(path, arch, *, averages=True):
         averages: take a checkpoint's exponential moving averages, where it has them.
 
     Raises:
-        config.InputError: the file is damaged, has NaN, or is another network's.
+        config.InputError: the file is damaged or another network's.
     """
     path = str(path)
-    if path.endswith(SUFFIX):
-        weights = Weights(path, _read_h5(path), facts(path))
-        if weights.facts['arch'] != arch.name:
-            raise config.InputError(
-                f'{path!r} holds weights of {weights.facts["arch"]}, not of '
-                f'{arch.name}.'
-            )
-    else:
-        weights = _from_slim(path, arch, averages)
-    broken = [
-        name for name, array in weights.values.items() if not np.isfinite(array).all()
-    ]
-    if broken:
+    if not path.endswith(SUFFIX):
+        return _from_slim(path, arch, averages)
+    weights = Weights(path, _read_h5(path), facts(path))
+    if weights.facts['arch'] != arch.name:
         raise config.InputError(
-            f'{path!r} has values that are not finite, in {_first(broken)}. Training '
-            'diverged, or the file is damaged.'
+            f'{path!r} holds weights of {weights.facts["arch"]}, not of {arch.name}.'
         )
     return weights
 
@@ -229,7 +231,7 @@ def _read_tensors(path):
         return {
             name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
         }
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise config.InputError(
             f'Cannot read the checkpoint {str(path)!r}: {reason} The file is truncated '
@@ -238,37 +240,16 @@ def _read_tensors(path):
 
 
 def _from_slim(path, arch, averages):
-    tensors = _read_tensors(path)
-    _check_network(path, arch, tensors)
-    shadows = {
-        name.removesuffix(AVERAGE): array
-        for name, array in tensors.items()
-        if averages and name.endswith(AVERAGE)
-    }
-    values, ignored, averaged = {}, [], 0
-    for name, array in tensors.items():
-        key = keras_name(name, arch)
-        if key is None:
-            ignored.append(name)
-            continue
-        averaged += name in shadows
-        array = shadows.get(name, array)
-        values[key] = as_dense(array) if key.startswith(HEADS) else array
-    return Weights(path, values, {'graph': 'slim'}, averaged, tuple(sorted(ignored)))
-
-
-def as_dense(array):
-    """A 1 x 1 convolution's kernel as a dense layer's."""
-    return array.reshape(array.shape[-2:]) if array.ndim == 4 else array
-
-
-def keras_name(variable, arch):
-    """`layer/variable` of a TF-Slim variable; None if it is no layer's."""
-    scope, _, leaf = variable.rpartition('/')
-    if leaf not in LEAVES:
-        return None
-    heads = {arch.head: 'logits', arch.aux_head: 'aux_logits'}
-    return f'{heads.get(scope) or blocks.layer_name(scope)}/{LEAVES[leaf]}'
+    values = _read_tensors(path)
+    _check_network(path, arch, values)
+    averaged = 0
+    if averages:
+        for name in [name for name in values if name.endswith(AVERAGE)]:
+            values[name.removesuffix(AVERAGE)] = values.pop(name)
+            averaged += 1
+    scopes = {'logits': arch.head, 'aux_logits': arch.aux_head}
+    scale = any(name.endswith('/gamma') for name in values)
+    return Weights(path, values, {'graph': 'slim', 'scale': scale}, scopes, averaged)
 
 
 def looks_like(tensors):
@@ -312,35 +293,44 @@ def assign(model, weights, *, skip=()):
         skip: names of layers that keep their own.
 
     Raises:
-        config.InputError: variables are missing or of another shape, or the file has
-            a gamma that the model lacks. The model is unchanged then.
+        config.InputError: variables are missing, of another shape or not finite, or
+            the file has a gamma that the model lacks. The model is unchanged then.
     """
-    taken, missing, wrong = [], [], []
+    problems = {
+        'lacks': [],
+        'has another shape of': [],
+        'has NaN or infinity (training diverged, or the file is damaged) in': [],
+    }
+    lacks, shapes, broken = problems.values()
+    taken, lost = [], []
     for layer in model.layers:
         if layer.name in skip:
             continue
-        for variable in layer.weights:
-            if variable.name == 'seed_generator_state':
-                continue
-            array = _value(weights.values, layer.name, variable.name)
-            if array is None and variable.name == 'gamma':
+        own = {variable.name: variable for variable in variables(layer)}
+        for name, variable in own.items():
+            source = weights.name(layer, name)
+            array = weights.values.get(source)
+            if array is None and name == 'gamma':
                 array = np.ones(variable.shape, variable.dtype)
             if array is None:
-                missing.append(f'{layer.name}/{variable.name}')
-            elif array.shape != tuple(variable.shape):
-                wrong.append(
-                    f'{layer.name}/{variable.name} {array.shape}, not '
-                    f'{tuple(variable.shape)}'
-                )
-            else:
-                taken.append((variable, array))
-    lost = _lost_gammas(model, weights.values)
-    for problem, names in (('lacks', missing), ('has shapes of another', wrong)):
+                lacks.append(source)
+                continue
+            if len(variable.shape) == 2 and array.shape[:-2] == (1, 1):
+                array = array[0, 0]  # A 1 x 1 convolution as a dense layer.
+            if array.shape != tuple(variable.shape):
+                shapes.append(f'{source} {array.shape}, not {tuple(variable.shape)}')
+            elif not np.isfinite(array).all():
+                broken.append(source)
+            taken.append((variable, array))
+        if 'beta' in own and 'gamma' not in own:
+            lost += [weights.name(layer, 'gamma')]
+    for problem, names in problems.items():
         if names:
             raise config.InputError(
                 f'{weights.path!r} {problem} {len(names)} of the variables of '
                 f'{model.name}: {_first(names)}.'
             )
+    lost = [name for name in lost if name in weights.values]
     if lost:
         raise config.InputError(
             f'{weights.path!r} has batch-norm scales (gamma) which {model.name} built '
@@ -350,21 +340,19 @@ def assign(model, weights, *, skip=()):
         variable.assign(array)
 
 
-def _value(values, layer, variable):
-    array = values.get(f'{layer}/{variable}')
-    if array is None and variable == 'kernel':
-        # A depthwise convolution: its own leaf in TF-Slim, `kernel` in Keras.
-        array = values.get(f'{layer}/depthwise_kernel')
-    return array
-
-
-def _lost_gammas(model, values):
-    return [
-        f'{layer.name}/gamma'
+def unused(model, weights):
+    """Names in a file that a model has no place for, sorted."""
+    used = {
+        weights.name(layer, variable.name)
         for layer in model.layers
-        if f'{layer.name}/gamma' in values
-        and 'gamma' not in [variable.name for variable in layer.weights]
-    ]
+        for variable in variables(layer)
+    }
+    return sorted(set(weights.values) - used)
+
+
+def variables(layer):
+    """A layer's variables, but not the state of its random numbers."""
+    return [] if isinstance(layer, layers.Dropout) else layer.weights
 
 
 def _first(names, count=3):

@@ -1,6 +1,8 @@
 """Cells laid beside one another: points of the figures, paired tests, wins."""
 
 import typing
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -231,13 +233,14 @@ def _compared(a, b, workdir):
 def _right(record, workdir):
     """(index, label, right or wrong) of a final Run's test images, by index."""
     folder = results.folder(workdir, record.run)
-    seen = results.read_predictions(folder)
     try:
+        seen = results.read_predictions(folder)
         index, label, logits = seen['index'], seen['label'], seen['logits']
         score = metrics.METRICS[record.metric](label, logits)
-    except (KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise config.InputError(
-            f'{folder}/predictions.npz cannot be scored: {error}'
+            f'{folder}/predictions.npz cannot be scored ({error}). Remove the folder '
+            'and run it again.'
         ) from error
     if abs(score - record.score) > 1e-6:
         raise config.InputError(

@@ -253,6 +253,8 @@ def _cast(kind, name, expected, value):
         item = typing.get_args(expected)[0]
         if isinstance(value, str) or not hasattr(value, '__iter__'):
             value = (value,)
+        if item is str:  # A flag gives all names as one: --config.archs=a,b.
+            value = [part for text in value for part in str(text).split(',') if part]
         return tuple(_cast(kind, name, item, v) for v in value)
     if value is None and type(None) in plain:
         return None

@@ -1,7 +1,6 @@
 """Where Runs run: local processes, one a Run, so that a crash costs one Run."""
 
 import contextlib
-import os
 import pathlib
 import signal
 import subprocess
@@ -15,23 +14,14 @@ PATIENCE = 10  # Seconds that an interrupted Run has to end.
 
 
 class Local:
-    """Up to `jobs` processes of `python -m tfxfer.run`, threads shared between them.
+    """Up to `jobs` processes of `python -m tfxfer.run`.
 
     Used as a context manager: what still runs at its end is stopped.
     """
 
-    def __init__(self, workdir, *, jobs, threads, arguments=()):
-        """threads: of each process; arguments: more flags of tfxfer.run."""
+    def __init__(self, workdir, *, jobs, arguments=()):
+        """arguments: more flags of tfxfer.run."""
         self.workdir, self.jobs, self.arguments = workdir, jobs, list(arguments)
-        self.environment = {
-            # Set before the user's own, which win.
-            'TF_CPP_MIN_LOG_LEVEL': '2',
-            **os.environ,
-            'TF_NUM_INTRAOP_THREADS': str(threads),
-            'TF_NUM_INTEROP_THREADS': str(threads),
-            'OMP_NUM_THREADS': str(threads),
-            'OPENBLAS_NUM_THREADS': str(threads),
-        }
         self.running = {}
 
     def __enter__(self):
@@ -62,7 +52,6 @@ class Local:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self.environment,
                 # Ctrl-C reaches the Runs through __exit__, once.
                 start_new_session=True,
             )

@@ -50,7 +50,7 @@ class Served(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')])
     def serve(self, image_bytes):
-        """Encoded images [b] -> probabilities [b, k], classes [b, k], features [b, d]."""
+        """Encoded images [b] -> probabilities, classes [b, k] and features [b, d]."""
 
         def decoded(data):
             return self._prepared(inputs.decoded(data))
@@ -87,8 +87,8 @@ def served(folder, *, checkpoints=None):
         raise config.InputError(f'{str(folder)!r} holds no finished Run (record.json).')
     if record.run.phase != 'final' or record.status != 'done':
         raise config.InputError(
-            f'{folder.name} is a {record.run.phase} Run ({record.status}); export takes '
-            'final Runs that are done.'
+            f'{folder.name} is a {record.run.phase} Run ({record.status}); export '
+            'takes final Runs that are done.'
         )
     logistic = record.run.setting == 'logistic'
     _, arch, dataset, images, weights, _ = runs.resolve(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import cm, colors, figure, lines, patches, ticker
 
-from tfxfer import cells, comparisons, results, stats
+from tfxfer import cells, comparisons, formats, results, stats
 
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#000000', '#56B4E9', '#E69F00')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p', 'h', '*')
@@ -31,19 +31,25 @@ STYLE = {
     'legend.frameon': False,
     'svg.hashsalt': 'tfxfer',  # The same figure gives the same bytes.
 }
-METRICS = {
-    'top1': 'accuracy',
-    'mean_per_class': 'mean-per-class accuracy',
-    'voc_map': '11-point mean average precision',
-}
+WRITTEN = 250  # Scores in one figure of heat maps; more would not be read.
 BAND_FROM = 5  # Networks; a bootstrap of fewer repeats the same few lines.
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """A figure: `name` of its files, `caption`, and `frame` of the numbers drawn."""
+    """A figure.
+
+    Attributes:
+        name: of its files.
+        subject: 'transfer' (accuracy) or 'choice' (of hyperparameters).
+        title: one line.
+        figure: as drawn and laid out.
+        frame: every number drawn.
+        caption: what a reader must know to read it right.
+    """
 
     name: str
+    subject: str
     title: str
     figure: figure.Figure
     frame: pd.DataFrame
@@ -57,6 +63,7 @@ def draw(records):
     drawings = [
         transfer(condition, group, styles)
         for condition, group in _worth_drawing(comparisons.conditions(found))
+        if comparisons.points(group)[0]
     ]
     for group in cells.tasks(found).values():
         for setting in cells.SETTINGS:
@@ -132,6 +139,7 @@ def transfer(condition, group, styles):
         _lay_out(fig)
     return Drawing(
         _name('transfer', *condition),
+        'transfer',
         'Transfer accuracy against source accuracy',
         fig,
         pd.DataFrame(rows),
@@ -156,7 +164,7 @@ def _point(panel, point, style):
 
 
 def _fit(panel, setting, points):
-    """Draws line, band and r, and returns the rows of their numbers."""
+    """Draws line, band and r; returns the rows of their numbers."""
     x, y = [point.x for point in points], [point.y for point in points]
     try:
         found = stats.correlate(x, y)
@@ -170,10 +178,7 @@ def _fit(panel, setting, points):
         low, high = stats.line_band(x, y, at)
         panel.fill_between(at, low, high, color='0.6', alpha=0.25, linewidth=0)
     panel.plot(at, on_line, color='0.35', linewidth=1.2)
-    panel.annotate(
-        f'r = {found.r:.2f}', (1, 1.01), xycoords='axes fraction', ha='right',
-        va='bottom', color='0.25',
-    )  # fmt: skip
+    panel.set_title(f'{setting},  r = {found.r:.2f} (n = {found.n})')
     line = [
         {'kind': 'line', 'setting': setting, 'x': a, 'y': b, 'low': c, 'high': d}
         for a, b, c, d in zip(at, on_line, low, high, strict=True)
@@ -310,11 +315,12 @@ def l2_curves(group, styles):
             rows += _l2_curve(panel, cell, style)
         panel.set_title(_task_title(group[0]))
         panel.set_xlabel('l2, the penalty on the weights')
-        panel.set_ylabel(f'Validation {METRICS[group[0].metric]}, %')
+        panel.set_ylabel(f'Validation {formats.METRICS[group[0].metric]}, %')
         _legend(fig, drawn)
         _lay_out(fig)
     return Drawing(
         _name('l2', *group[0].task),
+        'choice',
         f'Choice of l2, logistic, {_task_title(group[0])}',
         fig,
         pd.DataFrame(rows),
@@ -363,42 +369,41 @@ def grids(group, styles):
     framed; a cross is a trial that diverged.
     """
     del styles  # Panels are told apart by their titles.
-    columns = min(len(group), 3)
-    lines_of = math.ceil(len(group) / columns)
-    lrs = sorted({point['lr'] for cell in group for point in _first(cell).curve})
-    wds = sorted({point['wd'] for cell in group for point in _first(cell).curve})
-    known = [
-        point['valid_score']
-        for cell in group
-        for point in _first(cell).curve
-        if point['status'] == 'done'
-    ]
-    size = (
-        1.6 + columns * (0.5 + 0.44 * max(len(lrs), 3)),
-        0.5 + lines_of * (0.7 + 0.3 * len(wds)),
-    )
+    points = [point for cell in group for point in _first(cell).curve]
+    lrs = sorted({point['lr'] for point in points})
+    wds = sorted({point['wd'] for point in points})
+    done = [point['valid_score'] for point in points if point['status'] == 'done']
     scale = cm.ScalarMappable(
-        colors.Normalize(100 * min(known, default=0), 100 * max(known, default=1)),
+        colors.Normalize(100 * min(done, default=0), 100 * max(done, default=1)),
         'cividis',
     )
+    columns = min(len(group), 3 if len(points) <= WRITTEN else 4)
+    down = math.ceil(len(group) / columns)
+    cell_size = (0.44, 0.3) if len(points) <= WRITTEN else (0.24, 0.17)
+    width = columns * (0.2 + cell_size[0] * max(len(lrs), 3))
+    height = down * (0.4 + cell_size[1] * max(len(wds), 3))
     rows = []
     with matplotlib.rc_context({**STYLE, 'axes.titlesize': 9, 'font.size': 8}):
-        fig = figure.Figure(size, layout='constrained')
-        panels = fig.subplots(lines_of, columns, squeeze=False).ravel()
-        for panel, cell in zip(panels, group, strict=False):
-            rows += _grid(panel, cell, lrs, wds, scale)
+        fig = figure.Figure((2 + width, 0.8 + height), layout='constrained')
+        panels = fig.subplots(down, columns, squeeze=False, sharex=True, sharey=True)
+        for panel, cell in zip(panels.flat, group, strict=False):
+            written = len(points) <= WRITTEN
+            rows += _grid(panel, cell, lrs, wds, scale, written=written)
             panel.set_title(_label(cell))
-        for panel in panels[len(group) :]:
-            panel.set_visible(False)
+        for i, panel in enumerate(panels.flat):
+            panel.set_visible(i < len(group))
+            # The lowest of each column has the labels.
+            panel.tick_params(labelbottom=i + columns >= len(group))
         fig.supxlabel('learning rate', size=9)
         fig.supylabel('weight decay', size=9)
-        bar = fig.colorbar(scale, ax=list(panels), shrink=0.9, aspect=30, pad=0.01)
-        bar.set_label(f'Validation {METRICS[group[0].metric]}, %')
+        bar = fig.colorbar(scale, ax=panels, shrink=0.9, aspect=30, pad=0.01)
+        bar.set_label(f'Validation {formats.METRICS[group[0].metric]}, %')
         bar.outline.set_visible(False)
         _lay_out(fig)
     title = _task_title(group[0])
     return Drawing(
         _name('grid', group[0].setting, *group[0].task),
+        'choice',
         f'Choice of learning rate and weight decay, {group[0].setting}, {title}',
         fig,
         pd.DataFrame(rows),
@@ -408,29 +413,27 @@ def grids(group, styles):
     )
 
 
-def _grid(panel, cell, lrs, wds, scale):
+def _grid(panel, cell, lrs, wds, scale, *, written):
+    """Draws one heat map, with the scores written in it, and returns its rows."""
     record = _first(cell)
+    image = np.zeros((len(wds), len(lrs), 4))  # Transparent where nothing was tried.
     rows = []
     for point in record.curve:
         i, j = wds.index(point['wd']), lrs.index(point['lr'])
         chosen = all(point[name] == record.chosen[name] for name in cells.TRIED)
         done = point['status'] == 'done'
         score = 100 * point['valid_score']
-        colour = scale.to_rgba(score) if done else (0.9, 0.9, 0.9, 1)
-        panel.add_patch(
-            patches.Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=colour, lw=0)
-        )
-        panel.text(
-            j, i, f'{score:.1f}' if done else 'x', ha='center', va='center', size=7,
-            color='black' if _light(colour) else 'white',
-            weight='bold' if chosen else 'normal',
-        )  # fmt: skip
+        image[i, j] = scale.to_rgba(score) if done else (0.9, 0.9, 0.9, 1)
+        if written or not done:
+            panel.text(
+                j, i, f'{score:.1f}' if done else 'x', ha='center', va='center', size=7,
+                color='black' if _light(image[i, j]) else 'white',
+                weight='bold' if chosen else 'normal',
+            )  # fmt: skip
         if chosen:
-            panel.add_patch(
-                patches.Rectangle(
-                    (j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec='#D55E00', lw=2
-                )
-            )
+            frame = patches.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False)
+            frame.set(edgecolor='#D55E00', linewidth=2)
+            panel.add_patch(frame)
         rows.append(
             {
                 'network': cell.network,
@@ -444,9 +447,8 @@ def _grid(panel, cell, lrs, wds, scale):
                 'chosen': chosen,
             }
         )
-    panel.set_xlim(-0.5, len(lrs) - 0.5)
-    panel.set_ylim(-0.5, len(wds) - 0.5)
-    panel.set_xticks(range(len(lrs)), [f'{lr:.2g}' for lr in lrs], rotation=45)
+    panel.imshow(image, origin='lower', aspect='auto')
+    panel.set_xticks(range(len(lrs)), [f'{lr:.2g}' for lr in lrs], rotation=90)
     panel.set_yticks(range(len(wds)), [f'{wd:.2g}' for wd in wds])
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)

@@ -8,6 +8,12 @@ import pandas as pd
 
 from tfxfer import config, results
 
+METRICS = {
+    'top1': 'accuracy',
+    'mean_per_class': 'mean-per-class accuracy',
+    'voc_map': '11-point mean average precision',
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:

@@ -54,18 +54,12 @@ SCALINGS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How a network is built to be trained; None: as its public checkpoint was."""
-
-    scale: bool | None = None  # Batch norm with gamma.
-    dropout: float | None = None  # Rate before the classifier.
-    aux: bool | None = None  # Auxiliary classifier.
-
-
-# Section 4.2 of the paper: all sixteen networks of the study were trained so.
-PAPER = Training(scale=True, dropout=0.0, aux=False)
-PUBLIC = Training()
+# How a network is built to be trained, as keywords of `build`. None: as its public
+# checkpoint was. `paper`: as the study trained all sixteen.
+TRAINING = {
+    'public': {'scale': None, 'dropout': None, 'aux': None},
+    'paper': {'scale': True, 'dropout': 0.0, 'aux': False},
+}
 
 
 def build(
@@ -90,13 +84,14 @@ def build(
         arch: Architecture, or the name of one.
         classes: k; None is the weights' own number. The classifier's weights are the
             file's when it has as many classes, and new otherwise.
-        weights: None (random), 'slim', 'keras', or a path (find_checkpoint).
+        weights: None (random), 'slim', 'keras', a path (find_checkpoint), or Weights.
         image_size: h = w in pixels; None is the architecture's own.
         seed: of the random initial values and of dropout.
         scale: batch norm with gamma; None is as in the weights, and as in the public
             checkpoint for random ones.
         dropout: rate before the classifier; None is that of the public checkpoint.
-        aux: with the auxiliary classifier; None is as in the public checkpoint.
+        aux: with the auxiliary classifier; None is as in the weights, and as in the
+            public checkpoint for random ones.
         where: directory of TF-Slim's checkpoints; None: environment variable
             checkpoints.ENV.
 
@@ -107,6 +102,7 @@ def build(
     if isinstance(arch, str):
         arch = config.find('architecture', architectures.ARCHITECTURES, arch)
     file = _weights(arch, weights, where)
+    graph = file.facts['graph'] if file else 'slim'
     if file:
         classes = file.classes() if classes is None else classes
         scale = file.facts.get('scale') if scale is None else scale
@@ -114,9 +110,9 @@ def build(
         raise config.InputError(
             f'How many classes has {arch.name}? Its weights do not say; give classes.'
         )
-    graph = file.facts['graph'] if file else 'slim'
     dropout = arch.dropout if dropout is None else dropout
-    aux = bool(arch.aux_head) and graph == 'slim' if aux is None else aux
+    if aux is None:
+        aux = file.classes('aux_logits') is not None if file else bool(arch.aux_head)
     with seeded(seed):
         images, outputs = GRAPHS[graph](
             arch, image_size or arch.input_size, scale=scale, aux=aux
@@ -129,8 +125,8 @@ def build(
 
 
 def _weights(arch, weights, where):
-    if not weights:
-        return None
+    if not weights or isinstance(weights, checkpoints.Weights):
+        return weights
     if weights == 'keras':
         return _keras_weights(arch)
     path = checkpoints.find_checkpoint(arch, os.fspath(weights), where)
@@ -243,10 +239,9 @@ def _keras_weights(arch):
     head = [layer for layer in model.layers if layer.weights][-1]
     values = {}
     for layer in model.layers:
-        for variable in layer.weights:
-            name = 'logits' if layer is head else layer.name
+        name = 'logits' if layer is head else layer.name
+        for variable in checkpoints.variables(layer):
             values[f'{name}/{variable.name}'] = variable.numpy()
-    values['logits/kernel'] = checkpoints.as_dense(values['logits/kernel'])
     return checkpoints.Weights('keras', values, {'graph': 'keras'})
 
 
@@ -329,15 +324,12 @@ def save_weights(model, path, **facts):
             f'A file of weights must end in {checkpoints.SUFFIX}; got {path!r}.'
         )
     names = {
-        layer.name: [variable.name for variable in layer.weights]
+        layer.name: [variable.name for variable in checkpoints.variables(layer)]
         for layer in model.layers
     }
-    facts = {
-        'arch': model.name,
-        'graph': model.graph,
-        'scale': any('gamma' in variables for variables in names.values()),
-        **facts,
-    }
+    facts = {'arch': model.name, 'graph': model.graph, **facts}
+    if model.graph == 'slim':  # The Keras graphs do not have the choice.
+        facts['scale'] = any('gamma' in variables for variables in names.values())
     with results.replacing(path) as aside:
         # Keras looks at the ending, and `replacing` chooses the name.
         named = aside.with_name(aside.name + checkpoints.SUFFIX)
@@ -355,7 +347,7 @@ def _note(file, facts, names):
 
     def visit(_, group):
         layer = group.attrs.get('name')
-        if layer in names and len(group):
+        if names.get(layer):
             group.attrs['variables'] = names[layer]
 
     file.visititems(visit)

@@ -28,6 +28,7 @@ LIBRARIES = (
     'scikit-learn',
     'tf-models-official',
 )
+THREAD_VARIABLES = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
 
 
 def resolve(run, workdir, *, checkpoints=None):
@@ -110,8 +111,7 @@ def versions():
         'python': platform.python_version(),
         **{name: metadata.version(name) for name in LIBRARIES},
         'device': f'{len(devices)} x {_device(tf, devices[0])}',
-        'threads': tf.config.threading.get_intra_op_parallelism_threads()
-        or len(os.sched_getaffinity(0)),
+        'threads': int(os.environ.get(THREAD_VARIABLES[0]) or os.cpu_count()),
         'host': platform.node(),
     }
 
@@ -249,10 +249,24 @@ def tidy(folder):
     shutil.rmtree(folder / 'ckpt', ignore_errors=True)
 
 
+def limit_threads(count):
+    """Sets how many threads TensorFlow and BLAS use; it changes how sums round.
+
+    Must come before TensorFlow is imported, which reads its variables then.
+    """
+    import threadpoolctl
+
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(count)
+    threadpoolctl.threadpool_limits(count)
+
+
 def main(argv):
     del argv
     run = FLAGS_RUN.value
     fields = results.read_run(run) if run else config.from_dict(_plain(CONFIG.value))
+    if THREADS.value:
+        limit_threads(THREADS.value)
     record = execute(
         fields,
         WORKDIR.value,
@@ -280,6 +294,13 @@ if __name__ == '__main__':
     FLAGS_RUN = flags.DEFINE_string('run', None, 'A run.json instead of --config.')
     SAVE_EVERY = flags.DEFINE_integer(
         'save_every', 1000, 'Training steps between checkpoints.', lower_bound=1
+    )
+    THREADS = flags.DEFINE_integer(
+        'threads',
+        None,
+        'Threads to use. Default: one a core. Another number rounds sums differently, '
+        'so a Run is repeated exactly with the number in its record.',
+        lower_bound=1,
     )
     CHECKPOINTS = app.checkpoints_folder()
     app.run(main)

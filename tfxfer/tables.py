@@ -4,19 +4,21 @@ import dataclasses
 
 from tfxfer import cells, comparisons, formats, stats
 
+NAMES = (
+    'results', 'comparisons', 'correlations', 'wins', 'missing', 'runs', 'sources',
+)  # fmt: skip
 # Heads that say nothing in most studies.
 OPTIONAL = ('images a class', 'pixels', 'recipe')
 
 
-def build(records, workdir):
-    """Every Table that the Records fill; `workdir` has their predictions.
+def build(records, paired):
+    """Every Table that the Records fill; `paired` are comparisons.compare's rows.
 
     Returns:
         ([formats.Table, ...], [sentence about what is left out, ...])
     """
     found = cells.cells(records)
-    paired, notes = comparisons.compare(found, workdir)
-    points = []
+    points, notes = [], []
     for condition, group in comparisons.conditions(found).items():
         own, more = comparisons.points(group)
         points += [(condition, point) for point in own]
@@ -293,7 +295,7 @@ def _source_row(record):
 
 
 def compared(paired):
-    """Each task's best against the others; takes comparisons.Comparison rows."""
+    """Each task's best against the others; takes comparisons.compare's rows."""
     rows = [
         {
             'dataset': row.a.dataset,

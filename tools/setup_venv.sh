@@ -88,7 +88,7 @@ Make room, or put the project on another disk."
 # What .venv/installed holds when the install is complete and up to date.
 wanted() {
   pwd
-  cksum setup.cfg tools/constraints.txt tools/setup_venv.sh
+  cksum setup.cfg pyproject.toml tools/constraints.txt tools/setup_venv.sh
 }
 
 installed() {
@@ -104,23 +104,14 @@ damaged() {
       grep -q '^Installing collected packages' .venv/install.log; }; }
 }
 
-pip_install() {
-  "$python" -m pip install --disable-pip-version-check --no-input --progress-bar=off \
-    --constraint=tools/constraints.txt "$@"
-}
-
-# setuptools is called directly, because pip takes no folder that has only a setup.cfg.
 install() {
-  local build='import setuptools.build_meta as build; build.build_editable(".venv/tmp")'
-  # pip leaves an installed version alone, even if its dependencies have changed.
-  pip_install setuptools &&
-    "$python" -c "$build" &&
-    "$python" -m pip uninstall --yes tfxfer &&
-    pip_install "$(echo .venv/tmp/tfxfer-*.whl)[test]"
+  "$python" -m pip install --disable-pip-version-check --no-input --progress-bar=off \
+    --constraint=tools/constraints.txt --editable '.[test]'
 }
 
 make_venv() {
-  local base=$python
+  local base=$python stamp
+  stamp=$(wanted)
   if [ -d .venv ] && damaged; then
     echo "$PWD/.venv is not complete: it is made anew."
     rm -rf .venv
@@ -142,17 +133,21 @@ $versions is needed. Remove the folder: it is then made anew."
   # Downloads go to the disk whose space was checked; /tmp can be a small one.
   if ! (export TMPDIR="$PWD/.venv/tmp" && install) >.venv/install.log 2>&1; then
     tail -n 15 .venv/install.log >&2
+    # pip itself then speaks of conflicting versions.
+    ! grep -q 'connection broken' .venv/install.log || die "pip could not reach its \
+package index: check the network and pip's own settings (pip config list). The whole \
+log is $PWD/.venv/install.log."
     die "The install failed; the whole log is $PWD/.venv/install.log. Run the script \
 again when the cause is gone."
   fi
   rm -rf .venv/tmp .venv/installing
-  wanted >.venv/installed
+  echo "$stamp" >.venv/installed
   echo "Installed in $SECONDS s."
 }
 
 setup_venv() {
   local base
-  need setup.cfg tools/constraints.txt tfxfer/__init__.py
+  need setup.cfg pyproject.toml tools/constraints.txt tfxfer/__init__.py
   if [ -n "${PYTHON:-}" ] && [ -x "$python" ]; then
     find_base
     [ "$(probe "$base")" = "$(probe "$python")" ] || die "$PWD/.venv has Python \

@@ -122,10 +122,10 @@ def main(argv):
     study = sweep.study_from({**CONFIG.value.to_dict(), 'digests': found})
     cores = len(os.sched_getaffinity(0))
     jobs = JOBS.value or cores
-    arguments = [f'--checkpoints={CHECKPOINTS.value}'] if CHECKPOINTS.value else []
-    executor = executors.Local(
-        workdir, jobs=jobs, threads=max(1, cores // jobs), arguments=arguments
-    )
+    arguments = [f'--threads={max(1, cores // jobs)}']
+    if CHECKPOINTS.value:
+        arguments.append(f'--checkpoints={CHECKPOINTS.value}')
+    executor = executors.Local(workdir, jobs=jobs, arguments=arguments)
     failed, done = carry_out(study, workdir, executor)
     logging.info('%d Runs are done, %d failed.', len(done), len(failed))
     path = report.write(workdir)

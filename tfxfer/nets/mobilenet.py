@@ -99,7 +99,9 @@ def _bottleneck(x, style, expansion, channels, scope, strides):
     x = blocks.depthwise(x, style, 3, f'{scope}/depthwise', strides=strides)
     x = blocks.conv(x, style, channels, 1, f'{scope}/project', activation=None)
     residual = strides == 1 and channels == shortcut.shape[-1]
-    return layers.Add()([x, shortcut]) if residual else x
+    if not residual:
+        return x
+    return layers.Add(name=blocks.layer_name(scope))([x, shortcut])
 
 
 def _divisible(channels, by=8):

@@ -1,0 +1,181 @@
+"""The programs as a user calls them, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tfxfer import checkpoints, results
+
+SMALL = [
+    '--config=configs/scratch.py',
+    '--config.arch=mobilenet_v1_0.25',
+    '--config.dataset=digits_5_9',
+    '--config.image_size=32',
+    '--config.per_class=20',
+    '--config.hparams.batch=16',
+    '--config.hparams.steps=60',
+    '--config.hparams.lr=0.05',
+    '--config.hparams.flip=False',
+]
+
+
+def weights_of(folder):
+    return checkpoints.digest(folder / 'model.weights.h5')
+
+
+def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_path):
+    whole = program('tfxfer.run', *SMALL, f'--workdir={tmp_path / "whole"}')
+    assert whole.returncode == 0, whole.stderr[-2000:]
+    killed = [
+        sys.executable, '-m', 'tfxfer.run', *SMALL, f'--workdir={tmp_path / "killed"}',
+        '--save_every=5',
+    ]  # fmt: skip
+    process = subprocess.Popen(killed, cwd=ROOT, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while not list((tmp_path / 'killed').glob('*/ckpt/ckpt-2[05].index')):
+        assert process.poll() is None and time.monotonic() < end, 'it never got there'
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    (folder,) = (p for p in (tmp_path / 'killed').iterdir() if p.name != 'cache')
+    assert results.read(folder) is None
+    again = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert '20/60' in again.stderr or '25/60' in again.stderr  # It went on from there.
+    reference = tmp_path / 'whole' / folder.name
+    assert weights_of(folder) == weights_of(reference)
+    assert results.read(folder).score == results.read(reference).score
+    predictions = [results.read_predictions(f)['logits'] for f in (folder, reference)]
+    np.testing.assert_array_equal(*predictions)
+
+
+def test_interrupted_politely_it_says_how_to_go_on(tmp_path):
+    command = [sys.executable, '-m', 'tfxfer.run', *SMALL, f'--workdir={tmp_path}']
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob('*/tb')):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == (
+        'error: Interrupted. The same command goes on from here.'
+    )
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--config.arch=mobilenet_v9'], "Did you mean 'mobilenet_v2'"),
+        (['--config.dataset=digitz'], "Did you mean 'digits'"),
+        (['--config.setting=scrach'], "Did you mean 'scratch'"),
+        (['--config.datset=x'], "no field 'datset'. Did you mean 'dataset'"),
+        (['--config.hparams.stepz=3'], "Did you mean 'steps'"),
+        (['--config.seed=zero'], 'seed'),
+        (['--config.dataset=folder:/no/such/folder'], 'No folder'),
+        (['--workdir=setup.cfg/x'], 'setup.cfg'),
+        (['--config=configs/nothing.py'], 'configs/nothing.py'),
+        (['extra'], "Unknown argument 'extra'"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(program, tmp_path, arguments, message):
+    base = [*SMALL, f'--workdir={tmp_path}']
+    done = program('tfxfer.run', *base, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert 'Traceback' not in done.stderr
+    left = [p for p in tmp_path.iterdir() if p.name != 'cache']
+    assert not left, 'something half-written was left behind'
+
+
+def test_broken_image_is_named_before_training(program, photographs, tmp_path):
+    root = photographs()
+    (root / 'red' / '1.png').write_bytes(b'no image')
+    done = program(
+        'tfxfer.run', *SMALL, f'--config.dataset=folder:{root}',
+        f'--workdir={tmp_path / "runs"}',
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert 'red/1.png cannot be read: not an image' in done.stderr
+
+
+def test_help_tells_a_newcomer_what_to_type(program):
+    done = program('tfxfer.run', '--help')
+    assert 'python -m tfxfer.run --config=configs/logistic.py' in done.stdout
+    for name in ('--workdir', '--config', '--checkpoints'):
+        assert name in done.stdout
+
+
+FOLDER = [
+    '--config=configs/quickstart.py',
+    '--config.archs=mobilenet_v1_0.25',
+    '--config.settings=logistic,scratch',
+    '--config.image_size=32',
+    '--config.per_class=0',
+    '--config.pretrain.steps=4',
+    '--config.scratch.steps=4',
+    '--config.scratch.lrs=0.05',
+]
+
+
+def test_sweep_runs_a_study_of_the_users_folder_and_then_only_reads_it(
+    program, photographs, tmp_path
+):
+    root, workdir = photographs(count=20), tmp_path / 'runs'
+    arguments = [*FOLDER, f'--config.datasets=folder:{root}', f'--workdir={workdir}']
+    done = program('tools.sweep', *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    # pretrain, logistic, 1 x 2 trials of scratch and their final Run.
+    records = {r.run.id: r for r in results.read_all(workdir)}
+    assert len(records) == 5
+    assert done.stdout.splitlines()[-1] == str(workdir / 'report.html')
+    for record in records.values():
+        if record.score is not None and record.run.setting != 'pretrain':
+            assert f'{100 * record.score:.1f}' in done.stdout
+    page = (workdir / 'report.html').read_bytes()
+    stamps = {p: p.stat().st_mtime_ns for p in workdir.glob('*/*') if p.is_file()}
+    start = time.monotonic()
+    again = program('tools.sweep', *arguments)
+    assert again.returncode == 0
+    assert time.monotonic() - start < 30  # Seconds, without TensorFlow.
+    assert again.stdout == done.stdout
+    assert (workdir / 'report.html').read_bytes() == page
+    runs = {p for p in stamps if p.parent.name in records}
+    assert {p: p.stat().st_mtime_ns for p in runs} == {p: stamps[p] for p in runs}
+
+
+def test_a_run_that_crashes_costs_one_run(program, tmp_path):
+    arguments = [*FOLDER, f'--workdir={tmp_path}']
+    environment = {**os.environ, 'TFXFER_TEST_CRASH': 'logistic'}
+    environment['PYTHONPATH'] = str(ROOT / 'tests' / 'crash')
+    done = program('tools.sweep', *arguments, env=environment)
+    assert done.returncode == 1
+    assert 'FAILED (exit status -9)' in done.stderr
+    assert '1 Runs failed' in done.stderr
+    settings = sorted(r.run.setting for r in results.read_all(tmp_path))
+    assert settings == ['pretrain', 'scratch', 'scratch', 'scratch']
+    healed = program('tools.sweep', *arguments)
+    assert healed.returncode == 0, healed.stderr[-2000:]
+    assert len(results.read_all(tmp_path)) == 5
+
+
+def test_records_of_a_sweep_name_their_source(program, tmp_path):
+    done = program('tools.sweep', *FOLDER, f'--workdir={tmp_path}')
+    assert done.returncode == 0, done.stderr[-2000:]
+    records = results.read_all(tmp_path)
+    source = next(r for r in records if r.run.setting == 'pretrain')
+    logistic = next(r for r in records if r.run.setting == 'logistic')
+    assert logistic.source['score'] == source.score
+    final = next(r for r in records if r.run.trials)
+    trials = [
+        json.loads((tmp_path / t / 'record.json').read_text()) for t in final.run.trials
+    ]
+    assert final.valid_score == max(t['valid_score'] for t in trials)
+    assert len(final.curve) == 2

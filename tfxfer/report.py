@@ -1,0 +1,340 @@
+"""Tables, figures and one self-contained report.html of a results folder.
+
+    python -m tfxfer.report --results=runs/quickstart
+
+writes into the folder report.html, results.csv, .md and .tex, and the other tables and
+all figures into tables/ and figures/. It needs no GPU, no TensorFlow and no images; the
+same records give the same bytes.
+"""
+
+import base64
+import collections
+import html
+import pathlib
+
+from absl import flags
+
+from tfxfer import (
+    answers,
+    app,
+    cells,
+    comparisons,
+    config,
+    figures,
+    formats,
+    results,
+    tables,
+)
+
+
+def write(results_dir, output=None):
+    """Writes report, tables and figures; returns the path of the report.
+
+    Args:
+        results_dir: folder of all Runs' folders.
+        output: path of the .html; report.html in results_dir if not given. Tables and
+            figures go beside it.
+
+    Raises:
+        config.InputError: no folder, no Record or one that cannot be read; a folder
+            that cannot be made.
+    """
+    records = cells.read(results_dir)
+    output = pathlib.Path(output or pathlib.Path(results_dir) / 'report.html')
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise config.InputError(
+            f'Cannot make the folder {str(output.parent)!r}: a part of it is a file.'
+        ) from error
+    if output.is_dir():
+        raise config.InputError(
+            f'--output={str(output)!r} is a folder; name a file in it, such as '
+            f'{str(output / "report.html")!r}.'
+        )
+    found = cells.cells(records)
+    paired, notes = comparisons.compare(found, results_dir)
+    built, more = tables.build(records, paired)
+    drawings = figures.draw(records)
+    main = tables.NAMES[0]
+    formats.write([t for t in built if t.name == main], output.parent)
+    formats.write([t for t in built if t.name != main], output.parent / 'tables')
+    for name in set(tables.NAMES) - {table.name for table in built}:
+        for suffix in formats.FORMATS:  # From when there was something to say.
+            (output.parent / 'tables' / f'{name}.{suffix}').unlink(missing_ok=True)
+    figures.save(drawings, output.parent / 'figures')
+    with results.replacing(output) as aside:
+        gaps = [*notes, *more, *_warnings(records), *_unfinished(results_dir)]
+        text = page(records, answers.write(found, paired), built, drawings, gaps)
+        aside.write_text(text, encoding='utf-8', newline='\n')
+    return output
+
+
+def summary(records):
+    """The main table as text, and what is missing."""
+    text = formats.md(tables.main(records))
+    gaps = cells.missing(records)
+    return f'{text}\nNot measured yet: {len(gaps)}.\n' if gaps else text
+
+
+def page(records, answer, built, drawings, gaps):
+    """The report as HTML; everything it shows is in it.
+
+    Args:
+        records: all Records.
+        answer: paragraphs of what they say.
+        built: Tables.
+        drawings: Drawings.
+        gaps: sentences about what is missing or less sure than it looks.
+    """
+    named = {table.name: table for table in built}
+    numbers = [named[name] for name in tables.NAMES[:4] if name in named]
+    runs = [named[name] for name in ('runs', 'sources') if name in named]
+    transfers = [d for d in drawings if d.subject == 'transfer']
+    choices = [d for d in drawings if d.subject == 'choice']
+    body = ''.join(
+        [
+            _section('The answer', *map(_paragraph, answer)),
+            _section('Transfer and source accuracy', *map(_drawn, transfers)),
+            _section('Numbers', *map(_titled, numbers)),
+            _section(
+                'Chosen hyperparameters', *map(_titled, runs), *map(_drawn, choices)
+            ),
+            _section('How each number was made', *map(_paragraph, methods(records))),
+            _section('What is missing', *_gaps(named.get('missing'), gaps)),
+            _section('Versions', _versions(records)),
+        ]
+    )
+    return _PAGE.format(style=_STYLE, body=body, script=_SCRIPT)
+
+
+def _section(title, *parts):
+    if not parts:
+        return ''
+    return f'<section>\n<h2>{html.escape(title)}</h2>\n{"".join(parts)}</section>\n'
+
+
+def _paragraph(text):
+    return f'<p>{html.escape(text)}</p>\n'
+
+
+def _titled(table):
+    return f'<h3>{html.escape(table.title)}</h3>\n{formats.html(table)}'
+
+
+def _drawn(drawing):
+    data = base64.b64encode(figures.svg(drawing).encode()).decode()
+    title, caption = html.escape(drawing.title), html.escape(drawing.caption)
+    return (
+        f'<figure>\n<img alt="{title}" src="data:image/svg+xml;base64,{data}">\n'
+        f'<figcaption><b>{title}.</b> {caption}</figcaption>\n</figure>\n'
+    )
+
+
+def methods(records):
+    """How the numbers that occur were made, a paragraph each."""
+    found = cells.cells(records)
+    runs = [record.run for cell in found for record in cell.records]
+    said = {'logistic': _logistic, 'finetune': _trained, 'scratch': _trained}
+    paragraphs = [
+        said[setting](setting, [run for run in runs if run.setting == setting])
+        for setting in cells.SETTINGS
+        if any(run.setting == setting for run in runs)
+    ]
+    pretrain = [r.run for r in records if r.run.setting == 'pretrain']
+    if pretrain:
+        paragraphs.append(_trained('pretrain', pretrain))
+    paragraphs.append(
+        'Every choice was made on validation images; the chosen values were then '
+        'fitted on train + validation, and the test images scored once.'
+    )
+    metrics = sorted({cell.metric for cell in found})
+    paragraphs.append(f'Score: {", ".join(formats.METRICS[name] for name in metrics)}.')
+    for name, where in cells.folders(records).items():
+        paragraphs.append(f'{name} is {where}.')
+    paragraphs.append(
+        'The numbers of every table and figure, unrounded, are in results.csv, tables/ '
+        'and figures/, which were written beside this page.'
+    )
+    return paragraphs
+
+
+def _logistic(setting, runs):
+    grids = sorted({cells.brief(run.hparams.l2s) for run in runs})
+    return (
+        f'{setting}: the features before the classifier, network in inference mode, '
+        'whole images without augmentation; multinomial logistic regression, sum of '
+        f'the cross-entropies + l2/2 |w|^2. l2: {"; ".join(grids)}.'
+    )
+
+
+def _trained(setting, runs):
+    start = (
+        'given weights and a new head' if setting == 'finetune' else 'random weights'
+    )
+
+    def values(name):
+        seen = sorted({getattr(run.hparams, name) for run in runs})
+        return ', '.join(map(cells.brief, seen))
+
+    return (
+        f'{setting}: all weights, from {start}; SGD with Nesterov momentum '
+        f'{values("momentum")}, cosine decay of the learning rate to 0, '
+        f'{values("steps")} steps at batch {values("batch")}; random resized crops.'
+    )
+
+
+def _gaps(missing, lines):
+    parts = [_titled(missing)] if missing else []
+    if lines:
+        items = ''.join(f'<li>{html.escape(line)}</li>\n' for line in lines)
+        parts.append(
+            f'<details{" open" if len(lines) <= 10 else ""}><summary>Notes on '
+            f'{len(lines)} Runs and tables</summary>\n<ul>\n{items}</ul></details>\n'
+        )
+    return parts or [_paragraph('Nothing.')]
+
+
+def _warnings(records):
+    """What makes a number less sure than it looks."""
+    for record in records:
+        run = record.run
+        if run.phase != 'final':
+            continue
+        where = f'{run.id}: '
+        if record.status != 'done':
+            yield where + 'the loss was not finite; it has no score.'
+        if record.images.get('skipped'):
+            yield where + f'{record.images["skipped"]} broken images were left out.'
+        early = [p['l2'] for p in record.curve if not p.get('solved', True)]
+        if early:
+            yield where + (
+                f'the solver stopped early at {len(early)} of {len(record.curve)} '
+                f'values of l2, up to {cells.brief(max(early))}.'
+            )
+        for name, value in record.chosen.items():
+            grid = sorted({point[name] for point in record.curve if name in point})
+            # Nothing is below a weight decay of 0.
+            if value and len(grid) > 2 and value in (grid[0], grid[-1]):
+                yield where + (
+                    f'{name} = {cells.brief(value)} is at the edge of the values '
+                    'tried; a wider grid may score better.'
+                )
+
+
+def _unfinished(results_dir):
+    found = sorted(
+        path.parent.name
+        for path in pathlib.Path(results_dir).glob('*/run.json')
+        if not (path.parent / 'record.json').exists()
+    )
+    return [f'{name}: begun, not finished.' for name in found]
+
+
+def _versions(records):
+    """Versions by part, with the number of Runs where they differ."""
+    seen = collections.defaultdict(collections.Counter)
+    for record in records:
+        for name, value in record.versions.items():
+            if name != 'host' and value is not None:
+                seen[name][str(value)] += 1
+    rows = [
+        {'name': name, 'value': value, 'runs': count}
+        for name, values in seen.items()
+        for value, count in sorted(values.items())
+    ]
+    return formats.html(
+        formats.table(
+            'versions',
+            'Versions',
+            rows,
+            {
+                'part': lambda row: row['name'],
+                'version': lambda row: row['value'],
+                'Runs': lambda row: str(row['runs']),
+            },
+        )
+    )
+
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #d0d0d0; --soft: #666; --page: #fff;
+  --text: #1a1a1a; --stripe: #f5f5f5; }
+@media (prefers-color-scheme: dark) { :root { --line: #444; --soft: #aaa;
+  --page: #161616; --text: #e8e8e8; --stripe: #202020; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text);
+  background: var(--page); max-width: 72rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2rem; }
+h3 { font-size: 1rem; margin-bottom: .3rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: left; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+th { cursor: pointer; } th[aria-sort]::after { content: " \\2193"; }
+th[aria-sort=ascending]::after { content: " \\2191"; }
+tbody tr:nth-child(even) { background: var(--stripe); }
+figure { margin: 1rem 0; }
+figure img { max-width: 100%; background: #fff; padding: .5rem;
+  box-sizing: border-box; }
+figcaption, .note { font-size: .85rem; color: var(--soft); max-width: 60rem; }
+"""
+
+# A click on a head sorts by it: numbers and times from the highest, texts from A;
+# another click turns it round.
+_SCRIPT = """
+const UNIT = {s: 1, min: 60, h: 3600, d: 86400};
+function value(row, i) {
+  const text = row.cells[i].textContent, number = parseFloat(text);
+  return isNaN(number) ? text : number * (UNIT[text.split(' ')[1]] || 1);
+}
+function compare(a, b) {
+  if (typeof a !== typeof b) return typeof a === 'string' ? -1 : 1;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+function sort(head) {
+  const i = head.cellIndex, body = head.closest('table').tBodies[0];
+  const text = [...body.rows].every(row => typeof value(row, i) === 'string');
+  const old = head.getAttribute('aria-sort');
+  const up = old ? old === 'descending' : text;
+  for (const other of head.parentNode.cells) other.removeAttribute('aria-sort');
+  head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+  body.append(...[...body.rows].sort(
+    (p, q) => compare(value(p, i), value(q, i)) * (up ? 1 : -1)));
+}
+for (const head of document.querySelectorAll('th')) {
+  head.tabIndex = 0;
+  head.addEventListener('click', () => sort(head));
+  head.addEventListener('keydown', e => { if (e.key === 'Enter') sort(head); });
+}
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Which network transfers best</title>
+<style>{style}</style>
+</head>
+<body>
+<h1>Which network transfers best</h1>
+{body}<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def main(argv):
+    del argv
+    print(write(RESULTS.value, OUTPUT.value))
+
+
+if __name__ == '__main__':
+    RESULTS = flags.DEFINE_string(
+        'results', 'runs', 'Folder of finished Runs: the --workdir that made them.'
+    )
+    OUTPUT = flags.DEFINE_string(
+        'output', None, 'The .html to write. Default: report.html in --results.'
+    )
+    app.run(main)

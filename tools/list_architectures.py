@@ -1,0 +1,66 @@
+"""Lists the networks: what they take, give and cost, and which weights are here.
+
+    python -m tools.list_architectures --checkpoints=FOLDER
+
+Parameters and multiply-adds (of one image) are without classifiers. Weights in brackets
+are known, but not here: `slim` is looked for in --checkpoints, `keras` in Keras' cache.
+"""
+
+from tfxfer import app, architectures, config
+
+HEADER = (
+    'name',
+    'input',
+    'features',
+    'parameters',
+    'multiply-adds',
+    'ImageNet top-1',
+    'weights',
+)
+
+
+def rows(where=None):
+    """One tuple of texts a network, as in HEADER.
+
+    Args:
+        where: folder of TF-Slim checkpoints; None: as find_checkpoint.
+    """
+    from tfxfer import checkpoints, models  # TensorFlow: not for --help.
+
+    def here(arch, source):
+        if source == 'keras':
+            return models.keras_file(arch).exists()
+        try:
+            return bool(checkpoints.find_checkpoint(arch, source, where))
+        except config.InputError:
+            return False
+
+    for arch in architectures.ARCHITECTURES.values():
+        top1 = arch.imagenet_top1
+        yield (
+            arch.name,
+            str(arch.input_size),
+            str(arch.features),
+            f'{arch.parameters / 1e6:.1f} M',
+            f'{arch.multiply_adds / 1e6:,.0f} M' if arch.multiply_adds else '-',
+            f'{100 * top1:.1f} % ({arch.top1_source})' if top1 else '-',
+            ', '.join(
+                source if here(arch, source) else f'[{source}]'
+                for source in arch.weights
+            )
+            or '-',
+        )
+
+
+def main(argv):
+    del argv
+    table = [HEADER, *rows(CHECKPOINTS.value)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print('  '.join(cells).rstrip())
+
+
+if __name__ == '__main__':
+    CHECKPOINTS = app.checkpoints_folder()
+    app.run(main)
