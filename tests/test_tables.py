@@ -86,7 +86,7 @@ def test_what_is_missing_stands_in_the_table(tmp_path):
     row = built['results'].shown.iloc[1]
     assert row['network'] == 'mobilenet_v1_0.5'
     assert row['logistic %'] == 'missing'
-    assert row['finetune %'] == 'missing (4 trials done)'
+    assert row['finetune %'] == 'missing (trials done: 4)'
     assert 'scratch %' not in built['results'].shown  # Nobody asked for it.
     assert built['missing'].shown['setting'].tolist() == ['logistic', 'finetune']
 
@@ -96,7 +96,7 @@ def test_a_study_of_trials_only_is_a_table_of_what_is_missing(tmp_path):
     built, _ = build(tmp_path)
     assert sorted(built) == ['missing', 'results']
     shown = built['results'].shown
-    assert shown['finetune %'].tolist() == ['missing (4 trials done)']
+    assert shown['finetune %'].tolist() == ['missing (trials done: 4)']
 
 
 def test_a_diverged_run_is_said_not_scored(tmp_path):

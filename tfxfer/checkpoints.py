@@ -203,7 +203,8 @@ def facts(path):
             return json.loads(file.attrs['tfxfer'])
     except (OSError, KeyError) as error:
         raise config.InputError(
-            f'{str(path)!r} was not written by this project, or is damaged ({error}).'
+            f'{str(path)!r} was not written by models.save_weights, or is damaged '
+            f'({error}).'
         ) from error
 
 
@@ -220,7 +221,9 @@ def _read_h5(path):
         with h5py.File(path) as file:
             file.visititems(visit)
     except (OSError, KeyError, RuntimeError) as error:
-        raise config.InputError(f'Cannot read {str(path)!r}: {error}.') from error
+        raise config.InputError(
+            f'{str(path)!r} is truncated or damaged ({error}); make it again.'
+        ) from error
     return values
 
 
@@ -234,8 +237,8 @@ def _read_tensors(path):
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise config.InputError(
-            f'Cannot read the checkpoint {str(path)!r}: {reason} The file is truncated '
-            'or damaged; get it again.'
+            f'The checkpoint {str(path)!r} lacks a file, is truncated or damaged '
+            f'({reason}); get it again.'
         ) from error
 
 

@@ -19,7 +19,11 @@ from matplotlib import cm, colors, figure, lines, patches, ticker
 from tfxfer import cells, comparisons, formats, results, stats
 
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#000000', '#56B4E9', '#E69F00')
-MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p', 'h', '*')
+# As many as the paper has networks; (k, 1, 0) is a star of k points.
+MARKERS = (
+    'o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p', '*', 'd', 'h',
+    (4, 1, 0), (8, 1, 0), (3, 1, 0),
+)  # fmt: skip
 DASHES = ('-', '--', ':', '-.')
 STYLE = {
     'font.family': 'DejaVu Sans',  # Comes with Matplotlib.
@@ -251,8 +255,10 @@ def percent_ticks(low, high, most):
     tails = [10.0**-i for i in range(1, 5)] + [1.0]
     tails += [round(100 - tail, 6) for tail in tails]
     chosen = []
-    for level in (between(50), between(10), tails, between(5), [2, 98], between(1),
-                  between(0.5), between(0.1)):  # fmt: skip
+    coarse = [between(50), between(10), tails, between(5), [2, 98]]
+    for level in (*coarse, between(2), between(1), between(0.5), between(0.1)):
+        if level not in coarse and len(chosen) >= 4:
+            break  # Odd numbers would only fill the last gaps.
         for share in level:
             x = stats.log_odds(share / 100)
             near = [abs(x - stats.log_odds(other / 100)) for other in chosen]
@@ -381,7 +387,7 @@ def grids(group, styles):
     down = math.ceil(len(group) / columns)
     cell_size = (0.44, 0.3) if len(points) <= WRITTEN else (0.24, 0.17)
     width = columns * (0.2 + cell_size[0] * max(len(lrs), 3))
-    height = down * (0.4 + cell_size[1] * max(len(wds), 3))
+    height = down * (0.4 + cell_size[1] * max(len(wds), 4))
     rows = []
     with matplotlib.rc_context({**STYLE, 'axes.titlesize': 9, 'font.size': 8}):
         fig = figure.Figure((2 + width, 0.8 + height), layout='constrained')
@@ -397,7 +403,7 @@ def grids(group, styles):
         fig.supxlabel('learning rate', size=9)
         fig.supylabel('weight decay', size=9)
         bar = fig.colorbar(scale, ax=panels, shrink=0.9, aspect=30, pad=0.01)
-        bar.set_label(f'Validation {formats.METRICS[group[0].metric]}, %')
+        bar.set_label(f'Validation\n{formats.METRICS[group[0].metric]}, %')
         bar.outline.set_visible(False)
         _lay_out(fig)
     title = _task_title(group[0])

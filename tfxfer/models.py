@@ -166,10 +166,10 @@ def _slim_graph(arch, size, *, scale, aux):
 
 def _keras_graph(arch, size, *, scale, aux):
     """The network as Keras Applications draws it: input and nets.Outputs."""
-    if aux or scale is False:
+    if aux or scale is not None:
         raise config.InputError(
-            f'The Keras graph of {arch.name} has neither an auxiliary classifier nor '
-            'scale=False; take slim weights, or random ones, for that.'
+            f'The Keras graph of {arch.name} has no auxiliary classifier, and its batch '
+            'norm is as it is: leave scale unset. Slim and random weights take both.'
         )
     images = keras.Input((size, size, 3), name='image')
     with _size_complaint(arch, size):
@@ -224,9 +224,7 @@ def _keras_weights(arch):
     """The Weights that Keras downloads, or has in its cache."""
     application = _application(arch)
     try:
-        model = application(
-            weights='imagenet', classifier_activation=None, **dict(arch.keras.options)
-        )
+        model = application(weights='imagenet', **dict(arch.keras.options))
     except Exception as error:  # Keras raises the bare class when a download fails.
         url = re.search(r'https?://\S+?\.h5', str(error))
         if not url:
@@ -235,6 +233,11 @@ def _keras_weights(arch):
             f'Cannot download the Keras weights of {arch.name}. Get {url[0]} and put '
             f'it at {keras_file(arch)}.'
         ) from error
+    return from_application(model)
+
+
+def from_application(model):
+    """The checkpoints.Weights of a Keras Application with its classifier."""
     _number_layers(model)
     head = [layer for layer in model.layers if layer.weights][-1]
     values = {}
@@ -363,5 +366,10 @@ def load_weights(model, path):
     """
     arch = config.find('architecture', architectures.ARCHITECTURES, model.name)
     file = checkpoints.read(os.fspath(path), arch)
+    if file.facts['graph'] != model.graph:
+        raise config.InputError(
+            f'{os.fspath(path)!r} holds weights of the {file.facts["graph"]} graph of '
+            f'{arch.name}; this is the {model.graph} one.'
+        )
     classes = model.output['logits'].shape[-1]
     checkpoints.assign(model, file, skip=_new_heads(file, classes))

@@ -144,7 +144,7 @@ def _score_text(row, setting):
         for name in ('status', 'score', 'error', 'low', 'high', 'runs')
     }
     if value['status'] == 'missing' and value['runs']:
-        return f'missing ({value["runs"]} trials done)'
+        return f'missing (trials done: {value["runs"]})'
     if value['status'] != 'done':
         return value['status'] or ''
     text = formats.percent(value['score'])
