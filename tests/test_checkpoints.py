@@ -200,6 +200,12 @@ def test_missing_variables_are_named_as_in_the_checkpoint(checkpoint):
     assert 'MobilenetV1/Conv2d_7_pointwise/BatchNorm/beta' in str(error.value)
 
 
+def test_a_single_missing_gamma_is_not_taken_for_a_network_without(checkpoint):
+    name = 'MobilenetV1/Conv2d_7_pointwise/BatchNorm/gamma'
+    with pytest.raises(config.InputError, match=f'lacks 1 of .*{name}'):
+        models.build(MOBILENET, None, checkpoint(without=(name,)))
+
+
 def test_a_wrong_shape_is_named_with_both_shapes(checkpoint):
     name = 'MobilenetV1/Conv2d_0/weights'
     path = checkpoint(**{name: np.zeros((3, 3, 1, 32), np.float32)})

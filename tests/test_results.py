@@ -140,5 +140,7 @@ def test_frame_has_a_row_a_record():
 
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError):
+    with pytest.raises(config.InputError, match='a part of it is a file'):
         results.writable(tmp_path / 'file' / 'runs')
+    with pytest.raises(OSError):
+        results.writable('/proc/nothing/can/be/made/here')

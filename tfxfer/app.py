@@ -14,6 +14,9 @@ from absl import app, flags, logging
 
 from tfxfer import config
 
+# A flag that is defined here is shown by the --help of the program that asked for it.
+flags.disclaim_key_flags()
+
 # TensorFlow's own chatter; must be set before it is imported.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
@@ -39,23 +42,22 @@ def stop(message, status=2):
 
 def _parse(argv):
     try:
-        return app.parse_flags_with_usage(argv)
+        return flags.FLAGS(argv)
     except (AttributeError, KeyError) as error:  # A field that the config lacks.
-        stop(_unknown_field(argv, str(error)))
+        stop(_unknown_field(str(error)))
     except OSError as error:
         stop(describe(error))
-    except config.InputError as error:  # From a config file.
-        stop(str(error))
-    except (TypeError, ValueError) as error:
-        stop(f'Cannot read the flags: {error}')
+    except (flags.Error, TypeError, ValueError) as error:
+        stop(f'{error} See --help.')
+    except SystemExit:
+        sys.exit(0)  # absl ends --help with status 1, which says that it failed.
 
 
-def _unknown_field(argv, text):
+def _unknown_field(text):
     """ml_collections' complaint as one sentence."""
-    names = re.findall(r"""["']*([\w.]+)["']* instead of""", text)
-    hint = f' Did you mean {names[0]!r}?' if names else ''
-    given = re.findall(r"""["']([\w.]+)["']""", text.partition('\n')[0])
-    field = given[0] if given else text.strip()
+    near = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
+    hint = f' Did you mean {near[1]!r}?' if near else ''
+    field = near[2] if near else text.strip('\'"')
     return (
         f'The config has no field {field!r}.{hint} The file after --config= lists the '
         'fields.'

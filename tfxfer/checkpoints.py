@@ -40,7 +40,8 @@ class Weights:
     Attributes:
         path: of the file, or prefix of the checkpoint.
         values: arrays by the names in the file.
-        facts: what the file says of itself, at least {'graph': key of models.GRAPHS}.
+        facts: what the file says of itself, at least `graph`, a key of models.GRAPHS,
+            and `scale`: whether batch norm has a gamma; None is as in the graph.
         scopes: TF-Slim's scopes of the layers `logits` and `aux_logits`; None when the
             names are those of Keras, `layer/variable`.
         averaged: how many values are exponential moving averages.
@@ -288,7 +289,7 @@ def _check_network(path, arch, tensors):
 def assign(model, weights, *, skip=()):
     """Sets the variables of a Keras model to those of a file.
 
-    Batch norm's gamma is 1 where the file has none (it was trained without).
+    Batch norm's gammas are 1 if the file has none at all (it was trained without).
 
     Args:
         model: as models.build makes it.
@@ -313,7 +314,7 @@ def assign(model, weights, *, skip=()):
         for name, variable in own.items():
             source = weights.name(layer, name)
             array = weights.values.get(source)
-            if array is None and name == 'gamma':
+            if array is None and name == 'gamma' and weights.facts['scale'] is False:
                 array = np.ones(variable.shape, variable.dtype)
             if array is None:
                 lacks.append(source)

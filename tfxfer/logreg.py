@@ -19,7 +19,7 @@ from absl import logging
 # RTOL and its k-th of the rest. ATOL is what ends the weakest l2s of separable data,
 # where f* is all but 0.
 RTOL, ATOL = 1e-4, 1e-7
-_PASSES = 1000  # Over the images, before an l2 is given up.
+_PASSES = 5000  # Over the images, before an l2 is given up.
 _ROWS = 2048  # Images to a block: bounds the temporaries, some of them float64.
 _TINY = 1e-300  # Keeps 0 / 0 at 0 where a problem is solved exactly.
 
@@ -126,7 +126,7 @@ class _Problem:
         self.y, self.classes = np.ascontiguousarray(y.T, np.int32), classes
         self.binary = y.ndim == 2
         # What `evaluate` leaves for `hessian`: probabilities, or p (1 - p) if binary.
-        self.p = np.empty((classes, len(x)), np.float32)
+        self.p = np.empty((classes, len(x)), self.z.dtype)
         self.smallest = None  # Lower estimate of the spectrum of inverse x Hessian.
         self.passes = 0
 
@@ -159,7 +159,7 @@ class _Problem:
     def evaluate(self, b):
         """Cross-entropy [m, 1], its gradient, mean p (1 - p) of the classes [k, 1]."""
         self.passes += 1
-        b32 = b.astype(np.float32)
+        b32 = b.astype(self.z.dtype)
         loss, grad, spread = 0, np.zeros_like(b), 0
         for rows in _blocks(len(self.z)):
             z = self.z[rows]
@@ -176,10 +176,11 @@ class _Problem:
     def hessian(self, s):
         """The Hessian of the cross-entropy, where last evaluated, times s [k, r + 1]."""
         self.passes += 1
-        s32 = s.astype(np.float32)
+        live = s.any(axis=1) if self.binary else slice(None)
+        s32 = s[live].astype(self.z.dtype)
         out = np.zeros_like(s)
         for rows in _blocks(len(self.z)):
-            z, p = self.z[rows], self.p[:, rows]
+            z, p = self.z[rows], self.p[live, rows]
             a = s32[:, :-1] @ z.T + s32[:, -1:]
             if not self.binary:
                 # Scores relative to the own class: where p is nearly 1 there, the
@@ -188,8 +189,8 @@ class _Problem:
                 a -= a[y, np.arange(len(y))]
                 a -= (p * a).sum(axis=0)
             a *= p
-            out[:, :-1] += a @ z
-            out[:, -1] += a.sum(axis=1, dtype=np.float64)
+            out[live, :-1] += a @ z
+            out[live, -1] += a.sum(axis=1, dtype=np.float64)
         return out
 
     def preconditioner(self, spread, penalty):
@@ -247,10 +248,13 @@ class _Problem:
         s = near_inverse(r)
         direction, rho, won = s, self.dot(r, s), 0
         alphas, betas = [], []
-        smallest = 1 if self.smallest is None else self.smallest
+        smallest = np.ones_like(goal) if self.smallest is None else self.smallest
+        live = np.ones(goal.shape, bool)
         while True:
             product = self.hessian(direction) + penalty * direction
-            alpha = rho / np.maximum(self.dot(direction, product), _TINY)
+            # A problem that is done stands still: going on would only divide rounding
+            # by rounding.
+            alpha = live * rho / np.maximum(self.dot(direction, product), _TINY)
             step += alpha * direction
             r -= alpha * product
             won = won + alpha * rho
@@ -260,13 +264,13 @@ class _Problem:
             alphas.append(alpha)
             betas.append(beta)
             enough = np.maximum(won, goal) / 2
-            spent = self.passes >= _PASSES
-            if spent or (rho <= smallest * enough).all():
+            if (live & (rho <= smallest * enough)).any():
                 smallest = np.minimum(smallest, _smallest_ritz(alphas, betas) / 2)
-                if spent or (rho <= smallest * enough).all():
-                    self.smallest = smallest
-                    return step, (won + rho / smallest) / 2
-            direction = s + beta * direction
+                live &= rho > smallest * enough
+            if not live.any() or self.passes >= _PASSES:
+                self.smallest = smallest
+                return step, (won + rho / smallest) / 2
+            direction = live * (s + beta * direction)
 
 
 def _smallest_ritz(alphas, betas):
@@ -278,7 +282,8 @@ def _smallest_ritz(alphas, betas):
     lanczos[:, i, i] = 1 / alpha
     lanczos[:, i[1:], i[1:]] += beta / alpha[:, :-1]
     lanczos[:, i[1:], i[:-1]] = np.sqrt(beta) / alpha[:, :-1]
-    return np.linalg.eigvalsh(lanczos)[:, :1]
+    # Rounding hides what is smaller.
+    return np.maximum(np.linalg.eigvalsh(lanczos)[:, :1], 1e-10)
 
 
 def _cross_entropy(scores, y):
@@ -335,7 +340,7 @@ def _rotate(x):
     _, v = scipy.linalg.eigh(
         second.T, overwrite_a=True, check_finite=False, driver='evd'
     )
-    z, squares = np.empty((n, len(v)), np.float32), np.zeros(len(v))
+    z, squares = np.empty((n, len(v)), np.float64 if n*len(v)<=2**20 else np.float32), np.zeros(len(v))
     for rows in _blocks(n):
         block = (low.T[rows] if n < d else x[rows] - mean) @ v
         z[rows] = block

@@ -105,7 +105,7 @@ def build(
     graph = file.facts['graph'] if file else 'slim'
     if file:
         classes = file.classes() if classes is None else classes
-        scale = file.facts.get('scale') if scale is None else scale
+        scale = file.facts['scale'] if scale is None else scale
     if classes is None:
         raise config.InputError(
             f'How many classes has {arch.name}? Its weights do not say; give classes.'
@@ -168,8 +168,8 @@ def _keras_graph(arch, size, *, scale, aux):
     """The network as Keras Applications draws it: input and nets.Outputs."""
     if aux or scale is not None:
         raise config.InputError(
-            f'The Keras graph of {arch.name} has no auxiliary classifier, and its batch '
-            'norm is as it is: leave scale unset. Slim and random weights take both.'
+            f'The Keras graph of {arch.name} has no auxiliary classifier and no choice '
+            'of batch-norm scale: leave both unset. Slim and random weights take them.'
         )
     images = keras.Input((size, size, 3), name='image')
     with _size_complaint(arch, size):
@@ -245,7 +245,7 @@ def from_application(model):
         name = 'logits' if layer is head else layer.name
         for variable in checkpoints.variables(layer):
             values[f'{name}/{variable.name}'] = variable.numpy()
-    return checkpoints.Weights('keras', values, {'graph': 'keras'})
+    return checkpoints.Weights('keras', values, {'graph': 'keras', 'scale': None})
 
 
 def keras_file(arch):
@@ -330,9 +330,14 @@ def save_weights(model, path, **facts):
         layer.name: [variable.name for variable in checkpoints.variables(layer)]
         for layer in model.layers
     }
-    facts = {'arch': model.name, 'graph': model.graph, **facts}
-    if model.graph == 'slim':  # The Keras graphs do not have the choice.
-        facts['scale'] = any('gamma' in variables for variables in names.values())
+    scale = any('gamma' in variables for variables in names.values())
+    facts = {
+        'arch': model.name,
+        'graph': model.graph,
+        # The Keras graphs do not have the choice.
+        'scale': scale if model.graph == 'slim' else None,
+        **facts,
+    }
     with results.replacing(path) as aside:
         # Keras looks at the ending, and `replacing` chooses the name.
         named = aside.with_name(aside.name + checkpoints.SUFFIX)

@@ -41,12 +41,7 @@ def write(results_dir, output=None):
     """
     records = cells.read(results_dir)
     output = pathlib.Path(output or pathlib.Path(results_dir) / 'report.html')
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise config.InputError(
-            f'Cannot make the folder {str(output.parent)!r}: a part of it is a file.'
-        ) from error
+    results.writable(output.parent)
     if output.is_dir():
         raise config.InputError(
             f'--output={str(output)!r} is a folder; name a file in it, such as '

@@ -102,8 +102,14 @@ def writable(workdir):
 
     Raises:
         OSError: it cannot be made or written.
+        config.InputError: a part of its path is a file.
     """
-    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    try:
+        pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise config.InputError(
+            f'Cannot make the folder {str(workdir)!r}: a part of it is a file.'
+        ) from error
     write_json(pathlib.Path(workdir) / '.writable', None)
     (pathlib.Path(workdir) / '.writable').unlink(missing_ok=True)
 

@@ -43,12 +43,12 @@ def resolve(run, workdir, *, checkpoints=None):
     """
     arch = config.find('architecture', architectures.ARCHITECTURES, run.arch)
     dataset = datasets.find(run.dataset)
-    weights, digest, source = find_weights(run, arch, workdir, checkpoints)
     dataset, images = sources.read(
         dataset,
         skip_broken=run.skip_broken,
         cache=pathlib.Path(workdir) / 'cache',
     )
+    weights, digest, source = find_weights(run, arch, workdir, checkpoints)
     if run.per_class:
         try:
             parts = splits.few(
@@ -72,8 +72,6 @@ def resolve(run, workdir, *, checkpoints=None):
 
 def find_weights(run, arch, workdir, checkpoints):
     """(what models.build takes, digest for the Run's id, source for its Record)."""
-    from tfxfer import checkpoints as slim  # TensorFlow, once the names are right.
-
     imagenet = {'dataset': 'imagenet2012', 'score': arch.imagenet_top1, 'images': None}
     if not run.weights:
         return None, None, None
@@ -96,6 +94,8 @@ def find_weights(run, arch, workdir, checkpoints):
         raise config.InputError(f'{workdir} holds no finished Run {name!r}.')
     if run.weights == 'keras':
         return 'keras', None, imagenet
+    from tfxfer import checkpoints as slim  # TensorFlow, once the names are right.
+
     where = slim.find_checkpoint(arch, run.weights, checkpoints)
     return where, slim.digest(where), imagenet
 

@@ -6,6 +6,7 @@ what one step is.
 
 import contextlib
 import math
+import sys
 
 import keras
 import orbit
@@ -133,9 +134,16 @@ def _quiet_orbit():
 class _Progress:
     """A tqdm bar over steps, told every loop."""
 
-    def __init__(self, start, steps):
-        self.last = start
-        self.bar = tqdm.tqdm(total=steps, initial=start, unit='step', desc='Training')
+    def __init__(self, steps):
+        self.last = 0
+        self.bar = tqdm.tqdm(total=steps, unit='step', desc='Training')
+
+    def resume(self, step):
+        """Starts at a checkpoint's step; returns it."""
+        if step:
+            self.bar.write(f'Going on at step {step}.', file=sys.stderr)
+        self.last = self.bar.n = self.bar.initial = step
+        return step
 
     def update(self, step, loss):
         self.bar.set_postfix(loss=f'{loss:.4f}', refresh=False)
@@ -177,7 +185,7 @@ def fit(model, batches, hparams, folder, *, devices, save_every=1000):
             f'A batch of {hparams.batch} does not divide by '
             f'{devices.num_replicas_in_sync} devices.'
         )
-    progress = _Progress(0, hparams.steps)
+    progress = _Progress(hparams.steps)
     trainer = Trainer(model, hparams, devices, progress)
     manager = folder and tf.train.CheckpointManager(
         tf.train.Checkpoint(
@@ -197,7 +205,6 @@ def fit(model, batches, hparams, folder, *, devices, save_every=1000):
             checkpoint_manager=manager,
             summary_dir=folder and str(folder / 'tb'),
         )
-        start = progress.last = int(trainer.step.numpy())
-        progress.bar.update(start)
+        start = progress.resume(int(trainer.step.numpy()))
         trainer.train_dataset = devices.experimental_distribute_dataset(batches(start))
         controller.train(hparams.steps)

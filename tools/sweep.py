@@ -9,6 +9,7 @@ moment, the same command goes on where it was; what is done is not done again.
 import contextlib
 import os
 import pathlib
+import sys
 
 import tqdm
 from absl import flags, logging
@@ -96,8 +97,8 @@ def carry_out(study, workdir, executor):
             for name, status in executor.finished().items():
                 if status:
                     failed[name] = status
-                    bar.write(f'FAILED (exit status {status}): {name}')
-                    bar.write(executors.last_words(workdir, name))
+                    bar.write(f'FAILED (exit status {status}): {name}', file=sys.stderr)
+                    bar.write(executors.last_words(workdir, name), file=sys.stderr)
                     if status == 130:
                         raise KeyboardInterrupt
 
