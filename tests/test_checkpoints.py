@@ -326,8 +326,8 @@ def test_a_file_of_another_networks_weights_is_refused(small):
 def test_facts_are_read_back(small):
     assert checkpoints.facts(small) == {
         'arch': 'mobilenet_v1_0.25',
-        'graph': 'slim',
-        'scale': True,
+        'graph': 'keras',
+        'scale': None,
         'source': {'dataset': 'dtd'},
     }
 

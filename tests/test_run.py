@@ -113,6 +113,47 @@ def test_help_tells_a_newcomer_what_to_type(program):
         assert name in done.stdout
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB, and a function that makes room on it."""
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip('there is no mount command')
+    if mounted.returncode:
+        pytest.skip('a file system cannot be mounted without being root')
+    yield (
+        disk,
+        lambda: subprocess.run(
+            ['mount', '-o', 'remount,size=100m', str(disk)], check=True
+        ),
+    )
+    subprocess.run(['umount', str(disk)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(program, small_disk):
+    disk, make_room = small_disk
+    arguments = [*SMALL, '--config.hparams.steps=6', f'--workdir={disk}']
+    full = program('tfxfer.run', *arguments)
+    assert full.returncode == 2, full.stderr[-2000:]
+    assert full.stderr.splitlines()[-1].startswith('error: The disk is full: make room')
+    assert 'Traceback' not in full.stderr
+    assert results.read_all(disk) == []
+    make_room()
+    again = program('tfxfer.run', *arguments)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert len(results.read_all(disk)) == 1
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(program):
+    done = program('tfxfer.run', *SMALL, '--workdir=/proc/runs')
+    assert done.returncode == 2
+    assert 'Traceback' not in done.stderr and '/proc/runs' in done.stderr
+
+
 SWEEP = [
     '--config=configs/quickstart.py',
     '--config.archs=mobilenet_v1_0.25',

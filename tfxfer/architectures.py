@@ -13,7 +13,7 @@ class Keras:
     """The network of the same name in Keras Applications, and its ImageNet weights."""
 
     application: str  # Name in keras.applications.
-    file: str  # What Keras calls its download, classifier included.
+    file: str  # What Keras calls its download, classifier included; '': there is none.
     scaling: str = 'inception'  # A key of models.SCALINGS.
     options: tuple = ()  # (name, value) pairs for the application.
 
@@ -39,11 +39,12 @@ class Architecture:
     options: tuple = ()  # (name, value) pairs for the builder.
     dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
     keras: Keras | None = None
+    graph: str = 'slim'  # Who draws it for random weights: slim, or keras.
 
     @property
     def weights(self):
         """Sources of ImageNet weights: 'slim', 'keras'."""
-        known = {'slim': self.archive, 'keras': self.keras}
+        known = {'slim': self.archive, 'keras': self.keras and self.keras.file}
         return tuple(source for source, there in known.items() if there)
 
 
@@ -113,7 +114,6 @@ def _densenet(layers, depths, features, parameters, multiply_adds, top1, archive
 
 
 def _mobilenet(version, width, features, parameters, multiply_adds, **facts):
-    """Either MobileNet; a width without `facts` has no ImageNet weights known here."""
     return Architecture(
         name=f'mobilenet_v{version}' + (f'_{width}' if width != 1 else ''),
         builder=f'mobilenet_v{version}',
@@ -140,6 +140,23 @@ def _public_mobilenet(version, width, features, parameters, multiply_adds, top1,
         checkpoint=stem,
         archive=f'{stem}.tgz',
         keras=keras,
+    )
+
+
+def _small_mobilenet(version, width, features, parameters, multiply_adds):
+    return _mobilenet(
+        version,
+        width,
+        features,
+        parameters,
+        multiply_adds,
+        input_size=64,
+        keras=Keras(
+            {1: 'MobileNet', 2: 'MobileNetV2'}[version],
+            file='',
+            options=(('alpha', width),),
+        ),
+        graph='keras',
     )
 
 
@@ -314,7 +331,7 @@ ARCHITECTURES = _table(
     ),
     # Reduced widths, for small studies: the papers' own width multiplier. No ImageNet
     # weights are known here; pretrain them on a source task.
-    _mobilenet(1, 0.25, 256, 213_072, 3_328_512, input_size=64),
-    _mobilenet(1, 0.5, 512, 818_592, 12_162_048, input_size=64),
-    _mobilenet(2, 0.35, 1280, 396_128, 4_735_168, input_size=64),
+    _small_mobilenet(1, 0.25, 256, 213_072, 3_328_512),
+    _small_mobilenet(1, 0.5, 512, 818_592, 12_162_048),
+    _small_mobilenet(2, 0.35, 1280, 396_128, 4_735_168),
 )

@@ -164,7 +164,9 @@ class _Problem:
         for rows in _blocks(len(self.z)):
             z = self.z[rows]
             scores = b32[:, :-1] @ z.T + b32[:, -1:]
-            losses, residual, self.p[:, rows] = _cross_entropy(scores, self.y[..., rows])
+            losses, residual, self.p[:, rows] = _cross_entropy(
+                scores, self.y[..., rows]
+            )
             loss = loss + losses.sum(axis=-1, dtype=np.float64)
             grad[:, :-1] += residual @ z
             grad[:, -1] += residual.sum(axis=1, dtype=np.float64)
@@ -340,7 +342,10 @@ def _rotate(x):
     _, v = scipy.linalg.eigh(
         second.T, overwrite_a=True, check_finite=False, driver='evd'
     )
-    z, squares = np.empty((n, len(v)), np.float64 if n*len(v)<=2**20 else np.float32), np.zeros(len(v))
+    z, squares = (
+        np.empty((n, len(v)), np.float64 if n * len(v) <= 2**20 else np.float32),
+        np.zeros(len(v)),
+    )
     for rows in _blocks(n):
         block = (low.T[rows] if n < d else x[rows] - mean) @ v
         z[rows] = block

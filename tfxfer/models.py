@@ -102,7 +102,7 @@ def build(
     if isinstance(arch, str):
         arch = config.find('architecture', architectures.ARCHITECTURES, arch)
     file = _weights(arch, weights, where)
-    graph = file.facts['graph'] if file else 'slim'
+    graph = file.facts['graph'] if file else arch.graph
     if file:
         classes = file.classes() if classes is None else classes
         scale = file.facts['scale'] if scale is None else scale

@@ -118,7 +118,9 @@ def plan(study, done):
     for cell in cells(study):
         if cell.source and not place(cell.source):
             waiting += len(cell.trials) + 1
-        elif all([place(trial) for trial in cell.trials]):
+            continue
+        tried = [place(trial) for trial in cell.trials]
+        if all(tried):
             place(cell.final([done[trial.id] for trial in cell.trials]))
         else:
             waiting += 1

@@ -88,7 +88,13 @@ def carry_out(study, workdir, executor):
             total = len(plan.done) + len(plan.ready) + plan.waiting
             if bar is None:
                 bar = stack.enter_context(
-                    tqdm.tqdm(total=total, desc='Runs', unit='Run', smoothing=0.1)
+                    tqdm.tqdm(
+                        desc='Runs',
+                        total=total,
+                        initial=len(plan.done),
+                        unit='Run',
+                        smoothing=0.1,
+                    )
                 )
             bar.n, bar.total = len(plan.done) + len(failed), total
             bar.set_postfix_str(best_of(done))
