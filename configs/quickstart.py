@@ -24,7 +24,7 @@ def get_config():
     # Digits: a mirror image is no digit, and small crops lose the strokes.
     recipe = {'batch': 32, 'flip': False, 'min_area': 0.6}
     config.pretrain = ml_collections.ConfigDict(
-        dict(recipe, lr=0.05, wd=5e-6, steps=150)
+        dict(recipe, lr=0.05, wd=5e-6, steps=300)
     )
     config.logistic = ml_collections.ConfigDict()
     config.finetune = ml_collections.ConfigDict(

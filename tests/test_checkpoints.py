@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.golden import weights
-from tfxfer import architectures, checkpoints, config, models
+from tfxfer import architectures, checkpoints, config, files, models
 
 MOBILENET = architectures.ARCHITECTURES['mobilenet_v1']
 DATA = '.data-00000-of-00001'
@@ -72,11 +72,11 @@ def test_slim_is_found_in_the_folder_or_in_one_of_its_name(
     stem = MOBILENET.checkpoint
     few = {'a/weights': np.zeros(1, np.float32)}
     inside = weights.write_checkpoint(tmp_path / stem / f'{stem}.ckpt', few)
-    assert checkpoints.find_checkpoint(MOBILENET, 'slim', tmp_path) == str(inside)
-    monkeypatch.setenv(checkpoints.ENV, str(tmp_path))
-    assert checkpoints.find_checkpoint(MOBILENET, 'slim') == str(inside)
+    assert files.find(MOBILENET, 'slim', tmp_path) == str(inside)
+    monkeypatch.setenv(files.ENV, str(tmp_path))
+    assert files.find(MOBILENET, 'slim') == str(inside)
     beside = weights.write_checkpoint(tmp_path / f'{stem}.ckpt', few, v1=True)
-    assert checkpoints.find_checkpoint(MOBILENET, 'slim', tmp_path) == str(beside)
+    assert files.find(MOBILENET, 'slim', tmp_path) == str(beside)
 
 
 def test_slim_under_another_name_is_found_in_the_networks_own_folder(tmp_path):
@@ -84,35 +84,35 @@ def test_slim_under_another_name_is_found_in_the_networks_own_folder(tmp_path):
     nasnet = architectures.ARCHITECTURES['nasnet_mobile']
     path = tmp_path / nasnet.checkpoint / 'model.ckpt'
     weights.write_checkpoint(path, {'a/weights': np.zeros(1, np.float32)})
-    assert checkpoints.find_checkpoint(nasnet, 'slim', tmp_path) == str(path)
+    assert files.find(nasnet, 'slim', tmp_path) == str(path)
 
 
 @pytest.mark.parametrize('ending', ['', '.index', DATA])
 def test_any_file_of_a_checkpoint_or_its_folder_names_it(checkpoint, ending):
     path = checkpoint()
     given = path.with_name(path.name + ending)
-    assert checkpoints.find_checkpoint(MOBILENET, given) == str(path)
-    assert checkpoints.find_checkpoint(MOBILENET, path.parent) == str(path)
+    assert files.find(MOBILENET, given) == str(path)
+    assert files.find(MOBILENET, path.parent) == str(path)
 
 
 def test_what_is_not_there_is_said_with_the_file_to_get(tmp_path, monkeypatch):
-    monkeypatch.delenv(checkpoints.ENV, raising=False)
+    monkeypatch.delenv(files.ENV, raising=False)
     with pytest.raises(config.InputError, match='mobilenet_v1_1.0_224.tgz.*slim') as e:
-        checkpoints.find_checkpoint(MOBILENET, 'slim', tmp_path)
+        files.find(MOBILENET, 'slim', tmp_path)
     assert str(tmp_path) in str(e.value)
-    with pytest.raises(config.InputError, match=checkpoints.ENV):
-        checkpoints.find_checkpoint(MOBILENET, 'slim')
+    with pytest.raises(config.InputError, match=files.ENV):
+        files.find(MOBILENET, 'slim')
     with pytest.raises(config.InputError, match='no checkpoint of densenet_201.*keras'):
-        checkpoints.find_checkpoint(architectures.ARCHITECTURES['densenet_201'], 'slim')
+        files.find(architectures.ARCHITECTURES['densenet_201'], 'slim')
     with pytest.raises(config.InputError, match="No weights at 'imagenet'"):
-        checkpoints.find_checkpoint(MOBILENET, 'imagenet')
+        files.find(MOBILENET, 'imagenet')
 
 
 def test_a_folder_of_two_checkpoints_is_refused_with_their_names(checkpoint):
     checkpoint(name='a.ckpt')
     folder = checkpoint(name='b.ckpt').parent
     with pytest.raises(config.InputError, match='a.ckpt, b.ckpt'):
-        checkpoints.find_checkpoint(MOBILENET, folder)
+        files.find(MOBILENET, folder)
 
 
 # What a TF-Slim checkpoint may hold.

@@ -1,4 +1,4 @@
-"""Files of weights: found, read, checked, and put into Keras models.
+"""Files of weights: read, checked, and put into Keras models.
 
 Two kinds: TF-Slim checkpoints (V1 or V2), whose variable names follow from the layers'
 by the rule in nets/blocks.py, and the `.weights.h5` files that models.save_weights
@@ -8,20 +8,15 @@ writes, which have the names of Keras.
 import dataclasses
 import hashlib
 import json
-import os
-import pathlib
-import re
 
 import h5py
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from tfxfer import architectures, config
+from tfxfer import architectures, config, files
 from tfxfer.nets import blocks
 
-ENV = 'TFXFER_CHECKPOINTS'
-SUFFIX = '.weights.h5'
 AVERAGE = '/ExponentialMovingAverage'
 
 # What TF-Slim calls the variables of a layer; batch norm's are called alike in Keras.
@@ -71,97 +66,13 @@ class Weights:
         return None if kernel is None else kernel.shape[-1]
 
 
-def find_checkpoint(arch, weights, where=None):
-    """Path of the weights that `weights` means for an Architecture.
-
-    Args:
-        arch: Architecture.
-        weights: 'slim', or the path of a `.weights.h5` file, of a checkpoint (its
-            prefix, its .index file), or of a directory that holds just one of these.
-        where: directory of TF-Slim's checkpoints; None: environment variable ENV.
-
-    Returns:
-        Path as text: a `.weights.h5` file or a checkpoint's prefix.
-
-    Raises:
-        config.InputError: nothing is there, or more than one.
-    """
-    if weights == 'slim':
-        return _find_slim(arch, where)
-    path = pathlib.Path(weights)
-    if path.is_dir():
-        return _only_one(path, [*path.glob(f'*{SUFFIX}'), *_prefixes(path)])
-    if path.name.endswith(('.tar', '.tar.gz', '.tgz')):
-        raise config.InputError(
-            f'{str(weights)!r} is an archive. Unpack it and name the folder, or give '
-            'it to `python -m tools.convert_checkpoint`.'
-        )
-    prefix = _prefix(path)
-    if not _exists(prefix):
-        raise config.InputError(
-            f'No weights at {str(weights)!r}. Known: slim, keras, or the path of a '
-            f'TF-Slim checkpoint (prefix, .index file or directory) or of a {SUFFIX} '
-            'file written by this project.'
-        )
-    return str(prefix)
-
-
-def _find_slim(arch, where):
-    if 'slim' not in arch.weights:
-        raise config.InputError(
-            f'TF-Slim offers no checkpoint of {arch.name}. Its sources of weights: '
-            f'{", ".join(arch.weights) or "none; pretrain it"}.'
-        )
-    where = where or os.environ.get(ENV)
-    if where:
-        own = pathlib.Path(where) / arch.checkpoint
-        for folder in (pathlib.Path(where), own):
-            prefix = folder / f'{arch.checkpoint}.ckpt'
-            if _exists(prefix):
-                return str(prefix)
-        found = _prefixes(own)
-        if found:
-            return _only_one(own, found)
-    place = repr(str(where)) if where else f'a directory that {ENV} or a flag names'
-    raise config.InputError(
-        f'No TF-Slim checkpoint of {arch.name}. Get {arch.archive} from '
-        f'{arch.page} and unpack it as {arch.checkpoint}/ in {place}.'
-    )
-
-
-def _only_one(folder, paths):
-    if len(paths) != 1:
-        names = ', '.join(sorted(path.name for path in paths)) or 'none'
-        raise config.InputError(
-            f'{str(folder)!r} must hold just one checkpoint or {SUFFIX} file; it holds '
-            f'{names}. Name the file.'
-        )
-    return str(paths[0])
-
-
-def _prefixes(folder):
-    """Checkpoints in a folder: V2 (with an index), then V1 (one file, *.ckpt)."""
-    v2 = {path.with_suffix('') for path in folder.glob('*.index')}
-    v1 = {path for path in folder.glob('*.ckpt') if path.is_file()}
-    return sorted(v2 | v1)
-
-
-def _prefix(path):
-    name = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path.name)
-    return path.with_name(name)
-
-
-def _exists(prefix):
-    return prefix.is_file() or prefix.with_name(prefix.name + '.index').is_file()
-
-
 def digest(path):
     """SHA-256, as hex, of the names, shapes and values in a file of weights.
 
     Raises:
         config.InputError: the file cannot be read.
     """
-    read = _read_h5 if str(path).endswith(SUFFIX) else _read_tensors
+    read = _read_h5 if str(path).endswith(files.SUFFIX) else _read_tensors
     values = read(path)
     total = hashlib.sha256()
     for name in sorted(values):
@@ -175,7 +86,7 @@ def read(path, arch, *, averages=True):
     """The Weights in a file, if they are an Architecture's.
 
     Args:
-        path: as find_checkpoint gives it.
+        path: as files.find gives it.
         arch: Architecture.
         averages: take a checkpoint's exponential moving averages, where it has them.
 
@@ -183,7 +94,7 @@ def read(path, arch, *, averages=True):
         config.InputError: the file is damaged or another network's.
     """
     path = str(path)
-    if not path.endswith(SUFFIX):
+    if not path.endswith(files.SUFFIX):
         return _from_slim(path, arch, averages)
     weights = Weights(path, _read_h5(path), facts(path))
     if weights.facts['arch'] != arch.name:

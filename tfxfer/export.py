@@ -98,7 +98,11 @@ def served(folder, *, checkpoints=None):
     if not logistic:
         weights = folder / 'model.weights.h5'
     network = models.build(
-        arch, classes=len(record.classes), weights=str(weights), image_size=size
+        arch,
+        classes=len(record.classes),
+        weights=str(weights),
+        image_size=size,
+        aux=False,
     )
     module = Served(
         network,

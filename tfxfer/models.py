@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfxfer import architectures, checkpoints, config, nets, results
+from tfxfer import architectures, checkpoints, config, files, nets, results
 from tfxfer.nets import densenet, inception, inception_v4, mobilenet, nasnet, resnet
 
 BUILDERS = {
@@ -71,7 +71,7 @@ def build(
     seed=0,
     scale=None,
     dropout=None,
-    aux=False,
+    aux=None,
     where=None,
 ):
     """A Keras model: RGB images 0-255 -> {features, logits}.
@@ -84,7 +84,7 @@ def build(
         arch: Architecture, or the name of one.
         classes: k; None is the weights' own number. The classifier's weights are the
             file's when it has as many classes, and new otherwise.
-        weights: None (random), 'slim', 'keras', a path (find_checkpoint), or Weights.
+        weights: None (random), 'slim', 'keras', a path (files.find), or Weights.
         image_size: h = w in pixels; None is the architecture's own.
         seed: of the random initial values and of dropout.
         scale: batch norm with gamma; None is as in the weights, and as in the public
@@ -93,7 +93,7 @@ def build(
         aux: with the auxiliary classifier; None is as in the weights, and as in the
             public checkpoint for random ones.
         where: directory of TF-Slim's checkpoints; None: environment variable
-            checkpoints.ENV.
+            files.ENV.
 
     Raises:
         config.InputError: unknown name, missing or unfit weights, or an option that
@@ -129,7 +129,7 @@ def _weights(arch, weights, where):
         return weights
     if weights == 'keras':
         return _keras_weights(arch)
-    path = checkpoints.find_checkpoint(arch, os.fspath(weights), where)
+    path = files.find(arch, os.fspath(weights), where)
     return checkpoints.read(path, arch)
 
 
@@ -322,9 +322,9 @@ def save_weights(model, path, **facts):
         config.InputError: another ending.
     """
     path = os.fspath(path)
-    if not path.endswith(checkpoints.SUFFIX):
+    if not path.endswith(files.SUFFIX):
         raise config.InputError(
-            f'A file of weights must end in {checkpoints.SUFFIX}; got {path!r}.'
+            f'A file of weights must end in {files.SUFFIX}; got {path!r}.'
         )
     names = {
         layer.name: [variable.name for variable in checkpoints.variables(layer)]
@@ -340,7 +340,7 @@ def save_weights(model, path, **facts):
     }
     with results.replacing(path) as aside:
         # Keras looks at the ending, and `replacing` chooses the name.
-        named = aside.with_name(aside.name + checkpoints.SUFFIX)
+        named = aside.with_name(aside.name + files.SUFFIX)
         try:
             model.save_weights(named)
             with h5py.File(named, 'r+') as file:

@@ -18,7 +18,16 @@ from importlib import metadata
 from absl import flags, logging
 
 import tfxfer
-from tfxfer import app, architectures, config, datasets, results, sources, splits
+from tfxfer import (
+    app,
+    architectures,
+    config,
+    datasets,
+    files,
+    results,
+    sources,
+    splits,
+)
 
 LIBRARIES = (
     'tensorflow',
@@ -94,9 +103,9 @@ def find_weights(run, arch, workdir, checkpoints):
         raise config.InputError(f'{workdir} holds no finished Run {name!r}.')
     if run.weights == 'keras':
         return 'keras', None, imagenet
-    from tfxfer import checkpoints as slim  # TensorFlow, once the names are right.
+    where = files.find(arch, run.weights, checkpoints)
+    from tfxfer import checkpoints as slim  # TensorFlow, once the file is there.
 
-    where = slim.find_checkpoint(arch, run.weights, checkpoints)
     return where, slim.digest(where), imagenet
 
 

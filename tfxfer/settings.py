@@ -79,6 +79,7 @@ class Task:
                     image_size=self.size,
                     seed=self.run.seed,
                     dropout=0.0,  # As the paper's own networks (section 4.2).
+                    aux=False,
                 )
         return self._network
 

@@ -17,7 +17,7 @@ import zlib
 import numpy as np
 from absl import flags
 
-from tfxfer import app, architectures, config
+from tfxfer import app, architectures, config, files
 
 ARCHIVE = re.compile(r'\.(tar|tgz|tar\.gz)$')
 
@@ -27,7 +27,7 @@ def convert(arch, checkpoint, output, *, averages=True):
 
     Args:
         arch: Architecture.
-        checkpoint: path of an archive, or what find_checkpoint takes.
+        checkpoint: path of an archive, or what files.find takes.
         output: path ending in `.weights.h5`.
         averages: take exponential moving averages, where there are any.
 
@@ -40,7 +40,7 @@ def convert(arch, checkpoint, output, *, averages=True):
     from tfxfer import checkpoints, models
 
     with _unpacked(checkpoint) as place:
-        path = checkpoints.find_checkpoint(arch, place)
+        path = files.find(arch, place)
         weights = checkpoints.read(path, arch, averages=averages)
         digest = checkpoints.digest(path)
     model = models.build(arch, None, weights, aux=None)

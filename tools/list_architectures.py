@@ -6,7 +6,7 @@ Parameters and multiply-adds (of one image) are without classifiers. Weights in 
 are known, but not here: `slim` is looked for in --checkpoints, `keras` in Keras' cache.
 """
 
-from tfxfer import app, architectures, config
+from tfxfer import app, architectures, config, files
 
 HEADER = (
     'name',
@@ -23,15 +23,15 @@ def rows(where=None):
     """One tuple of texts a network, as in HEADER.
 
     Args:
-        where: folder of TF-Slim checkpoints; None: as find_checkpoint.
+        where: folder of TF-Slim checkpoints; None: as files.find.
     """
-    from tfxfer import checkpoints, models  # TensorFlow: not for --help.
+    from tfxfer import models  # TensorFlow: not for --help.
 
     def here(arch, source):
         if source == 'keras':
             return models.keras_file(arch).exists()
         try:
-            return bool(checkpoints.find_checkpoint(arch, source, where))
+            return bool(files.find(arch, source, where))
         except config.InputError:
             return False
 
