@@ -339,15 +339,9 @@ def save_weights(model, path, **facts):
         **facts,
     }
     with results.replacing(path) as aside:
-        # Keras looks at the ending, and `replacing` chooses the name.
-        named = aside.with_name(aside.name + files.SUFFIX)
-        try:
-            model.save_weights(named)
-            with h5py.File(named, 'r+') as file:
-                _note(file, facts, names)
-            os.replace(named, aside)
-        finally:
-            named.unlink(missing_ok=True)
+        model.save_weights(aside)
+        with h5py.File(aside, 'r+') as file:
+            _note(file, facts, names)
 
 
 def _note(file, facts, names):
