@@ -1,6 +1,5 @@
 """A tiny network and a made-up task, as ordinary records in the ordinary tables."""
 
-import keras
 import numpy as np
 import pytest
 from keras import layers
@@ -54,5 +53,3 @@ def fakes(monkeypatch):
     monkeypatch.setitem(models.BUILDERS, 'tiny', tiny)
     monkeypatch.setitem(datasets.DATASETS, 'colours', DATASET)
     monkeypatch.setitem(sources.SOURCES, 'colours', colours)
-    yield
-    keras.backend.clear_session()

@@ -6,7 +6,6 @@ Axes are narrowed by flags: --config.archs=mobilenet_v1,mobilenet_v2. Stopped at
 moment, the same command goes on where it was; what is done is not done again.
 """
 
-import contextlib
 import os
 import pathlib
 import sys
@@ -74,39 +73,35 @@ def carry_out(study, workdir, executor):
     """
     done, failed = {}, {}
     plan = sweep.plan(study, done)
-    with executor, contextlib.ExitStack() as stack:
-        bar = None
+    while _read_new(workdir, plan.ready, done):
+        plan = sweep.plan(study, done)
+    with executor, _bar(plan) as bar:
         while True:
-            _read_new(workdir, plan.ready, done)
-            plan = sweep.plan(study, done)
-            if _read_new(workdir, plan.ready, done):
-                continue
-            left = [r for name, r in plan.ready.items() if name not in failed]
+            left = [run for name, run in plan.ready.items() if name not in failed]
             todo = [run for run in left if run.id not in executor.running]
-            if not todo and not executor.running:
-                return failed, done
-            total = len(plan.done) + len(plan.ready) + plan.waiting
-            if bar is None:
-                bar = stack.enter_context(
-                    tqdm.tqdm(
-                        desc='Runs',
-                        total=total,
-                        initial=len(plan.done),
-                        unit='Run',
-                        smoothing=0.1,
-                    )
-                )
-            bar.n, bar.total = len(plan.done) + len(failed), total
-            bar.set_postfix_str(best_of(done))
             for run in todo[: executor.free()]:
                 executor.start(run)
-            for name, status in executor.finished().items():
-                if status:
-                    failed[name] = status
-                    bar.write(f'FAILED (exit status {status}): {name}', file=sys.stderr)
-                    bar.write(executors.last_words(workdir, name), file=sys.stderr)
-                    if status == 130:
-                        raise KeyboardInterrupt
+            if not executor.running:
+                return failed, done
+            ended = executor.finished()
+            _read_new(workdir, ended, done)
+            for name in ended.keys() - done.keys():
+                failed[name] = ended[name]
+                bar.write(f'FAILED (exit status {ended[name]}): {name}', sys.stderr)
+                bar.write(executors.last_words(workdir, name), sys.stderr)
+            plan = sweep.plan(study, done)
+            bar.set_postfix_str(best_of(done), refresh=False)
+            bar.update(len(plan.done) + len(failed) - bar.n)
+
+
+def _bar(plan):
+    return tqdm.tqdm(
+        desc='Runs',
+        total=len(plan.done) + len(plan.ready) + plan.waiting,
+        initial=len(plan.done),
+        unit='Run',
+        smoothing=0.1,
+    )
 
 
 def _read_new(workdir, runs, done):
