@@ -65,12 +65,11 @@ def path(x, y, classes, l2s, trace=None):
 
 
 def fit(x, y, classes, l2, trace=None):
-    """Solves one l2 from zero: w [d + 1, k] float32. Arguments and errors as in path."""
+    """Solves one l2: w [d + 1, k] float32. Arguments and errors are those of path."""
     entries = []
     # Newton's method wants a start near the solution: come down from a strong l2.
     above = [l2 * 10**i for i in range(1, 20) if l2 * 10**i <= len(x)]
-    for _, w in path(x, y, classes, [l2, *above], entries):
-        pass
+    *_, (_, w) = path(x, y, classes, [l2, *above], entries)
     if trace is not None:
         trace.append(entries[-1])
     return w
@@ -146,7 +145,7 @@ class _Problem:
         return b
 
     def original(self, b):
-        """w [d + 1, k] float32; its bias makes up for the rounding of the mean score."""
+        """w [d + 1, k] float32; its bias makes up for rounding of the mean score."""
         w = (self.basis @ b[:, :-1].T).astype(np.float32)
         return np.vstack([w, b[:, -1] - self.mean @ w]).astype(np.float32)
 
@@ -176,7 +175,7 @@ class _Problem:
         return np.reshape(loss, (-1, 1)), grad, spread[:, None]
 
     def hessian(self, s):
-        """The Hessian of the cross-entropy, where last evaluated, times s [k, r + 1]."""
+        """The cross-entropy's Hessian, where last evaluated, times s [k, r + 1]."""
         self.passes += 1
         live = s.any(axis=1) if self.binary else slice(None)
         s32 = s[live].astype(self.z.dtype)
@@ -387,9 +386,9 @@ def _check(x, y, classes, l2s):
         raise ValueError(f'Labels must be {meaning}; found {wrong[:10].tolist()}.')
     if single.any():
         raise ValueError(
-            f'Classes {np.flatnonzero(single).tolist()} {lack} in the training data, so '
-            f'their weights are undefined. Is `classes` ({classes}) right, and does the '
-            'split keep every class?'
+            f'Classes {np.flatnonzero(single).tolist()} {lack} in the training data, '
+            f'so their weights are undefined. Is `classes` ({classes}) right, and does '
+            'the split keep every class?'
         )
     finite = [np.isfinite(x[rows]).all(axis=1) for rows in _blocks(n)]
     broken = np.flatnonzero(~np.concatenate(finite))
