@@ -222,3 +222,47 @@ def test_sweep_over_a_folder_of_the_user(program, photographs, tmp_path):
     assert record.images == {'train': 39, 'valid': 9, 'test': 12, 'skipped': 0}
     assert record.classes == ('blue', 'green', 'red')
     assert record.run.dataset_digest
+
+
+@pytest.mark.slow
+def test_study_from_the_real_imagenet_checkpoint(program, shared, tmp_path):
+    arguments = [
+        '--config=configs/imagenet.py', '--config.per_class=5', f'--workdir={tmp_path}',
+        '--config.image_size=96', '--config.finetune.steps=4',
+        '--config.finetune.lrs=0.01', '--config.finetune.wds=0.0',
+    ]  # fmt: skip
+    folder = shared / 'checkpoints'
+    done = program('tools.sweep', *arguments, f'--checkpoints={folder}')
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = {(r.run.setting, r.run.phase): r for r in results.read_all(tmp_path)}
+    assert set(records) == {
+        ('logistic', 'final'), ('finetune', 'trial'), ('finetune', 'final')
+    }  # fmt: skip
+    logistic = records['logistic', 'final']
+    assert logistic.score > 0.5  # Chance is 0.1.
+    assert logistic.source == {
+        'dataset': 'imagenet2012',
+        'score': 0.709,
+        'images': None,
+    }
+    # The same file by its path, or in the folder that the environment names: the same
+    # Runs, which are done.
+    stem = 'mobilenet_v1_1.0_224'
+    path = folder / stem / f'{stem}.ckpt'
+    before = files(tmp_path)
+    environment = {**os.environ, 'TFXFER_CHECKPOINTS': str(folder)}
+    for again in (
+        program('tools.sweep', *arguments, f'--config.weights={path}'),
+        program('tools.sweep', *arguments, env=environment),
+    ):
+        assert again.returncode == 0 and again.stdout == done.stdout
+    assert files(tmp_path) == before
+
+
+def test_weights_that_are_not_there_are_said_with_the_file_to_get(program, tmp_path):
+    done = program(
+        'tools.sweep', '--config=configs/imagenet.py', f'--checkpoints={tmp_path}',
+        f'--workdir={tmp_path / "runs"}',
+    )  # fmt: skip
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert 'Get mobilenet_v1_1.0_224.tgz from https://github.com' in done.stderr
