@@ -178,7 +178,10 @@ def test_the_record_says_what_the_study_printed(name):
     arch = architectures.ARCHITECTURES[name]
     size, features, top1, millions = STUDY[name]
     assert (arch.input_size, arch.features) == (size, features)
-    assert arch.imagenet_top1 == pytest.approx(top1 / 100)
+    assert arch.top1('slim') == arch.imagenet_top1 == pytest.approx(top1 / 100)
+    # Keras' evaluation of the same network is never far.
+    assert (arch.top1('keras') is None) == ('keras' not in arch.weights)
+    assert arch.top1('keras') is None or abs(arch.top1('keras') - top1 / 100) < 0.01
     assert round(arch.parameters / 1e6, 1) == millions
 
 

@@ -7,6 +7,25 @@ SLIM_PAGE = (
 )
 DENSENET_PAGE = 'https://github.com/pudae/tensorflow-densenet#pre-trained-models'
 
+# ImageNet top-1 of Keras' weights, by its own evaluation: the README of
+# https://github.com/keras-team/keras-applications, which gives errors in per cent, and
+# for ResNet-101 and 152 https://keras.io/api/applications.
+KERAS_TOP1 = {
+    'inception_v3': 0.77898,
+    'inception_resnet_v2': 0.80256,
+    'resnet_50': 0.74704,
+    'resnet_101': 0.764,
+    'resnet_152': 0.766,
+    'densenet_121': 0.7452,
+    'densenet_169': 0.76074,
+    'densenet_201': 0.77064,
+    'mobilenet_v1': 0.70424,
+    'mobilenet_v2': 0.71336,
+    'mobilenet_v2_1.4': 0.7523,
+    'nasnet_mobile': 0.74366,
+    'nasnet_large': 0.82498,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Keras:
@@ -46,6 +65,10 @@ class Architecture:
         """Sources of ImageNet weights: 'slim', 'keras'."""
         known = {'slim': self.archive, 'keras': self.keras and self.keras.file}
         return tuple(source for source, there in known.items() if there)
+
+    def top1(self, source):
+        """ImageNet top-1, 0-1, of the weights from `source`; None if not known."""
+        return KERAS_TOP1.get(self.name) if source == 'keras' else self.imagenet_top1
 
 
 def _table(*records):

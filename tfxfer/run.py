@@ -81,7 +81,8 @@ def resolve(run, workdir, *, checkpoints=None):
 
 def find_weights(run, arch, workdir, checkpoints):
     """(what models.build takes, digest for the Run's id, source for its Record)."""
-    imagenet = {'dataset': 'imagenet2012', 'score': arch.imagenet_top1, 'images': None}
+    top1 = arch.top1(run.weights)
+    imagenet = {'dataset': 'imagenet2012', 'score': top1, 'images': None}
     if not run.weights:
         return None, None, None
     kind, _, name = run.weights.partition(':')

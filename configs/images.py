@@ -1,0 +1,36 @@
+"""Which ImageNet network transfers best to my images?
+
+    python -m tools.sweep --config=configs/images.py --config.datasets=folder:/my/images
+
+compares six networks, with Keras' weights, by logistic regression on their features: on
+two cores about a minute for 1,000 images and network. One folder a class; see README.
+On a GPU add --config.settings=logistic,finetune: 57 Runs of 20,000 steps a network, or
+fewer and shorter with --config.finetune.lrs=0.003,0.03 --config.finetune.steps=2000.
+"""
+
+import ml_collections
+
+from configs import quickstart
+from tfxfer import config as protocol
+
+
+def get_config():
+    config = quickstart.get_config()
+    config.archs = (
+        'mobilenet_v1',
+        'mobilenet_v2',
+        'nasnet_mobile',
+        'densenet_121',
+        'resnet_50',
+        'inception_v3',
+    )
+    config.datasets = ('folder:/my/images',)
+    config.settings = ('logistic',)
+    config.per_class = (0,)
+    config.weights = 'keras'
+    config.source = ''
+    # The protocol's, not the quickstart's for digits.
+    for setting, grid in protocol.GRIDS.items():
+        steps = protocol.HPARAMS[setting].steps
+        config[setting] = ml_collections.ConfigDict(dict(grid, steps=steps, batch=256))
+    return config
