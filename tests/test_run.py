@@ -162,6 +162,7 @@ SWEEP = [
     '--config.pretrain.steps=4',
     '--config.scratch.steps=4',
     '--config.scratch.lrs=0.05',
+    '--config.scratch.wds=1e-5,1e-4',
 ]
 
 
