@@ -18,5 +18,5 @@ def get_config():
     config.per_class = (20,)
     config.weights = 'slim'
     config.source = ''
-    config.finetune.update({'batch': 16, 'lrs': (0.003, 0.03)})
+    config.finetune.update({'batch': 16, 'steps': 60, 'lrs': (0.003, 0.03)})
     return config

@@ -5,9 +5,7 @@ Exit status: 0 done, 1 a fault of the program (with its traceback) or a failed R
 """
 
 import errno
-import os
 import re
-import shutil
 import signal
 import sys
 
@@ -17,12 +15,6 @@ from tfxfer import config
 
 # A flag that is defined here is shown by the --help of the program that asked for it.
 flags.disclaim_key_flags()
-
-# TensorFlow's own chatter; must be set before it is imported. Without a GPU one of its
-# errors is that CUDA does not start.
-os.environ.setdefault(
-    'TF_CPP_MIN_LOG_LEVEL', '2' if shutil.which('nvidia-smi') else '3'
-)
 
 _ADVICE = {
     errno.ENOSPC: 'The disk is full: make room, then run the same command again.',
