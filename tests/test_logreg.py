@@ -1,6 +1,9 @@
+import warnings
+
 import numpy as np
 import pytest
-from scipy import optimize, special
+import scipy.optimize
+import scipy.special
 from sklearn import linear_model
 
 from tfxfer import config, logreg
@@ -8,233 +11,412 @@ from tfxfer import config, logreg
 L2S = config.Logistic().l2s
 
 
-def made(n, d, k, *, noise=1.0, seed=0):
-    """Correlated, non-negative features as a network's, of classes that overlap."""
+@pytest.fixture(params=['exact', 'iterative'])
+def method(request, monkeypatch):
+    """Newton steps as small problems take them, and as large ones do."""
+    if request.param == 'iterative':
+        for name in ('_SMALL', '_DOUBLE', '_DENSE'):
+            monkeypatch.setattr(logreg, name, 0)
+
+
+def features(n, d, classes, apart, seed=0):
+    """Correlated and non-negative, every class present; overlapping if apart < 1."""
     rng = np.random.default_rng(seed)
-    y = np.concatenate([np.arange(k), rng.integers(0, k, n - k)])
-    hidden = rng.normal(size=(k, 20))[y] + 3 * noise * rng.normal(size=(n, 20))
-    x = np.maximum(hidden @ rng.normal(size=(20, d)) + rng.normal(size=(n, d)), 0)
-    return x.astype(np.float32), y
+    y = np.concatenate([np.arange(classes), rng.integers(0, classes, n - classes)])
+    hidden = rng.standard_normal((n, d))
+    hidden += apart * rng.standard_normal((classes, d))[y]
+    mixed = hidden @ rng.standard_normal((d, d)) / d**0.5
+    return np.maximum(mixed + 0.5, 0).astype(np.float32), y
 
 
-def several(y, k, seed=0):
-    """Labels y as k binary problems, some of them difficult."""
-    present = np.eye(k, dtype=int)[y]
-    hard = np.random.default_rng(seed).random(present.shape) < 0.1
-    return np.where(hard, -1, present)
+def present(n, classes, seed=0):
+    """Labels 1, 0 and -1; the first two images hold and lack every class."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice([1, 0, -1], (n, classes), p=[0.3, 0.6, 0.1])
+    y[:2] = [[1], [0]]
+    return y
 
 
-def tight(x, y, k, l2s):
-    """Minima by SciPy's trust-region Newton method in float64, strongest l2 first.
+class Reference:
+    """scikit-learn in float64, taken only with a proof that it has solved the problem.
 
-    Works on features that are rotated and scaled, which changes no objective.
+    y [n] is a softmax problem, y [n, 1] a binary one.
     """
-    x = np.asarray(x, float)
-    mean = x.mean(0)
-    _, s, basis = np.linalg.svd(x - mean, full_matrices=False)
-    z = (x - mean) @ basis.T
-    n, r = z.shape
-    target = np.eye(k)[y]
-    start = np.zeros((r + 1, k))
-    start[-1] = np.log(target.mean(0))
-    minima = {}
-    for l2 in sorted(l2s, reverse=True):
-        scale = 1 / np.sqrt(s**2 / n * n / k + l2)
 
-        def unscaled(v, scale=scale):
-            w = v.reshape(r + 1, k).copy()
-            w[:-1] *= scale[:, None]
-            return w
-
-        def value(v, l2=l2, scale=scale, unscaled=unscaled):
-            w = unscaled(v)
-            log_p = special.log_softmax(z @ w[:-1] + w[-1], axis=1)
-            residual = np.exp(log_p) - target
-            grad = np.vstack([z.T @ residual + l2 * w[:-1], residual.sum(0)])
-            grad[:-1] *= scale[:, None]
-            return -(target * log_p).sum() + l2 / 2 * (w[:-1] ** 2).sum(), grad.ravel()
-
-        def product(v, u, l2=l2, scale=scale, unscaled=unscaled):
-            w, direction = unscaled(v), unscaled(u)
-            p = special.softmax(z @ w[:-1] + w[-1], axis=1)
-            a = z @ direction[:-1] + direction[-1]
-            b = p * (a - (p * a).sum(1, keepdims=True))
-            out = np.vstack([z.T @ b + l2 * direction[:-1], b.sum(0)])
-            out[:-1] *= scale[:, None]
-            return out.ravel()
-
-        inverse = start.copy()
-        inverse[:-1] /= scale[:, None]
-        solved = optimize.minimize(
-            value, inverse.ravel(), jac=True, hessp=product, method='trust-ncg',
-            options={'gtol': 1e-9, 'maxiter': 2000},
-        )  # fmt: skip
-        start = unscaled(solved.x)
-        minima[l2] = solved.fun
-    return minima
-
-
-def test_gradient_equals_finite_differences():
-    x, y = made(30, 5, 3)
-    w = np.random.default_rng(1).normal(size=(6, 3))
-    for labels in (y, several(y, 3)):
-
-        def value(v, labels=labels):
-            return logreg.loss_and_grad(v.reshape(6, 3), x, labels, 0.7)[0]
-
-        numeric = optimize.approx_fprime(w.ravel(), value, 1e-7).reshape(6, 3)
-        _, grad = logreg.loss_and_grad(w, x, labels, 0.7)
-        np.testing.assert_allclose(grad, numeric, rtol=1e-4, atol=1e-4)
-
-
-def test_objective_by_hand():
-    # Scores 0: every image costs ln 2; |w|^2 of w = [1, 0] without its bias row is 1.
-    x, y = np.zeros((4, 1)), np.array([0, 1, 1, 0])
-    w = np.array([[1.0, 0.0], [5.0, 5.0]])
-    assert logreg.loss_and_grad(w, x, y, 3.0)[0] == pytest.approx(4 * np.log(2) + 1.5)
-
-
-@pytest.mark.parametrize(
-    'n, d, k, noise',
-    [(200, 30, 4, 1.0), (60, 100, 3, 1.0), (150, 20, 5, 0.05), (120, 300, 10, 0.2)],
-    ids=['overlapping', 'more features', 'separable', 'separable, more features'],
-)
-def test_every_l2_of_the_path_is_solved(n, d, k, noise):
-    x, y = made(n, d, k, noise=noise)
-    trace = []
-    minima = tight(x, y, k, L2S)
-    order = []
-    for l2, w in logreg.path(x, y, k, L2S, trace=trace):
-        order.append(l2)
-        assert w.shape == (d + 1, k) and w.dtype == np.float32
-        best = minima[l2]
-        gap = logreg.loss_and_grad(w, x, y, l2)[0] - best
-        assert gap <= 1e-4 * best + 1e-7 * n * np.log(k), l2
-    assert order == sorted(L2S, reverse=True)
-    assert [fact['l2'] for fact in trace] == order
-    assert all(fact['solved'] for fact in trace)
-
-
-@pytest.mark.parametrize('l2', [1e-3, 1.0, 1e3])
-def test_solution_equals_scikit_learns(l2):
-    x, y = made(300, 12, 4)
-    w = logreg.fit(x, y, 4, l2)
-    other = linear_model.LogisticRegression(
-        C=1 / l2, solver='newton-cg', tol=1e-10, max_iter=10_000
-    ).fit(x.astype(float), y)
-    ours = special.softmax(logreg.predict(w, x), axis=1)
-    np.testing.assert_allclose(ours, other.predict_proba(x), atol=5e-3)
-    theirs = np.vstack([other.coef_.T, other.intercept_])
-    best = logreg.loss_and_grad(theirs, x, y, l2)[0]
-    assert logreg.loss_and_grad(w, x, y, l2)[0] <= best * (1 + 1e-4)
-
-
-@pytest.mark.parametrize('l2', [0.1, 10.0])
-def test_difficult_images_are_left_out_of_their_class_alone(l2):
-    x, y = made(200, 10, 3)
-    labels = several(y, 3)
-    w = logreg.fit(x, labels, 3, l2)
-    for c in range(3):
-        kept = labels[:, c] >= 0
-        other = linear_model.LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10_000)
-        other.fit(x[kept].astype(float), labels[kept, c])
-        theirs = np.vstack([other.coef_.T, other.intercept_])
-        found, best = (
-            logreg.loss_and_grad(v, x[kept], labels[kept][:, [c]], l2)[0]
-            for v in (w[:, [c]], theirs)
+    def __init__(self, x, y):
+        self.x, self.y = x.astype(np.float64), y
+        self.model = linear_model.LogisticRegression(
+            solver='newton-cholesky', tol=1e-10, max_iter=1000, warm_start=True
         )
-        assert best * (1 - 1e-6) <= found <= best * (1 + 1e-4) + 1e-7 * 200
+        # scikit-learn gives two classes one column u, softmax has -u / 2 and u / 2:
+        # half the penalty.
+        self.halves = y.ndim == 1 and y.max() == 1
+
+    def solve(self, l2):
+        self.model.set_params(C=(2 if self.halves else 1) / l2)
+        with warnings.catch_warnings():
+            # It may fall back on another solver; the proof below is what counts.
+            warnings.simplefilter('ignore')
+            self.model.fit(self.x, self.y.ravel())
+        w = np.vstack([self.model.coef_.T, self.model.intercept_])
+        return np.hstack([-w, w]) / 2 if self.halves else w
+
+    def minimum(self, l2):
+        """A lower bound of the objective's minimum, and next to it.
+
+        The objective is l2-strongly convex once the bias is optimal, so
+        f* >= f - |gradient|^2 / (2 l2).
+        """
+        f, grad = logreg.loss_and_grad(self.solve(l2), self.x, self.y, l2)
+        below = (grad[:-1] ** 2).sum() / 2 / l2
+        assert below < 0.01 * allowed(f, len(self.y), classes=2)
+        assert np.abs(grad[-1]).max() < 1e-6
+        return f - below
 
 
-def test_every_binary_problem_of_the_path_is_solved():
-    x, y = made(150, 20, 3)
-    labels = several(y, 3)
-    for l2, w in logreg.path(x, labels, 3, L2S[::6]):
-        for c in range(3):
-            kept = labels[:, c] >= 0
-            minimum = tight(x[kept], labels[kept, c], 2, [2 * l2])[2 * l2]
-            # A softmax of two classes with penalty 2 l2 is the sigmoid with l2.
-            gap = logreg.loss_and_grad(w[:, [c]], x, labels[:, [c]], l2)[0] - minimum
-            assert gap <= 1e-4 * minimum + 1e-7 * len(x) * np.log(3), (l2, c)
+def allowed(f, n, classes):
+    return 1e-4 * f + 1e-7 * n * np.log(classes)
 
 
-def test_infinite_penalty_leaves_the_class_frequencies():
-    x, y = made(100, 6, 3)
+def assert_solved(x, y, classes, l2s):
+    reference, trace = Reference(x, y), []
+    for l2, w in logreg.path(x, y, classes, l2s, trace):
+        f, minimum = logreg.loss_and_grad(w, x, y, l2)[0], reference.minimum(l2)
+        assert f - minimum <= allowed(minimum, len(y), classes), l2
+    assert all(entry['solved'] for entry in trace)
+    assert len(trace) == len(l2s)
+
+
+# The objective.
+
+
+@pytest.mark.parametrize('y', [np.arange(7) % 3, present(7, 3)], ids=['softmax', 'ovr'])
+def test_gradient_agrees_with_finite_differences(y):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((7, 4)), rng.standard_normal((5, 3))
+
+    def loss(flat):
+        return logreg.loss_and_grad(flat.reshape(5, 3), x, y, l2=0.7)[0]
+
+    numeric = scipy.optimize.approx_fprime(w.ravel(), loss, 1e-7).reshape(5, 3)
+    grad = logreg.loss_and_grad(w, x, y, l2=0.7)[1]
+    np.testing.assert_allclose(grad, numeric, atol=1e-5)
+
+
+def test_loss_is_the_sum_over_images_plus_half_l2_without_the_bias():
+    x, y = np.array([[1.0], [3.0]]), np.array([0, 1])
+    w = np.array([[2.0, 0.0], [0.0, 5.0]])  # Scores (2, 5) and (6, 5).
+    expected = np.log(1 + np.exp(3)) + np.log(1 + np.exp(1)) + 10 / 2 * 2**2
+    assert logreg.loss_and_grad(w, x, y, l2=10)[0] == pytest.approx(expected)
+
+
+def test_a_difficult_label_adds_nothing_to_the_loss_of_its_class_only():
+    x, w = np.array([[1.0]]), np.array([[2.0, 3.0], [0.0, 0.0]])
+    loss, grad = logreg.loss_and_grad(w, x, np.array([[-1, 0]]), l2=1e-12)
+    assert loss == pytest.approx(np.log(1 + np.exp(3)))
+    assert grad[1].tolist() == pytest.approx([0, scipy.special.expit(3)])
+
+
+@pytest.mark.parametrize('y', [[0], [[1, 0]]], ids=['softmax', 'ovr'])
+def test_loss_of_a_certain_image_is_its_odds_not_rounded_to_zero(y):
+    w = np.array([[20.0, -20.0], [0, 0]])
+    expected = np.exp(-40.0) if np.ndim(y) == 1 else 2 * np.exp(-20.0)
+    loss, grad = logreg.loss_and_grad(w, np.ones((1, 1)), np.array(y), l2=1e-30)
+    assert loss == pytest.approx(expected, rel=1e-8)
+    assert np.abs(grad[1]).sum() == pytest.approx(2 * np.exp(-40.0 / np.ndim(y)))
+
+
+def test_predict_adds_the_last_row_to_every_image():
+    w = np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0]])
+    assert logreg.predict(w, np.array([[1.0, 0.0], [1.0, 1.0]])).tolist() == [
+        [11.0, 22.0],
+        [14.0, 26.0],
+    ]
+
+
+# Solved, not stopped.
+
+
+@pytest.mark.parametrize('apart', [0.5, 4], ids=['overlapping', 'separable'])
+@pytest.mark.parametrize('n, d', [(300, 12), (60, 90)])
+@pytest.mark.usefixtures('method')
+def test_every_l2_of_the_protocol_is_solved(n, d, apart):
+    assert_solved(*features(n, d, 4, apart), 4, L2S)
+
+
+@pytest.mark.usefixtures('method')
+def test_noisy_labels_are_solved_at_every_l2():
+    x, y = features(400, 40, 5, apart=1)
+    y[5:] = np.where(np.arange(395) % 10, y[5:], (y[5:] + 1) % 5)
+    assert_solved(x, y, 5, L2S)
+
+
+@pytest.mark.usefixtures('method')
+def test_two_classes_are_solved_at_every_l2():
+    assert_solved(*features(200, 30, 2, apart=0.5), 2, L2S)
+
+
+@pytest.mark.slow
+def test_a_problem_kept_in_float32_is_solved():
+    x, y = features(11000, 100, 3, apart=0.2)
+    assert x.size > logreg._DOUBLE
+    assert_solved(x, y, 3, L2S)
+
+
+@pytest.mark.usefixtures('method')
+def test_l2s_far_apart_are_solved():
+    x, y = features(300, 12, 4, apart=0.5)
+    assert_solved(x, y, 4, [1e5, 9e4, 10, 1e-6])
+
+
+@pytest.mark.usefixtures('method')
+def test_a_rare_class_is_solved_at_every_l2():
+    x, y = features(400, 20, 3, apart=0.5)
+    y[3:] = 0
+    assert_solved(x, y, 3, L2S)
+
+
+@pytest.mark.usefixtures('method')
+def test_one_image_a_class_is_solved():
+    assert_solved(*features(10, 30, 10, apart=1), 10, L2S)
+
+
+def test_features_of_very_different_scales_are_solved():
+    x, y = features(300, 20, 4, apart=0.5)
+    x *= np.logspace(-3, 3, 20, dtype=np.float32)
+    assert_solved(x, y, 4, L2S)
+
+
+def test_slow_conjugate_gradients_give_way_to_the_full_hessian(monkeypatch):
+    monkeypatch.setattr(logreg, '_SMALL', 0)
+    formed, hessian = [], logreg._Problem.hessian
+    monkeypatch.setattr(
+        logreg._Problem, 'hessian', lambda self: formed.append(1) or hessian(self)
+    )
+    x, y = features(200, 20, 12, apart=0.5)
+    x *= np.logspace(-2, 2, 20, dtype=np.float32)
+    assert_solved(x, y, 12, L2S)
+    assert formed
+
+
+@pytest.mark.usefixtures('method')
+def test_multi_label_is_a_binary_problem_a_class_on_the_images_that_count():
+    x, _ = features(150, 20, 2, apart=1)
+    y = present(150, 4)
+    kept = y.T >= 0
+    binary = [Reference(x[kept[j]], y[kept[j], j : j + 1]) for j in range(4)]
+    trace = []
+    for l2, w in logreg.path(x, y, 4, L2S, trace):
+        for j, reference in enumerate(binary):
+            f = logreg.loss_and_grad(w[:, [j]], x, y[:, [j]], l2)[0]
+            minimum = reference.minimum(l2)
+            share = 1e-4 * minimum + 1e-7 * 150 * np.log(4) / 4
+            assert f - minimum <= share, (l2, j)
+    assert all(entry['solved'] for entry in trace)
+
+
+def test_probabilities_are_those_of_scikit_learn():
+    x, y = features(300, 12, 4, apart=0.5)
+    reference = Reference(x, y)
+    for l2, w in logreg.path(x, y, 4, [100, 1, 0.01]):
+        reference.solve(l2)
+        expected = reference.model.predict_proba(x)
+        actual = scipy.special.softmax(logreg.predict(w, x), axis=1)
+        np.testing.assert_allclose(actual, expected, atol=0.02)
+
+
+def test_the_minimum_is_that_of_scipy():
+    x, y = features(100, 6, 3, apart=0.5)
+
+    def loss(flat):
+        f, grad = logreg.loss_and_grad(flat.reshape(7, 3), x, y, l2=0.1)
+        return f, grad.ravel()
+
+    best = scipy.optimize.minimize(
+        loss, np.zeros(21), jac=True, method='BFGS', options={'gtol': 1e-6}
+    )
+    f = loss(logreg.fit(x, y, 3, 0.1).astype(np.float64).ravel())[0]
+    assert best.fun - 1e-6 < f < best.fun * (1 + 1e-4)
+
+
+# What the solution must be, whatever the solver.
+
+
+def test_a_huge_l2_predicts_the_class_frequencies():
+    x, _ = features(10, 5, 3, apart=1)
+    y = np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
     w = logreg.fit(x, y, 3, 1e12)
-    p = special.softmax(logreg.predict(w, x), axis=1)
-    np.testing.assert_allclose(p, [np.bincount(y) / 100] * 100, atol=1e-4)
+    probabilities = scipy.special.softmax(logreg.predict(w, x), axis=1)
+    np.testing.assert_allclose(probabilities, np.tile([0.5, 0.3, 0.2], (10, 1)), 1e-5)
 
 
-@pytest.mark.parametrize('kind', ['constant', 'duplicate', 'scales', 'shifted'])
-def test_awkward_features_are_solved_too(kind):
-    x, y = made(120, 8, 3)
-    if kind == 'constant':
-        x[:, 3] = 7
-    elif kind == 'duplicate':
-        x[:, 4:] = x[:, :4]
-    elif kind == 'scales':
-        x = x * np.logspace(-3, 3, 8, dtype=np.float32)
-    else:
-        x = x + np.float32(50)
-    l2s = (1e2, 1e-2, 1e-5)
-    minima, trace = tight(x, y, 3, l2s), []
-    for l2, w in logreg.path(x, y, 3, l2s, trace=trace):
-        gap = logreg.loss_and_grad(w, x, y, l2)[0] - minima[l2]
-        assert gap <= 2e-4 * minima[l2] + 2e-7 * 120 * np.log(3), l2
-    assert all(fact['solved'] for fact in trace)
+def test_a_huge_l2_predicts_the_share_of_positives_without_the_difficult():
+    x, _ = features(6, 5, 2, apart=1)
+    y = np.array([[1, 0], [0, 1], [0, 1], [0, 1], [-1, 1], [-1, 0]])
+    shares = scipy.special.expit(logreg.predict(logreg.fit(x, y, 2, 1e12), x))
+    np.testing.assert_allclose(shares, np.tile([1 / 4, 4 / 6], (6, 1)), 1e-5)
 
 
-def test_one_image_a_class_is_enough():
-    x = np.eye(4, dtype=np.float32)
-    w = logreg.fit(x, np.arange(4), 4, 1e-3)
-    assert logreg.predict(w, x).argmax(1).tolist() == [0, 1, 2, 3]
+@pytest.mark.usefixtures('method')
+@pytest.mark.parametrize('multi_label', [False, True])
+def test_a_constant_feature_has_no_weight_and_duplicates_share_theirs(multi_label):
+    x, y = features(200, 10, 3, apart=0.5)
+    y = present(200, 3) if multi_label else y
+    x[:, 3], x[:, 5] = 7, x[:, 4]
+    for l2, w in logreg.path(x, y, 3, [100, 1, 1e-3, 1e-6]):
+        scale = np.abs(w[4]).max()
+        assert np.abs(w[3]).max() <= 1e-5 * scale, l2
+        np.testing.assert_allclose(w[4], w[5], atol=1e-5 * scale)
 
 
-def test_order_of_the_images_and_of_the_penalties_does_not_matter():
-    x, y = made(100, 10, 3)
-    first = dict(logreg.path(x, y, 3, (0.1, 10.0, 1.0)))
-    turned = dict(logreg.path(x[::-1], y[::-1], 3, (1.0, 0.1, 10.0)))
-    for l2 in first:
-        values = [logreg.loss_and_grad(w[l2], x, y, l2)[0] for w in (first, turned)]
-        assert values[0] == pytest.approx(values[1], rel=2e-4)
+def test_the_bias_takes_up_a_shift_of_the_features():
+    x, y = features(200, 10, 3, apart=0.5)
+    shifted = logreg.predict(logreg.fit(x + 64, y, 3, 1.0), x + 64)
+    np.testing.assert_allclose(
+        shifted, logreg.predict(logreg.fit(x, y, 3, 1.0), x), atol=0.01
+    )
 
 
-def test_memory_mapped_features_give_the_same_numbers(tmp_path):
-    x, y = made(100, 10, 3)
+def test_softmax_weights_sum_to_zero_over_the_classes():
+    w = logreg.fit(*features(200, 10, 3, apart=0.5), 3, 0.01)
+    np.testing.assert_allclose(w.sum(axis=1), 0, atol=1e-5 * np.abs(w).max())
+
+
+# The path.
+
+
+def test_path_runs_from_the_strongest_l2_and_solves_each_once():
+    x, y = features(50, 5, 2, apart=1)
+    found = list(logreg.path(x, y, 2, [0.1, 100.0, 1e-3, 100.0]))
+    assert [l2 for l2, _ in found] == [100.0, 0.1, 1e-3]
+    assert all(w.shape == (6, 2) and w.dtype == np.float32 for _, w in found)
+
+
+@pytest.mark.usefixtures('method')
+def test_a_warm_start_saves_passes_over_the_images():
+    x, y = features(300, 12, 4, apart=0.5)
+    warm, cold = [], []
+    list(logreg.path(x, y, 4, L2S, warm))
+    list(logreg.path(x, y, 4, [0.1], cold))
+    nearest = min(warm, key=lambda entry: abs(np.log(entry['l2'] / 0.1)))
+    assert nearest['iterations'] < cold[0]['iterations'] / 2
+
+
+@pytest.mark.usefixtures('method')
+def test_fit_is_the_path_at_one_l2():
+    x, y = features(300, 12, 4, apart=0.5)
+    reference = Reference(x, y)
+    for l2 in (1e4, 1.0, 1e-6):
+        trace = []
+        f = logreg.loss_and_grad(logreg.fit(x, y, 4, l2, trace), x, y, l2)[0]
+        minimum = reference.minimum(l2)
+        assert f - minimum <= allowed(minimum, 300, 4)
+        assert [entry['l2'] for entry in trace] == [l2]
+
+
+@pytest.mark.usefixtures('method')
+def test_trace_tells_the_objective_and_how_far_it_can_be_from_the_minimum():
+    x, y = features(300, 12, 4, apart=0.5)
+    reference, trace = Reference(x, y), []
+    for l2, w in logreg.path(x, y, 4, L2S, trace):
+        entry, f = trace[-1], logreg.loss_and_grad(w, x, y, l2)[0]
+        assert entry['l2'] == l2
+        assert entry['objective'] == pytest.approx(f, rel=1e-5)
+        assert entry['iterations'] > 0
+        assert f - reference.minimum(l2) <= entry['gap'] + 1e-6 * f
+
+
+def test_an_unsolved_l2_is_named_in_a_warning_and_not_called_solved(
+    monkeypatch, caplog, method
+):
+    monkeypatch.setattr(logreg, '_PASSES', 2)
+    trace = []
+    with caplog.at_level('WARNING', logger='absl'):
+        list(logreg.path(*features(300, 12, 4, apart=0.5), 4, [0.25], trace))
+    assert [entry['solved'] for entry in trace] == [False]
+    assert 'l2 0.25 is not solved' in caplog.text
+
+
+def test_same_data_same_weights_to_the_last_bit():
+    x, y = features(3000, 400, 5, apart=0.5)
+    first, second = (logreg.fit(x, y, 5, 0.1) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_images_in_blocks_are_images_at_once(monkeypatch, tmp_path):
+    x, y = features(300, 12, 4, apart=0.5)
+    whole = logreg.fit(x, y, 4, 0.1)
+    monkeypatch.setattr(logreg, '_BLOCK', 500)  # 41 images of 12 features.
     np.save(tmp_path / 'x.npy', x)
     mapped = np.load(tmp_path / 'x.npy', mmap_mode='r')
-    np.testing.assert_array_equal(*(logreg.fit(a, y, 3, 1.0) for a in (mapped, x)))
+    np.testing.assert_allclose(
+        logreg.fit(mapped, y, 4, 0.1), whole, atol=1e-5 * np.abs(whole).max()
+    )
 
 
-def test_an_l2_that_is_not_solved_is_said(monkeypatch, caplog):
-    monkeypatch.setattr(logreg, '_PASSES', 3)
-    trace = []
-    x, y = made(200, 30, 4)
-    list(logreg.path(x, y, 4, (1e-6,), trace=trace))
-    assert [fact['solved'] for fact in trace] == [False]
-    assert 'l2 1e-06 is not solved' in caplog.text
+# What has no solution.
 
-
-X, Y = made(20, 4, 3)
-BROKEN = X.copy()
-BROKEN[[3, 7], 1] = np.nan, np.inf
+X, Y = features(6, 2, 3, apart=1)
+BAD = X.copy()
+BAD[[1, 4], [0, 1]] = np.nan, np.inf
 
 
 @pytest.mark.parametrize(
-    'x, y, classes, l2s, message',
+    'x, y, classes, l2, message',
     [
-        (BROKEN, Y, 3, [1.0], r'2 of 20 images have features .* first at \[3, 7\]'),
-        (X, Y, 2, [1.0], r'Labels must be 0 to 1'),
-        (X, Y, 4, [1.0], r'Classes \[3\] have no image'),
-        (X, Y[:-1], 3, [1.0], 'Labels have shape'),
-        (X[0], Y, 3, [1.0], 'numbers .images, features.'),
-        (X, Y, 3, [], 'at least one'),
-        (X, Y, 3, [0.0], 'must be positive'),
-        (X, Y, 3, [np.inf], 'positive and finite'),
-        (X, Y.astype(float), 3, [1.0], 'whole numbers'),
-        (X, np.ones((20, 3), int), 3, [1.0], 'no positive or no negative'),
+        (BAD, Y, 3, 1, r'2 of 6 images .* NaN or infinite, the first at \[1, 4\]'),
+        (X, np.full(6, 3), 3, 1, r'Labels must be 0 to 2 .*found \[3\]'),
+        (X, np.array([0, 1, 2, 0, 1, -1]), 3, 1, r'found \[-1\]'),
+        (X, Y, 5, 1, r'Classes \[3, 4\] have no image'),
+        (X, present(6, 3) + 1, 3, 1, r'Labels must be 1 \(present\).*found \[2\]'),
+        (
+            X,
+            np.ones((6, 3), int),
+            3,
+            1,
+            r'Classes \[0, 1, 2\] have no positive or no n',
+        ),
+        (X, np.full((6, 1), -1), 1, 1, r'Classes \[0\] have no positive or no neg'),
+        (
+            X,
+            Y[:5],
+            3,
+            1,
+            r'Labels have shape \(5,\), features \(6, 2\): expected \(6,\)',
+        ),
+        (
+            X,
+            present(6, 2),
+            3,
+            1,
+            r'Labels have shape \(6, 2\).*\(6, 3\) of 1, 0 and -1',
+        ),
+        (X, Y + 0.5, 3, 1, 'Labels are float64; whole numbers were expected'),
+        (X, np.zeros(6, int), 1, 1, 'needs 2 classes or more, not 1'),
+        (
+            X[0],
+            Y,
+            3,
+            1,
+            r'Features are float32 of shape \(2,\); numbers \[images, feat',
+        ),
+        (X[:0], Y[:0], 3, 1, r'shape \(0, 2\)'),
+        (X[:, :0], Y, 3, 1, r'shape \(6, 0\)'),
+        (X, Y, 3, 0, r'positive and finite, is needed; got \[0\]'),
+        (X, Y, 3, -1.0, 'positive and finite'),
+        (X, Y, 3, np.inf, 'positive and finite'),
+        (X, Y, 3, np.nan, 'positive and finite'),
     ],
 )
-def test_what_has_no_solution_is_refused_at_once(x, y, classes, l2s, message):
-    with pytest.raises(ValueError, match=message):
-        logreg.path(x, y, classes, l2s)
+def test_what_has_no_solution_is_refused_at_once(x, y, classes, l2, message):
+    for call in (
+        lambda: logreg.path(x, y, classes, [l2]),
+        lambda: logreg.fit(x, y, classes, l2),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_a_path_without_l2s_is_refused():
+    with pytest.raises(ValueError, match='At least one l2'):
+        logreg.path(X, Y, 3, [])

@@ -441,9 +441,9 @@ def _check(x, y, classes, l2s):
             f'Labels have shape {y.shape}, features {x.shape}: expected ({n},) class '
             f'numbers or ({n}, {classes}) of 1, 0 and -1.'
         )
-    bad = [l2 for l2 in l2s if not 0 < l2 < np.inf]
+    bad = [l2 for l2 in dict.fromkeys(l2s) if not 0 < l2 < np.inf]
     if bad or not l2s:
-        raise ValueError(f'l2 must be positive and finite, and at least one: {l2s}.')
+        raise ValueError(f'At least one l2, positive and finite, is needed; got {bad}.')
     if y.ndim == 2:
         wrong = np.setdiff1d(y, (1, 0, -1))
         meaning = '1 (present), 0 (absent) or -1 (difficult)'
