@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tfxfer import architectures, datasets, models, nets, sources, splits
+from tfxfer import architectures, datasets, imagesets, models, nets, sources, splits
 
 SIDE = 8
 
@@ -17,16 +17,16 @@ def tiny(images, *, scale=None, width=8):
     return nets.Outputs(layers.GlobalAveragePooling2D()(x))
 
 
-def colours(dataset, skip_broken=False, cache=None):
+def colours(dataset, options):
     """90 noisy images, each with more of one of three colours."""
-    del skip_broken, cache
+    del options
     rng = np.random.default_rng(0)
     labels = np.arange(90, dtype=np.int32) % 3
     pixels = rng.integers(0, 120, (90, SIDE, SIDE, 3))
     pixels[np.arange(90), :, :, labels] += 60
     test = np.arange(90) >= 60
     kept, held = splits.hold_out(labels[:60])
-    return dataset, sources.Images(
+    return dataset, imagesets.Images(
         labels=labels,
         splits={'train': kept, 'valid': held, 'test': np.flatnonzero(test)},
         pixels=pixels.astype(np.uint8),

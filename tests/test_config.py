@@ -40,7 +40,11 @@ OTHER = {
     'weights': 'keras',
     'per_class': 3,
     'image_size': 32,
+    'metric': 'voc_map',
     'skip_broken': True,
+    'accept_counts': True,
+    'precision': 'bfloat16',
+    'feature_dtype': 'float16',
     'dataset_digest': 'x',
     'weights_digest': 'y',
 }

@@ -114,3 +114,13 @@ def checkpoints_folder():
         'Folder of TF-Slim checkpoints, for weights=slim. Default: the environment '
         'variable TFXFER_CHECKPOINTS.',
     )
+
+
+def data_folder():
+    """Defines --data: where prepared datasets are."""
+    return flags.DEFINE_string(
+        'data',
+        None,
+        'Folder of the datasets that tools.prepare_dataset makes. Default: the '
+        "environment variable TFXFER_DATA, or TensorFlow Datasets' own folder.",
+    )

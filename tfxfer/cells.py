@@ -228,12 +228,12 @@ def tasks(all_cells):
 
 
 def folders(records):
-    """Label of each dataset that is a folder of images: {label: where it was}."""
+    """Label of each dataset that is a user's own images: {label: where it was}."""
     study = _Study(records)
     return {
         study.datasets[_dataset_key(record.run)]: record.run.dataset
         for record in sorted(records, key=lambda record: record.run.dataset)
-        if record.run.dataset.startswith('folder:')
+        if record.run.dataset.startswith(('folder:', 'csv:'))
     }
 
 

@@ -8,6 +8,8 @@ import math
 import typing
 
 PHASES = ('trial', 'final')
+PRECISIONS = ('float32', 'bfloat16')
+FEATURE_DTYPES = ('float32', 'float16')
 
 
 class InputError(ValueError):
@@ -114,7 +116,7 @@ class Run:
 
     Attributes:
         arch: key of ARCHITECTURES.
-        dataset: key of DATASETS, or `folder:/path`.
+        dataset: key of DATASETS, `folder:/path`, `csv:/path` or `tfds:name:version`.
         setting: key of HPARAMS.
         hparams: of the setting's own class.
         phase: `trial` fits train and scores valid, never opens test; `final` fits
@@ -125,7 +127,11 @@ class Run:
         per_class: training images a class, a stratified and nested subset; None: all.
             Validation images are cut to the same share of theirs.
         image_size: side in pixels; None: the architecture's own.
+        metric: key of METRICS; None: the dataset's own.
         skip_broken: go on without image files that cannot be read.
+        accept_counts: go on where a split has another number of images than it should.
+        precision: of the network's products in inference, one of PRECISIONS.
+        feature_dtype: in which features are kept, one of FEATURE_DTYPES.
         dataset_digest: of a folder's files; its path is not part of the id.
         weights_digest: of a weights file; likewise.
         trials: ids of the trial Runs that chose these hyperparameters.
@@ -140,7 +146,11 @@ class Run:
     weights: str = ''
     per_class: int | None = None
     image_size: int | None = None
+    metric: str | None = None
     skip_broken: bool = False
+    accept_counts: bool = False
+    precision: str = 'float32'
+    feature_dtype: str = 'float32'
     dataset_digest: str | None = None
     weights_digest: str | None = None
     trials: tuple[str, ...] = ()
@@ -149,21 +159,27 @@ class Run:
     def id(self):
         """Readable name and a digest of all that may change the number.
 
-        Fields that are None are left out, so that a field which a later version adds
-        does not rename the Runs of today.
+        Fields that are as by default are left out, so that a field which a later
+        version adds does not rename the Runs of today.
         """
-        facts = {k: v for k, v in to_dict(self).items() if v is not None}
-        del facts['trials']  # How the values were found does not change the number.
+        facts = {
+            name: value
+            for name, value in to_dict(self).items()
+            if name in ('phase', 'seed', 'weights') or value != _DEFAULTS.get(name)
+        }
+        # How the values were found does not change the number.
+        facts.pop('trials', None)
         if self.dataset_digest:
             facts['dataset'] = self.dataset.partition(':')[0]
         if self.weights_digest:
             facts['weights'] = 'file'
-        if not self.skip_broken:
-            del facts['skip_broken']
         text = json.dumps(facts, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         task = self.dataset.partition(':')[0]
         return '-'.join([self.arch, task, self.setting, self.phase, digest])
+
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Run)}
 
 
 def to_dict(run):
@@ -182,7 +198,18 @@ def from_dict(fields):
     setting = fields.get('setting', '')
     hparams = hparams_from(setting, fields.pop('hparams', {}))
     run = build('config field', Run, {**fields, 'hparams': hparams})
-    find('phase', dict.fromkeys(PHASES), run.phase)
+    for kind, known in (
+        ('phase', PHASES),
+        ('precision', PRECISIONS),
+        ('feature_dtype', FEATURE_DTYPES),
+    ):
+        find(kind, dict.fromkeys(known), getattr(run, kind))
+    for kind in ('precision', 'feature_dtype'):
+        if setting != 'logistic' and getattr(run, kind) != 'float32':
+            raise InputError(
+                f'{kind} is for fixed features (setting logistic); {setting} takes '
+                f'float32. Got {getattr(run, kind)!r}.'
+            )
     for name in ('per_class', 'image_size'):
         value = getattr(run, name)
         if value is not None and value < 1:

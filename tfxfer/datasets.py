@@ -16,7 +16,13 @@ class Dataset:
     sizes: tuple | None  # Images in train, valid, test, asserted when they are read.
     metric: str  # Key of METRICS.
     multi_label: bool = False
-    path: str = ''  # Of a folder.
+    path: str = ''  # Of a folder, or of a list of files.
+    # A TensorFlow Datasets builder, `name[/config]:version`. The version is pinned: a
+    # silent upgrade would change the task.
+    tfds: str = ''
+    # Which of the builder's splits make ours; what is not named is held out of train.
+    parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    train_per_class: int | None = None  # Drawn at random for train; the rest is test.
     keep: tuple = ()  # Labels of the source that are this task's classes, in order.
 
 
@@ -34,23 +40,128 @@ def _digits(name, keep, sizes):
     )
 
 
+# The splits of a TensorFlow Datasets builder that make ours (see Dataset.parts).
+_HELD_OUT = (('train', ('train',)), ('test', ('test',)))
+_OFFICIAL = (
+    ('train', ('train',)),
+    ('valid', ('validation',)),
+    ('test', ('test',)),
+)
+# Where what the builder calls validation is the official, or the only, test split.
+_TEST_IS_VALIDATION = (('train', ('train',)), ('test', ('validation',)))
+
+
+def _prepared(name, tfds, classes, sizes, metric='top1', parts=_HELD_OUT, **more):
+    # The class names stand beside the data, where prepared.py reads them.
+    return Dataset(
+        name, 'tfds', classes, (), sizes, metric, tfds=tfds, parts=parts, **more
+    )
+
+
+# The study's twelve (its table 1), then its source task. Sizes are the table's, a fifth
+# of train held out for validation where there is no official one.
+_PREPARED = (
+    _prepared(
+        'food101',
+        'food101:2.1.0',
+        101,
+        (60_600, 15_150, 25_250),
+        parts=_TEST_IS_VALIDATION,
+    ),
+    _prepared('cifar10', 'cifar10:3.0.2', 10, (40_000, 10_000, 10_000)),
+    _prepared('cifar100', 'cifar100:3.0.2', 100, (40_000, 10_000, 10_000)),
+    _prepared('birdsnap', 'birdsnap:1.0.0', 500, (37_909, 9_477, 2_443)),
+    # Official split 1 of 10. Every configuration of the builder shrinks the images to
+    # 120,000 pixels (400 x 300) and writes them as JPEG again.
+    _prepared(
+        'sun397', 'sun397/standard-part1-120k:4.0.0', 397, (15_880, 3_970, 19_850)
+    ),
+    _prepared('cars', 'cars196:2.1.0', 196, (6_516, 1_628, 8_041)),
+    _prepared(
+        'aircraft',
+        'fgvc_aircraft:1.0.0',
+        100,
+        (3_334, 3_333, 3_333),
+        metric='mean_per_class',
+        parts=_OFFICIAL,
+    ),
+    _prepared(
+        'voc2007',
+        'voc/2007:5.0.0',
+        20,
+        (2_501, 2_510, 4_952),
+        metric='voc_map',
+        parts=_OFFICIAL,
+        multi_label=True,
+    ),
+    _prepared('dtd', 'dtd:3.0.1', 47, (1_880, 1_880, 1_880), parts=_OFFICIAL),
+    # The paper's table prints 3,369 test images; the official list has 3,669.
+    _prepared(
+        'pets',
+        'oxford_iiit_pet:4.0.0',
+        37,
+        (2_944, 736, 3_669),
+        metric='mean_per_class',
+    ),
+    # The builder draws its train split from listings whose order is the file system's,
+    # so ours is drawn again from all images, sorted by name.
+    _prepared(
+        'caltech101',
+        'caltech101:3.0.2',
+        102,
+        (2_448, 612, 6_084),
+        metric='mean_per_class',
+        parts=(('train', ('train', 'test')),),
+        train_per_class=30,
+    ),
+    _prepared(
+        'flowers',
+        'oxford_flowers102:2.1.1',
+        102,
+        (1_020, 1_020, 6_149),
+        metric='mean_per_class',
+        parts=_OFFICIAL,
+    ),
+    # The labels of its official test are secret; validation is what everyone reports.
+    _prepared(
+        'imagenet2012',
+        'imagenet2012:5.1.0',
+        1000,
+        (1_024_934, 256_233, 50_000),
+        parts=_TEST_IS_VALIDATION,
+    ),
+)
+
 DATASETS = {
     record.name: record
     for record in (
         _digits('digits', tuple(range(10)), (719, 179, 899)),
         _digits('digits_0_4', tuple(range(5)), (363, 90, 448)),
         _digits('digits_5_9', tuple(range(5, 10)), (356, 89, 451)),
+        *_PREPARED,
     )
 }
 
 
 def find(name):
-    """The record of DATASETS, or one for `folder:/path`, its classes still unread.
+    """The record of DATASETS, or one whose classes are still unread.
+
+    Args:
+        name: of DATASETS, `folder:/path` (one sub-folder a class), `csv:/path` (rows of
+            path, label and perhaps split), or `tfds:name[/config]:version`.
 
     Raises:
         config.InputError: unknown name.
     """
-    kind, _, path = name.partition(':')
-    if kind == 'folder' and path:
-        return Dataset(name, 'folder', 0, (), None, 'top1', path=path)
-    return config.find('dataset', {**DATASETS, 'folder:/path': None}, name)
+    kind, _, rest = name.partition(':')
+    if kind in ('folder', 'csv') and rest:
+        return Dataset(name, kind, 0, (), None, 'top1', path=rest)
+    if kind == 'tfds' and rest:
+        if not all(rest.rpartition(':')):
+            raise config.InputError(
+                f'{name!r} names no version, without which the task could change: '
+                'tfds:name:version, such as tfds:mnist:3.0.1.'
+            )
+        return Dataset(name, 'tfds', 0, (), None, 'top1', tfds=rest)
+    others = ('folder:/path', 'csv:/path', 'tfds:name:version')
+    return config.find('dataset', {**DATASETS, **dict.fromkeys(others)}, name)

@@ -30,15 +30,23 @@ def order(labels, seed, keys=None):
 def hold_out(labels, share=HELD_OUT, seed=0, keys=None):
     """Splits a set in two, stratified: (kept, held), sorted i64 indices.
 
-    Of a class of m images round(share x m) are held, at least one where m >= 2, and
-    never all.
+    Of n images floor(share x n) are held: of a class of m the floor or the ceiling of
+    share x m (the largest remainders get the ceiling), but at least one where m >= 2,
+    and never all.
     """
-    kept, held = [], []
-    for indices in order(labels, seed, keys).values():
-        count = min(max(1, round(share * len(indices))), len(indices) - 1)
-        held.append(indices[:count])
-        kept.append(indices[count:])
-    return _sorted(kept), _sorted(held)
+    classes = list(order(labels, seed, keys).values())
+    quotas = np.array([share * len(indices) for indices in classes])
+    most = np.array([len(indices) - 1 for indices in classes])
+    counts = np.minimum(np.maximum(np.floor(quotas), 1), most).astype(int)
+    missing = int(share * sum(map(len, classes))) - counts.sum()
+    remainders = np.where(counts < most, quotas - counts, -1)
+    for c in np.argsort(-remainders, kind='stable')[: max(0, missing)]:
+        counts[c] += remainders[c] > 0
+    pairs = list(zip(classes, counts, strict=True))
+    return (
+        _sorted([indices[count:] for indices, count in pairs]),
+        _sorted([indices[:count] for indices, count in pairs]),
+    )
 
 
 def few(labels, splits, per_class, seed=0, keys=None):
