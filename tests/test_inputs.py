@@ -1,10 +1,12 @@
+import io
 import itertools
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
-from tfxfer import datasets, inputs, preprocess, sources
+from tfxfer import datasets, imagesets, inputs, preprocess, sources
 
 AUGMENTATION = {'min_area': 0.5, 'flip': True}
 
@@ -12,7 +14,7 @@ AUGMENTATION = {'min_area': 0.5, 'flip': True}
 def made(count=10):
     """Image i is everywhere i, its label i % 3."""
     pixels = np.arange(count, dtype=np.uint8)[:, None, None, None]
-    return sources.Images(
+    return imagesets.Images(
         labels=(np.arange(count) % 3).astype(np.int32),
         splits={},
         pixels=np.broadcast_to(pixels, (count, 8, 8, 3)),
@@ -56,6 +58,79 @@ def test_training_goes_on_at_any_step():
     for expected, got in zip(whole[7:], part, strict=True):
         for name in expected:
             np.testing.assert_array_equal(expected[name], got[name])
+
+
+@pytest.mark.parametrize('workers', [2, 3, 6])
+def test_workers_share_the_batch_that_one_would_have(workers):
+    whole = list(itertools.islice(training(made(), range(10), 6, start=2), 4))
+    shares = [
+        inputs.training(
+            made(), np.arange(10), 8, 6,
+            seed=0, start=2, share=(worker, workers), **AUGMENTATION,
+        ).as_numpy_iterator()
+        for worker in range(workers)
+    ]  # fmt: skip
+    for expected in whole:
+        parts = [next(share) for share in shares]
+        assert all(len(part['index']) == 6 // workers for part in parts)
+        for name in expected:
+            together = np.concatenate([part[name] for part in parts])
+            np.testing.assert_array_equal(together, expected[name])
+
+
+def test_a_batch_that_does_not_divide_by_the_workers_is_refused():
+    with pytest.raises(ValueError, match='batch of 6 .* 4 workers'):
+        inputs.training(
+            made(), np.arange(10), 8, 6, seed=0, share=(0, 4), **AUGMENTATION
+        )
+
+
+def test_images_inside_larger_files_are_those_images(tmp_path):
+    photograph = load_sample_images().images[0]
+    parts, offsets, lengths, files = [], [], [], []
+    for part in range(2):
+        blob = b'header'
+        for i in range(3):
+            file = io.BytesIO()
+            crop = photograph[10 * i : 40 + 10 * i, 100 * part : 100 * part + 50]
+            Image.fromarray(crop).save(file, 'JPEG' if i else 'PNG')
+            offsets.append(len(blob))
+            lengths.append(len(file.getvalue()))
+            parts.append(part)
+            blob += file.getvalue() + b'between'
+            (tmp_path / f'{len(files):02}').write_bytes(file.getvalue())
+            files.append(str(tmp_path / f'{len(files):02}'))
+        (tmp_path / f'packed-{part}').write_bytes(blob)
+    labels = np.arange(6, dtype=np.int32)
+    packed = imagesets.Packed(
+        tuple(str(tmp_path / f'packed-{part}') for part in range(2)),
+        np.array(parts, np.int32),
+        np.array(offsets),
+        np.array(lengths),
+    )
+    one, other = (
+        next(
+            inputs.evaluation(
+                images, np.array([4, 0, 1, 5]), 16, preprocess.whole, 4
+            ).as_numpy_iterator()
+        )
+        for images in (
+            imagesets.Images(labels, {}, packed=packed),
+            imagesets.Images(labels, {}, paths=tuple(files)),
+        )
+    )
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+    assert one['label'].tolist() == [4, 0, 1, 5]
+
+
+def test_a_packed_file_cut_short_is_an_error(tmp_path):
+    (tmp_path / 'packed').write_bytes(b'0123456789')
+    packed = imagesets.Packed(
+        (str(tmp_path / 'packed'),), np.zeros(1, np.int32), np.array([4]), np.array([8])
+    )
+    with pytest.raises(OSError, match='packed is shorter'):
+        packed.read(0)
 
 
 def test_seed_changes_order_and_crops():

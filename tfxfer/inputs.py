@@ -1,9 +1,10 @@
 """Images of a split as tf.data batches {image, label, index}.
 
-image f32 [b, s, s, 3], label i32 [b] or [b, k], index i64 [b] (in the dataset).
+image u8 [b, s, s, 3], label i32 [b] or [b, k], index i64 [b] (in the dataset).
 """
 
 import functools
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -18,13 +19,13 @@ def evaluation(images, indices, size, crop, batch):
     equal shares and one graph serves; predict.py drops these.
 
     Args:
-        images: sources.Images.
+        images: imagesets.Images.
         indices: i64 [n].
         size: side in pixels.
         crop: preprocess.whole or preprocess.central.
         batch: images a batch.
     """
-    load = _loader(images)
+    cut = cutter(images)
     labels = tf.constant(images.labels)
     missing = -len(indices) % batch
     padded = np.concatenate([indices, np.full(missing, -1)]).astype(np.int64)
@@ -33,35 +34,47 @@ def evaluation(images, indices, size, crop, batch):
         real = tf.maximum(index, 0)
         image = tf.cond(
             index < 0,
-            lambda: tf.zeros([size, size, 3]),
-            lambda: crop(load(real), size),
+            lambda: tf.zeros([size, size, 3], tf.uint8),
+            lambda: cut(real, functools.partial(crop, size=size)),
         )
         return {'image': image, 'label': tf.gather(labels, real), 'index': index}
 
     return _batches(tf.data.Dataset.from_tensor_slices(padded), example, batch)
 
 
-def training(images, indices, size, batch, *, seed, start=0, min_area, flip):
+def training(
+    images, indices, size, batch, *, seed, start=0, min_area, flip, share=(0, 1)
+):  # fmt: skip
     """Endless augmented batches; batch s is a function of (seed, s) alone.
 
     Each epoch is its own permutation, and a batch may cross from one to the next.
 
     Args:
-        images: sources.Images.
+        images: imagesets.Images.
         indices: i64 [n] to draw from.
         size: side in pixels.
-        batch: images a batch.
+        batch: images a batch, of all workers together.
         seed: of order and augmentation.
         start: number of the first batch, to go on where a Run was.
         min_area: smallest share of the image in a crop.
         flip: mirror half of the images.
+        share: (worker, workers): gives this worker's part of every batch, the whole
+            batch being the same for any number of workers.
+
+    Raises:
+        ValueError: the batch does not divide by the number of workers.
     """
-    load = _loader(images)
+    worker, workers = share
+    if batch % workers:
+        raise ValueError(f'A batch of {batch} does not divide by {workers} workers.')
+    own = batch // workers
+    cut = cutter(images)
     labels = tf.constant(images.labels)
     count = len(indices)
     indices = tf.constant(indices, tf.int64)
 
-    def example(position):
+    def example(number):
+        position = number // own * batch + worker * own + number % own
         epoch = position // count
         where = tf.random.experimental.index_shuffle(
             position % count,
@@ -71,36 +84,74 @@ def training(images, indices, size, batch, *, seed, start=0, min_area, flip):
         index = indices[where]
         # Position and run make the seed, so that an image's next crop is another one.
         crop_seed = tf.stack([tf.constant(seed, tf.int64), 2 * position])
-        image = preprocess.augmented(
-            load(index), size, crop_seed, min_area=min_area, flip=flip
-        )
-        return {'image': image, 'label': tf.gather(labels, index), 'index': index}
+        crop = functools.partial(
+            preprocess.augmented,
+            size=size, seed=crop_seed, min_area=min_area, flip=flip,
+        )  # fmt: skip
+        return {
+            'image': cut(index, crop),
+            'label': tf.gather(labels, index),
+            'index': index,
+        }
 
-    positions = tf.data.Dataset.range(start * batch, np.iinfo(np.int64).max)
-    return _batches(positions, example, batch)
+    numbers = tf.data.Dataset.range(start * own, np.iinfo(np.int64).max)
+    return _batches(numbers, example, own)
 
 
 def _batches(elements, example, batch):
     options = tf.data.Options()
     options.deterministic = True
-    options.autotune.ram_budget = 2**31
+    # Images are made side by side, each on one core.
+    options.threading.max_intra_op_parallelism = 1
     return (
-        elements.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        elements.map(example, num_parallel_calls=len(os.sched_getaffinity(0)))
         .batch(batch, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
         .with_options(options)
     )
 
 
-def _loader(images):
-    """index -> u8 [h, w, 3]."""
+def reader(images):
+    """index -> the bytes of the image's file, in a graph."""
+    if images.paths is not None:
+        paths = tf.constant(images.paths)
+        return lambda index: tf.io.read_file(paths[index])
+    return functools.partial(_stored, images.packed)
+
+
+def _stored(store, index):
+    data = tf.numpy_function(store.read, [index], tf.string, stateful=False)
+    return tf.ensure_shape(data, [])
+
+
+def cutter(images):
+    """(index, crop) -> crop(the picture), whichever way the images are kept."""
     if images.pixels is not None:
-        return functools.partial(tf.gather, tf.constant(images.pixels))
-    paths = tf.constant(images.paths)
-    return lambda index: decoded(tf.io.read_file(paths[index]))
+        pixels = tf.constant(images.pixels)
+        return lambda index, crop: crop(preprocess.Decoded(pixels[index]))
+    read, kept = reader(images), images.kept
+    orientations = None
+    if images.orientations is not None and (images.orientations != 1).any():
+        orientations = tf.constant(images.orientations)
 
+    def encoded(data, index, crop):
+        turn = None if orientations is None else orientations[index]
+        return preprocess.cut(data, crop, turn)
 
-def decoded(data):
-    """JPEG, PNG, BMP or GIF (first frame) bytes -> u8 [h, w, 3]."""
-    image = tf.io.decode_image(data, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    if kept is None:
+        return lambda index, crop: encoded(read(index), index, crop)
+    shapes = tf.constant(kept.shapes)
+
+    def held(index, crop):
+        data = _stored(kept.store, index)
+        if not kept.decoded:
+            return encoded(data, index, crop)
+        shape = tf.concat([shapes[index], [3]], 0)
+        image = tf.reshape(tf.io.decode_raw(data, tf.uint8), shape)
+        return crop(preprocess.Decoded(image))
+
+    return lambda index, crop: tf.cond(
+        shapes[index, 0] > 0,
+        lambda: held(index, crop),
+        lambda: encoded(read(index), index, crop),
+    )

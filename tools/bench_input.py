@@ -1,0 +1,200 @@
+"""Images a second from JPEG files to batches, ours against Keras' and PyTorch's.
+
+    python -m tools.bench_input
+
+makes JPEG files of ImageNet's usual size (500 x 375) from photographs by random crops
+and reads them into 224-pixel batches for training (random crop and flip) and for
+evaluation (shorter side resized, central crop). Each side runs in its own process, in
+turn, several times; printed are medians, the ratio to the better peer, and the share of
+our time that decoding alone takes, the floor. PyTorch takes part where it and
+torchvision are installed (pip install torch torchvision).
+"""
+
+import importlib.util
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from tfxfer import app, config
+
+SIZE = 224
+SHAPE = (375, 500)
+BATCH = 64
+SIDES = {
+    'training': ('ours', 'keras', 'pytorch'),
+    'evaluation': ('ours', 'keras', 'pytorch'),
+    'decoding': ('ours',),
+}
+
+
+def make_files(folder, count):
+    """Random crops of scikit-learn's two photographs, in two class folders."""
+    from sklearn import datasets
+
+    rng = np.random.default_rng(0)
+    for c, photograph in enumerate(datasets.load_sample_images().images):
+        (folder / str(c)).mkdir()
+        for i in range(count // 2):
+            top, left = rng.integers(0, np.subtract(photograph.shape[:2], SHAPE) + 1)
+            crop = photograph[top : top + SHAPE[0], left : left + SHAPE[1]]
+            path = folder / str(c) / f'{i:05}.jpg'
+            Image.fromarray(crop).save(path, quality=90)
+
+
+def ours(kind, folder, cores):
+    del cores  # All there are.
+    import tensorflow as tf
+
+    from tfxfer import datasets, inputs, preprocess, sources
+
+    if kind == 'decoding':
+
+        def decoded(path):
+            data = tf.io.read_file(path)
+            return tf.size(tf.io.decode_jpeg(data, dct_method='INTEGER_ACCURATE'))
+
+        files = tf.data.Dataset.list_files(f'{folder}/*/*.jpg', shuffle=False)
+        return lambda: files.map(decoded, tf.data.AUTOTUNE).batch(BATCH).prefetch(1)
+    _, images = sources.read(datasets.find(f'folder:{folder}'))
+    indices = np.arange(len(images.labels))
+    if kind == 'evaluation':
+        batches = inputs.evaluation(images, indices, SIZE, preprocess.whole, BATCH)
+    else:
+        batches = inputs.training(
+            images, indices, SIZE, BATCH, seed=0, min_area=0.08, flip=True
+        ).take(len(indices) // BATCH)
+    return lambda: batches
+
+
+def keras(kind, folder, cores):
+    """image_dataset_from_directory, with the same augmentation as in ours."""
+    del cores
+    import tensorflow as tf
+
+    training = kind == 'training'
+    side = round(SIZE * 256 / 224) if training else SIZE
+    images = tf.keras.utils.image_dataset_from_directory(
+        folder,
+        image_size=(side, side),
+        batch_size=None,
+        shuffle=training,
+        seed=0,
+        interpolation='bicubic',
+        crop_to_aspect_ratio=True,
+        verbose=False,
+    )
+
+    def augmented(image, label):
+        begin, extent, _ = tf.image.sample_distorted_bounding_box(
+            tf.shape(image),
+            tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=(0.08, 1.0),
+        )
+        crop = tf.image.resize(
+            tf.slice(image, begin, extent), [SIZE, SIZE], method='bicubic'
+        )
+        return tf.image.random_flip_left_right(crop), label
+
+    if training:
+        images = images.map(augmented, tf.data.AUTOTUNE)
+    images = images.batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    return lambda: images
+
+
+def pytorch(kind, folder, cores):
+    from torch.utils import data
+    from torchvision import datasets
+    from torchvision.transforms import v2
+
+    bicubic = v2.InterpolationMode.BICUBIC
+    steps = {
+        'training': [
+            v2.RandomResizedCrop(SIZE, interpolation=bicubic),
+            v2.RandomHorizontalFlip(),
+        ],
+        'evaluation': [v2.Resize(SIZE, interpolation=bicubic), v2.CenterCrop(SIZE)],
+    }
+    loader = data.DataLoader(
+        datasets.ImageFolder(folder, v2.Compose([*steps[kind], v2.PILToTensor()])),
+        batch_size=BATCH,
+        shuffle=kind == 'training',
+        num_workers=cores,
+        persistent_workers=True,
+    )
+    return lambda: loader
+
+
+def measure(side, kind, folder, cores):
+    """Images a second in the second pass over the files."""
+    batches = {'ours': ours, 'keras': keras, 'pytorch': pytorch}[side](
+        kind, folder, cores
+    )
+    count = 0
+    for _ in range(2):  # The first starts workers and reads the files into memory.
+        start, count = time.perf_counter(), 0
+        for _ in batches():
+            count += BATCH
+    return count / (time.perf_counter() - start)
+
+
+def main(argv):
+    del argv
+    if SIDE.value:
+        side, kind = SIDE.value.split('/')
+        print(json.dumps(measure(side, kind, FOLDER.value, CORES.value)))
+        return
+    if IMAGES.value < 2 * BATCH:
+        raise config.InputError(f'--images must be at least {2 * BATCH}.')
+    torch = all(importlib.util.find_spec(name) for name in ('torch', 'torchvision'))
+    with tempfile.TemporaryDirectory() as folder:
+        make_files(pathlib.Path(folder), IMAGES.value // BATCH * BATCH)
+        rates = {
+            (kind, side): []
+            for kind, sides in SIDES.items()
+            for side in sides
+            if side != 'pytorch' or torch
+        }
+        for _ in range(REPEATS.value):
+            for (kind, side), values in rates.items():
+                command = [
+                    *(sys.executable, '-m', 'tools.bench_input'),
+                    *(f'--side={side}/{kind}', f'--folder={folder}'),
+                    f'--cores={CORES.value}',
+                ]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+                values.append(json.loads(done.stdout.splitlines()[-1]))
+    rates = {key: statistics.median(values) for key, values in rates.items()}
+    print(f'images a second, medians of {REPEATS.value}, {CORES.value} cores')
+    for (kind, side), rate in rates.items():
+        print(f'{kind:10} {side:8} {rate:7.0f}')
+    floor = rates['decoding', 'ours']
+    for kind in ('training', 'evaluation'):
+        own = rates[kind, 'ours']
+        peers = {s: r for (k, s), r in rates.items() if k == kind and s != 'ours'}
+        best = max(peers, key=peers.get)
+        print(
+            f'{kind}: {own / peers[best]:.2f} times {best}; decoding every file whole '
+            f'would be {100 * own / floor:.0f} % of the time'
+        )
+
+
+if __name__ == '__main__':
+    import os
+
+    IMAGES = flags.DEFINE_integer('images', 1024, 'JPEG files to make.')
+    REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds.', lower_bound=1)
+    CORES = flags.DEFINE_integer(
+        'cores', len(os.sched_getaffinity(0)), "PyTorch's worker processes."
+    )
+    SIDE = flags.DEFINE_string('side', None, 'One SIDE/KIND, in --folder (internal).')
+    FOLDER = flags.DEFINE_string('folder', None, 'Files for --side (internal).')
+    app.run(main)
