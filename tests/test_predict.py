@@ -7,7 +7,7 @@ from tfxfer import features, inputs, models, predict, preprocess
 
 @pytest.fixture
 def images(fakes):
-    return colours(None)[1]
+    return colours(None, None)[1]
 
 
 def predictions(model, images, indices, batch):

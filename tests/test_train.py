@@ -9,14 +9,14 @@ from scipy import special
 
 from tests import conftest
 from tests.fakes import ARCHITECTURE
-from tfxfer import config, inputs, models, sources, train
+from tfxfer import config, imagesets, inputs, models, train
 
 HPARAMS = config.Finetune(lr=0.1, wd=1e-3, steps=12, batch=8)
 
 
 def made(classes=3, count=24):
     rng = np.random.default_rng(0)
-    return sources.Images(
+    return imagesets.Images(
         labels=(np.arange(count) % classes).astype(np.int32),
         splits={},
         pixels=rng.integers(0, 255, (count, 8, 8, 3)).astype(np.uint8),

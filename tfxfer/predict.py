@@ -4,8 +4,19 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from tfxfer import config, frozen
 
-def predict(model, batches, indices, *, devices=None, show='Predicting'):
+
+def predict(
+    model,
+    batches,
+    indices,
+    *,
+    devices=None,
+    show='Predicting',
+    precision='float32',
+    outputs=('features', 'logits'),
+):
     """Outputs of `model` for the images of `indices`, in that order.
 
     Args:
@@ -14,37 +25,26 @@ def predict(model, batches, indices, *, devices=None, show='Predicting'):
         indices: i64 [n].
         devices: tf.distribute.Strategy; the batch must divide by its replicas.
         show: what the progress bar says.
+        precision: one of frozen.PRECISIONS, of the arithmetic inside.
+        outputs: which of the model's; nothing else is computed.
 
     Returns:
         {features f32 [n, d], logits f32 [n, k], label i32 [n, ...], index i64 [n]}.
 
     Raises:
+        config.InputError: see frozen.check; or bfloat16 with several replicas.
         RuntimeError: an image was not predicted exactly once.
     """
-    devices = devices or tf.distribute.get_strategy()
-    keep = ('features', 'logits')
-
-    def replica(batch):
-        outputs = model(batch['image'], training=False)
-        return {k: outputs[k] for k in keep} | {k: batch[k] for k in ('label', 'index')}
-
-    step = tf.function(lambda batch: devices.run(replica, args=(batch,)))
-    parts = []
-    total = int(batches.cardinality())
-    distributed = devices.experimental_distribute_dataset(batches)
-    for batch in tqdm.tqdm(distributed, show, total, unit='batch', leave=False):
-        out = step(batch)
-        local = [
-            dict(zip(out, values, strict=True))
-            for values in zip(
-                *(devices.experimental_local_results(v) for v in out.values()),
-                strict=True,
-            )
-        ]
-        for part in local:
-            part = {k: v.numpy() for k, v in part.items()}
-            real = part['index'] >= 0
-            parts.append({k: v[real] for k, v in part.items()})
+    parts = list(
+        stream(
+            model,
+            batches,
+            devices=devices,
+            show=show,
+            precision=precision,
+            outputs=outputs,
+        )
+    )
     result = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
     if not np.array_equal(result['index'], indices):
         raise RuntimeError(
@@ -53,3 +53,57 @@ def predict(model, batches, indices, *, devices=None, show='Predicting'):
             'different.'
         )
     return result
+
+
+def stream(model, batches, *, devices, show, precision, outputs):
+    """Yields what `predict` returns in parts, as they are computed.
+
+    On one device a network runs frozen (frozen.py), with the weights that it has at the
+    first part.
+    """
+    devices = devices or tf.distribute.get_strategy()
+    replicas = devices.num_replicas_in_sync
+    frozen.check(precision)
+    if replicas == 1:
+        parts = _frozen(model, batches, outputs, precision, show)
+    elif precision == 'float32':
+        parts = _distributed(model, batches, outputs, devices, show)
+    else:
+        raise config.InputError(
+            f'precision={precision} is for one device; these are {replicas} replicas. '
+            'Use float32.'
+        )
+    for part in parts:
+        real = part['index'] >= 0
+        yield {k: v[real] for k, v in part.items()}
+
+
+def _progress(batches, total, show):
+    return tqdm.tqdm(batches, show, total, unit='batch', leave=False)
+
+
+def _frozen(model, batches, outputs, precision, show):
+    """Batches of NumPy arrays, on one device."""
+    spec = batches.element_spec['image']
+    with frozen.engine(model, spec, outputs, precision=precision) as run:
+        for batch in _progress(batches, int(batches.cardinality()), show):
+            facts = {k: batch[k].numpy() for k in ('label', 'index')}
+            yield run(batch['image'].numpy()) | facts
+
+
+def _distributed(model, batches, outputs, devices, show):
+    """Shares of batches as NumPy arrays, in order."""
+
+    def replica(batch):
+        given = model(batch['image'], training=False)
+        facts = {k: batch[k] for k in ('label', 'index')}
+        return {k: given[k] for k in outputs} | facts
+
+    step = tf.function(lambda batch: devices.run(replica, args=(batch,)))
+    distributed = devices.experimental_distribute_dataset(batches)
+    for batch in _progress(distributed, int(batches.cardinality()), show):
+        out = step(batch)
+        for values in zip(
+            *(devices.experimental_local_results(v) for v in out.values()), strict=True
+        ):
+            yield {k: v.numpy() for k, v in zip(out, values, strict=True)}

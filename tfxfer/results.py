@@ -2,7 +2,10 @@
 
 import contextlib
 import dataclasses
+import fcntl
+import hashlib
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -28,6 +31,8 @@ class Record:
             for a final Run that no trial preceded.
         images: how many were used: {'train', 'valid', 'test', 'skipped'}.
         classes: class names, in the order of the labels.
+        splits: NAME of WORKDIR/splits/NAME.npz, which holds the indices of the images
+            in train, valid and test.
         chosen: the hyperparameters that validation picked, e.g. {'l2': 0.1}.
         curve: one dict a grid point: its hyperparameters, `valid_score`, `solved`.
         source: what the weights were trained for: {'dataset', 'score', 'images'}
@@ -44,12 +49,26 @@ class Record:
     valid_score: float | None
     images: dict
     classes: tuple[str, ...]
+    splits: str | None = None
     chosen: dict = dataclasses.field(default_factory=dict)
     curve: tuple[dict, ...] = ()
     source: dict | None = None
     status: str = 'done'
     seconds: dict = dataclasses.field(default_factory=dict)
     versions: dict = dataclasses.field(default_factory=dict)
+
+
+def key_of(facts):
+    """Digest of all that determines some numbers; facts: a dict that JSON takes."""
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest(array):
+    """Digest of an integer array: of indices, labels."""
+    array = np.ascontiguousarray(array)
+    head = f'{array.dtype} {array.shape} '.encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()
 
 
 def folder(workdir, run):
@@ -75,6 +94,24 @@ def replacing(path):
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Waits while another process is in such a block for `path`, and keeps others out.
+
+    The lock is the file NAME.lock beside it; it ends with the process, however that
+    ends.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f'{path.name}.lock'), 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info('Waiting for another process that makes %s.', path)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -139,6 +176,26 @@ def read_run(path):
         raise config.InputError(f'Cannot read the Run in {path}: {error}') from error
     fields.pop('id', None)
     return config.from_dict(fields)
+
+
+def write_splits(workdir, splits, keys=None):
+    """Writes splits/NAME.npz, once for all Runs of the same splits; returns NAME.
+
+    splits: {'train', 'valid', 'test': i64 indices}; keys: the images' names, if any.
+    """
+    arrays = {name: np.asarray(splits[name], np.int64) for name in sorted(splits)}
+    if keys is not None:
+        arrays['names'] = np.array(keys, str)
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        digest.update(f'{name} {array.dtype} {array.shape} '.encode() + array.tobytes())
+    name = digest.hexdigest()[:16]
+    path = pathlib.Path(workdir) / 'splits' / f'{name}.npz'
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as aside:
+            np.savez_compressed(aside, **arrays)
+    return name
 
 
 def write(workdir, record, predictions):

@@ -24,6 +24,7 @@ from tfxfer import (
     config,
     datasets,
     files,
+    imagesets,
     results,
     sources,
     splits,
@@ -40,8 +41,14 @@ LIBRARIES = (
 THREAD_VARIABLES = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
 
 
-def resolve(run, workdir, *, checkpoints=None):
+def resolve(run, workdir, *, checkpoints=None, data=None):
     """Looks up all that a Run names, in the first second.
+
+    Args:
+        run: config.Run.
+        workdir: folder of results.
+        checkpoints: folder of TF-Slim checkpoints.
+        data: folder of prepared datasets.
 
     Returns:
         (Run with its digests, Architecture, Dataset, Images, weights for models.build,
@@ -54,8 +61,13 @@ def resolve(run, workdir, *, checkpoints=None):
     dataset = datasets.find(run.dataset)
     dataset, images = sources.read(
         dataset,
-        skip_broken=run.skip_broken,
-        cache=pathlib.Path(workdir) / 'cache',
+        imagesets.Options(
+            skip_broken=run.skip_broken,
+            accept_counts=run.accept_counts,
+            cache=pathlib.Path(workdir) / 'cache',
+            data=data,
+        ),
+        metric=run.metric,
     )
     weights, digest, source = find_weights(run, arch, workdir, checkpoints)
     if run.per_class:
@@ -149,14 +161,18 @@ def _commit():
     return done.stdout.strip() or None
 
 
-def execute(run, workdir, *, checkpoints=None, save_every=1000):
+def execute(
+    run, workdir, *, checkpoints=None, data=None, save_every=1000, keep=None
+):  # fmt: skip
     """Carries out one Run and returns its Record; a Run that is done is only read.
 
     Args:
         run: config.Run.
         workdir: folder of all Runs' folders.
         checkpoints: folder of TF-Slim checkpoints, for weights='slim'.
+        data: folder of prepared datasets.
         save_every: steps between training checkpoints.
+        keep: imagecache.Keep: which images to keep at hand in training.
 
     Raises:
         config.InputError: see resolve.
@@ -164,7 +180,7 @@ def execute(run, workdir, *, checkpoints=None, save_every=1000):
     start = time.monotonic()
     results.writable(workdir)
     run, arch, dataset, images, weights, source = resolve(
-        run, workdir, checkpoints=checkpoints
+        run, workdir, checkpoints=checkpoints, data=data
     )
     folder = results.folder(workdir, run)
     if (record := results.read(folder)) is not None:
@@ -204,11 +220,12 @@ def execute(run, workdir, *, checkpoints=None, save_every=1000):
         },
         trials=trials,
         save_every=save_every,
+        keep=keep,
     )
     prepared = time.monotonic()
     result = settings.SETTINGS[run.setting](task)
     final = run.phase == 'final'
-    keep(result, folder)
+    keep_weights(result, folder)
     used = {name: len(images.splits[name]) for name in ('train', 'valid', 'test')}
     if not final:
         used['test'] = 0
@@ -219,6 +236,7 @@ def execute(run, workdir, *, checkpoints=None, save_every=1000):
         score=result.score,
         valid_score=result.valid_score,
         images={**used, 'skipped': len(images.skipped)},
+        splits=results.write_splits(workdir, images.splits, images.keys),
         classes=dataset.class_names,
         chosen=result.chosen,
         curve=result.curve,
@@ -239,7 +257,7 @@ def execute(run, workdir, *, checkpoints=None, save_every=1000):
     return record
 
 
-def keep(result, folder):
+def keep_weights(result, folder):
     """Weights of a final Run, for export and as a start for others."""
     import numpy as np
 
@@ -277,11 +295,18 @@ def main(argv):
     fields = results.read_run(run) if run else config.from_dict(_plain(CONFIG.value))
     if THREADS.value:
         limit_threads(THREADS.value)
+    keep = None
+    if KEEP.value:
+        from tfxfer import imagecache  # TensorFlow, after its variables are set.
+
+        keep = imagecache.Keep(KEEP.value, KEEP_IN.value, KEEP_GIB.value)
     record = execute(
         fields,
         WORKDIR.value,
         checkpoints=CHECKPOINTS.value,
+        data=DATA.value,
         save_every=SAVE_EVERY.value,
+        keep=keep,
     )
     shown = record.score if record.run.phase == 'final' else record.valid_score
     kind = 'test' if record.run.phase == 'final' else 'validation'
@@ -313,4 +338,14 @@ if __name__ == '__main__':
         lower_bound=1,
     )
     CHECKPOINTS = app.checkpoints_folder()
+    DATA = app.data_folder()
+    KEEP = flags.DEFINE_enum(
+        'keep',
+        None,
+        ['encoded', 'decoded'],
+        'Keeps training images at hand, as files or as pixels. Default: they are read '
+        'and decoded each time. The numbers do not change.',
+    )
+    KEEP_IN = flags.DEFINE_enum('keep_in', 'memory', ['memory', 'disk'], 'Where.')
+    KEEP_GIB = flags.DEFINE_float('keep_gib', 4.0, 'At most so many GiB of them.')
     app.run(main)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfxfer import (
     features,
+    imagecache,
     inputs,
     logreg,
     metrics,
@@ -45,12 +46,15 @@ class Task:
 
     def __init__(
         self, run, arch, dataset, images, *, weights=None, folder=None, cache=None,
-        facts=None, trials=(), save_every=1000,
+        facts=None, trials=(), save_every=1000, keep=None,
     ):  # fmt: skip
-        """weights: a path or source that models.build takes; facts: see features."""
+        """weights: a path or source that models.build takes; facts: see features;
+        keep: imagecache.Keep, for training.
+        """
         self.run, self.arch, self.dataset, self.images = run, arch, dataset, images
         self.weights, self.folder, self.cache = weights, folder, cache
         self.facts, self.trials, self.save_every = facts or {}, trials, save_every
+        self.keep = keep
         self.size = run.image_size or arch.input_size
         self.devices = train.strategy()
         self._network = None
@@ -88,6 +92,7 @@ class Task:
         return features.extract(
             self.network, self.images, self.indices(split), self.size, batch=64,
             cache=self.cache, facts=self.facts, devices=self.devices,
+            precision=self.run.precision, dtype=self.run.feature_dtype,
         )  # fmt: skip
 
     def trained(self, split):
@@ -97,9 +102,13 @@ class Task:
             model, train.batch_norm_momentum(len(indices), hparams.batch)
         )
 
+        images = self.images
+        if self.keep:
+            images = imagecache.keep(images, indices, self.keep, self.cache / 'images')
+
         def batches(start):
             return inputs.training(
-                self.images, indices, self.size, hparams.batch, seed=self.run.seed,
+                images, indices, self.size, hparams.batch, seed=self.run.seed,
                 start=start, min_area=hparams.min_area, flip=hparams.flip,
             )  # fmt: skip
 
@@ -121,7 +130,9 @@ class Task:
 
 def logistic(task):
     """Fixed features, L2 logistic regression, l2 chosen on `valid`."""
-    (x, y), (xv, yv) = task.features('train'), task.features('valid')
+    both = task.features('train+valid')  # One array: train and valid are views of it.
+    count = len(task.indices('train'))
+    (x, y), (xv, yv) = ([a[:count] for a in both], [a[count:] for a in both])
     trace = []
     path = logreg.path(x, y, task.dataset.classes, task.run.hparams.l2s, trace=trace)
     curve = {l2: task.score(yv, logreg.predict(w, xv)) for l2, w in path}
@@ -133,7 +144,6 @@ def logistic(task):
     )
     if task.run.phase == 'trial':
         return Result(None, valid_score, {}, {'l2': best}, curve)
-    both = np.concatenate([x, xv]), np.concatenate([y, yv])
     w = logreg.fit(*both, task.dataset.classes, best)
     xt, yt = task.features('test')  # The only line here that sees test images.
     logits = logreg.predict(w, xt).astype(np.float32)

@@ -19,7 +19,8 @@ class Study:
         per_class: training images a class; 0 is all.
         weights: of logistic and finetune; as in config.Run, or 'pretrain'.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
-        image_size, skip_broken: as in config.Run.
+        image_size, metric, skip_broken, accept_counts: as in config.Run.
+        precision, feature_dtype: likewise, for logistic.
         logistic, finetune, scratch, pretrain: hyperparameters that differ from the
             defaults. For finetune and scratch also `lrs` and `wds`: the grid.
         digests: of what a name does not determine, by the name of the dataset (a
@@ -34,7 +35,11 @@ class Study:
     weights: str = 'slim'
     source: str = ''
     image_size: int | None = None
+    metric: str | None = None
     skip_broken: bool = False
+    accept_counts: bool = False
+    precision: str = 'float32'
+    feature_dtype: str = 'float32'
     logistic: dict = dataclasses.field(default_factory=dict)
     finetune: dict = dataclasses.field(default_factory=dict)
     scratch: dict = dataclasses.field(default_factory=dict)
@@ -171,6 +176,11 @@ def cells(study):
                 source = pretrain_run(study, arch, seed)
                 weights = f'run:{source.id}'
         values = dict(getattr(study, setting))
+        fixed = {}
+        if setting == 'logistic':
+            fixed = {
+                name: getattr(study, name) for name in ('precision', 'feature_dtype')
+            }
         grid = {
             name: values.pop(name, config.GRIDS.get(setting, {}).get(name))
             for name in ('lrs', 'wds')
@@ -184,7 +194,10 @@ def cells(study):
             weights=weights,
             per_class=per_class or None,
             image_size=study.image_size,
+            metric=study.metric,
             skip_broken=study.skip_broken,
+            accept_counts=study.accept_counts,
+            **fixed,
             dataset_digest=study.digests.get(dataset),
             weights_digest=study.digests.get(arch) if setting != 'scratch' else None,
         )
@@ -215,6 +228,7 @@ def pretrain_run(study, arch, seed):
         seed=seed,
         image_size=study.image_size,
         skip_broken=study.skip_broken,
+        accept_counts=study.accept_counts,
         dataset_digest=study.digests.get(study.source),
     )
 

@@ -19,6 +19,7 @@ from tfxfer import (
     config,
     datasets,
     executors,
+    imagesets,
     report,
     results,
     sources,
@@ -26,7 +27,7 @@ from tfxfer import (
 )
 
 
-def digests(study, workdir, checkpoints):
+def digests(study, workdir, checkpoints, data):
     """Reads what names do not determine: folders of images, files of weights.
 
     Raises:
@@ -36,8 +37,13 @@ def digests(study, workdir, checkpoints):
     for name in {*study.datasets, study.source} - {''}:
         _, images = sources.read(
             datasets.find(name),
-            skip_broken=study.skip_broken,
-            cache=pathlib.Path(workdir) / 'cache',
+            imagesets.Options(
+                skip_broken=study.skip_broken,
+                accept_counts=study.accept_counts,
+                cache=pathlib.Path(workdir) / 'cache',
+                data=data,
+            ),
+            metric=study.metric if name in study.datasets else None,
         )
         found[name] = images.digest
     if study.weights not in ('keras', sweep.PRETRAIN) and set(study.settings) - {
@@ -120,13 +126,15 @@ def main(argv):
     workdir = pathlib.Path(WORKDIR.value)
     study = sweep.study_from(CONFIG.value.to_dict())
     results.writable(workdir)
-    found = digests(study, workdir, CHECKPOINTS.value)
+    found = digests(study, workdir, CHECKPOINTS.value, DATA.value)
     study = sweep.study_from({**CONFIG.value.to_dict(), 'digests': found})
     cores = len(os.sched_getaffinity(0))
     jobs = JOBS.value or cores
     arguments = [f'--threads={max(1, cores // jobs)}']
     if CHECKPOINTS.value:
         arguments.append(f'--checkpoints={CHECKPOINTS.value}')
+    if DATA.value:
+        arguments.append(f'--data={DATA.value}')
     executor = executors.Local(workdir, jobs=jobs, arguments=arguments)
     failed, done = carry_out(study, workdir, executor)
     logging.info('%d Runs are done, %d failed.', len(done), len(failed))
@@ -148,4 +156,5 @@ if __name__ == '__main__':
         'jobs', None, 'Runs at the same time. Default: one a core.', lower_bound=1
     )
     CHECKPOINTS = app.checkpoints_folder()
+    DATA = app.data_folder()
     app.run(main)
