@@ -1,8 +1,23 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from sklearn import linear_model
 
+from tests.conftest import ROOT
 from tests.fakes import ARCHITECTURE, colours
-from tfxfer import features, inputs, models, predict, preprocess
+from tfxfer import (
+    config,
+    datasets,
+    frozen,
+    inputs,
+    models,
+    predict,
+    preprocess,
+    sources,
+    train,
+)
 
 
 @pytest.fixture
@@ -10,9 +25,9 @@ def images(fakes):
     return colours(None, None)[1]
 
 
-def predictions(model, images, indices, batch):
-    batches = inputs.evaluation(images, indices, 8, preprocess.whole, batch)
-    return predict.predict(model, batches, indices)
+def predictions(model, images, indices, batch, size=8, **options):
+    batches = inputs.evaluation(images, indices, size, preprocess.whole, batch)
+    return predict.predict(model, batches, indices, **options)
 
 
 @pytest.mark.parametrize('batch', [1, 7, 30, 64])
@@ -34,46 +49,87 @@ def test_batches_that_lack_an_image_are_noticed(images):
         predict.predict(model, batches, np.arange(11))
 
 
-def extract(images, cache, model, **changes):
-    facts = {'weights': 'w', **changes.pop('facts', {})}
-    options = {'indices': np.arange(12), 'size': 8, 'batch': 5, **changes}
-    return features.extract(model, images, **options, cache=cache, facts=facts)
-
-
-def test_cached_features_are_those_of_the_network(images, tmp_path):
+def test_only_the_outputs_asked_for_come_back(images):
     model = models.build(ARCHITECTURE, classes=3)
-    fresh, y = extract(images, tmp_path, lambda: model)
-    again, _ = extract(images, tmp_path, None)  # No network is needed.
-    np.testing.assert_array_equal(fresh, again)
-    direct = model(images.pixels[:12].astype(np.float32), training=False)
-    np.testing.assert_allclose(fresh, direct['features'], atol=1e-5)
-    np.testing.assert_array_equal(y, images.labels[:12])
+    indices = images.splits['test']
+    both = predictions(model, images, indices, 8)
+    one = predictions(model, images, indices, 8, outputs=('features',))
+    assert set(one) == {'features', 'label', 'index'}
+    np.testing.assert_array_equal(one['features'], both['features'])
 
 
-@pytest.mark.parametrize(
-    'change',
-    [{'facts': {'weights': 'v'}}, {'indices': np.arange(1, 13)}, {'size': 16}],
+def test_a_network_predicts_with_the_weights_that_it_has_now(images):
+    model = models.build(ARCHITECTURE, classes=3)
+    indices = images.splits['test']
+    first = predictions(model, images, indices, 8)
+    for variable in train.kernels(model):
+        variable.assign(variable * 1.5)
+    second = predictions(model, images, indices, 8)
+    assert np.abs(second['logits'] - first['logits']).max() > 1e-2
+    direct = model(images.pixels[indices].astype(np.float32), training=False)
+    np.testing.assert_allclose(second['logits'], direct['logits'], atol=1e-5)
+
+
+TWO_REPLICAS = """
+import numpy as np
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
 )
-def test_whatever_changes_the_numbers_changes_the_key(images, tmp_path, change):
+from tests.fakes import ARCHITECTURE, colours, tiny
+from tfxfer import config, inputs, models, predict, preprocess
+models.BUILDERS['tiny'] = tiny
+devices = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+with devices.scope():
     model = models.build(ARCHITECTURE, classes=3)
-    extract(images, tmp_path, lambda: model)
-    asked = []
-    if 'size' in change:
-        model = models.build(ARCHITECTURE, classes=3, image_size=change['size'])
-    extract(images, tmp_path, lambda: asked.append(1) or model, **change)
-    assert asked
+images = colours(None, None)[1]
+indices = images.splits['test']
+batches = inputs.evaluation(images, indices, 8, preprocess.whole, 8)
+for outputs in (('features',), ('features', 'logits')):
+    found = predict.predict(model, batches, indices, devices=devices, outputs=outputs)
+    assert set(found) == {*outputs, 'label', 'index'}
+    direct = model(images.pixels[indices].astype(np.float32), training=False)
+    for name in outputs:
+        np.testing.assert_allclose(found[name], direct[name], atol=1e-5)
+try:
+    predict.predict(model, batches, indices, devices=devices, precision='bfloat16')
+except config.InputError as error:
+    print(error)
+"""
 
 
-def test_features_that_were_interrupted_are_not_complete(images, tmp_path, monkeypatch):
-    model = models.build(ARCHITECTURE, classes=3)
+def test_replicas_share_the_batches_in_float32_only():
+    done = subprocess.run(
+        [sys.executable, '-c', TWO_REPLICAS], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'these are 2 replicas. Use float32.' in done.stdout
 
-    def stop(*_):
-        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(features.results, 'write_json', stop)
-        with pytest.raises(KeyboardInterrupt):
-            extract(images, tmp_path, lambda: model)
-    assert not list((tmp_path / 'features').iterdir())
-    x, _ = extract(images, tmp_path, lambda: model)
-    assert x.shape == (12, 8)
+@pytest.mark.slow
+def test_bfloat16_hardly_changes_the_accuracy_of_imagenet_features(shared):
+    try:
+        frozen.check('bfloat16')
+    except config.InputError as error:
+        pytest.skip(str(error))
+    _, images = sources.read(datasets.DATASETS['digits'])
+    model = models.build(
+        'mobilenet_v1', None, 'slim', image_size=128, where=shared / 'checkpoints'
+    )
+    labels = {}
+    scores = {}
+    for precision in ('float32', 'bfloat16'):
+        x = {}
+        for split in ('train', 'test'):
+            found = predictions(
+                model, images, images.splits[split], 32, 128,
+                outputs=('features',), precision=precision,
+            )  # fmt: skip
+            x[split], labels[split] = found['features'], found['label']
+        judge = linear_model.LogisticRegression(C=0.1, max_iter=2000)
+        scores[precision] = judge.fit(x['train'], labels['train']).score(
+            x['test'], labels['test']
+        )
+    assert scores['float32'] > 0.9
+    assert abs(scores['float32'] - scores['bfloat16']) < 0.01, scores

@@ -1,9 +1,12 @@
 import json
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tfxfer import config, results
 
 RUN = config.from_dict(
@@ -144,3 +147,39 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path):
         results.writable(tmp_path / 'file' / 'runs')
     with pytest.raises(OSError):
         results.writable('/proc/nothing/can/be/made/here')
+
+
+def test_splits_are_stored_once_for_all_runs_that_share_them(tmp_path):
+    splits = {'train': np.array([0, 3]), 'valid': np.array([1]), 'test': np.array([2])}
+    keys = ('a.jpg', 'b.jpg', 'c.jpg', 'é.jpg')
+    name = results.write_splits(tmp_path, splits, keys)
+    assert results.write_splits(tmp_path, splits, keys) == name
+    with np.load(tmp_path / 'splits' / f'{name}.npz') as stored:
+        for part, indices in splits.items():
+            np.testing.assert_array_equal(stored[part], indices)
+        assert stored['names'].tolist() == list(keys)
+    other = results.write_splits(tmp_path, {**splits, 'train': np.array([3])}, keys)
+    assert other != name and len(list((tmp_path / 'splits').iterdir())) == 2
+
+
+LOCKED = """
+import sys, time
+from tfxfer import results
+with results.locked(sys.argv[1]):
+    print('in', flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path):
+    command = [sys.executable, '-c', LOCKED, str(tmp_path / 'thing'), '30']
+    first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    assert first.stdout.readline() == b'in\n'
+    second = subprocess.Popen(
+        [*command[:-1], '0'], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(2)
+    first.kill()
+    assert second.communicate(timeout=20)[0] == b'in\n'
+    first.communicate()

@@ -3,7 +3,17 @@ import pytest
 from sklearn import linear_model
 
 from tests.fakes import ARCHITECTURE, colours
-from tfxfer import config, datasets, models, results, run, settings, sources
+from tfxfer import (
+    config,
+    datasets,
+    features,
+    imagecache,
+    models,
+    results,
+    run,
+    settings,
+    sources,
+)
 
 SGD = {'steps': 30, 'batch': 16, 'lr': 0.1, 'min_area': 0.5}
 RUNS = {
@@ -101,7 +111,7 @@ def test_a_final_run_opens_test_once(weights, tmp_path, setting, monkeypatch):
 
 def test_logistic_equals_scikit_learn_on_the_networks_features(weights, tmp_path):
     record = run.execute(made('logistic', weights), tmp_path)
-    images = colours(None)[1]
+    images = colours(None, None)[1]
     model = models.build(ARCHITECTURE, classes=3, weights=weights)
     x = model(images.pixels.astype(np.float32), training=False)['features'].numpy()
     y, parts = images.labels, images.splits
@@ -185,3 +195,44 @@ def test_every_dataset_has_a_metric_and_a_source():
     for record in datasets.DATASETS.values():
         assert record.metric in settings.metrics.METRICS
         assert record.source in sources.SOURCES
+
+
+def test_the_images_of_each_split_are_stored_with_the_result(weights, tmp_path):
+    record = run.execute(made('logistic', weights), tmp_path)
+    images = colours(None, None)[1]
+    with np.load(tmp_path / 'splits' / f'{record.splits}.npz') as stored:
+        for name in ('train', 'valid', 'test'):
+            np.testing.assert_array_equal(stored[name], images.splits[name])
+
+
+def test_the_chosen_metric_is_the_one_that_scores(weights, tmp_path):
+    record = run.execute(made('logistic', weights, metric='mean_per_class'), tmp_path)
+    seen = results.read_predictions(results.folder(tmp_path, record.run))
+    hits = seen['logits'].argmax(1) == seen['label']
+    each = [hits[seen['label'] == c].mean() for c in range(3)]
+    assert record.metric == 'mean_per_class'
+    assert record.score == pytest.approx(np.mean(each), rel=1e-12)
+
+
+@pytest.mark.parametrize('form', ['encoded', 'decoded'])
+def test_kept_images_train_the_same_network(weights, tmp_path, photographs, form):
+    dataset = f'folder:{photographs()}'
+    asked = made('finetune', weights, dataset=dataset)
+    plain = run.execute(asked, tmp_path / 'plain')
+    options = imagecache.Keep(form, 'disk')
+    kept = run.execute(asked, tmp_path / 'kept', keep=options)
+    assert list((tmp_path / 'kept' / 'cache' / 'images').glob('*/data'))
+    logits = [
+        results.read_predictions(results.folder(place, record.run))['logits']
+        for place, record in ((tmp_path / 'plain', plain), (tmp_path / 'kept', kept))
+    ]
+    np.testing.assert_array_equal(*logits)
+
+
+def test_features_of_a_study_are_extracted_once(weights, tmp_path):
+    """Every l2, phase and subset size reads the same rows."""
+    for per_class in (5, 10, None):
+        run.execute(made('logistic', weights, per_class=per_class), tmp_path)
+    run.execute(made('logistic', weights, 'trial'), tmp_path)
+    (store,) = features.stores(tmp_path / 'cache')
+    assert store.done.all()

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tfxfer import config, datasets, sources
+from tfxfer import config, datasets, imagesets, sources
+
+HERE = [name for name, record in datasets.DATASETS.items() if record.source == 'digits']
 
 
-@pytest.mark.parametrize('name', datasets.DATASETS)
+@pytest.mark.parametrize('name', HERE)
 def test_every_dataset_has_the_sizes_it_declares_and_disjoint_splits(name):
     record, images = sources.read(datasets.DATASETS[name])
     parts = [images.splits[part] for part in ('train', 'valid', 'test')]
@@ -40,3 +42,21 @@ def test_halves_of_the_digits_have_their_classes_only():
     kept = scans.target[scans.target >= 5]
     assert record.class_names == ('5', '6', '7', '8', '9')
     np.testing.assert_array_equal(images.labels, kept - 5)
+
+
+def test_counts_may_be_accepted_as_they_are(caplog):
+    record = dataclasses.replace(datasets.DATASETS['digits'], sizes=(1, 2, 3))
+    record, _ = sources.read(record, imagesets.Options(accept_counts=True))
+    assert record.sizes == (719, 179, 899)
+    assert 'test should have 3 images and has 899' in caplog.text
+
+
+def test_the_metric_may_be_chosen_where_it_suits_the_labels():
+    digits = datasets.DATASETS['digits']
+    assert sources.read(digits)[0].metric == 'top1'
+    record, _ = sources.read(digits, metric='mean_per_class')
+    assert record.metric == 'mean_per_class'
+    with pytest.raises(config.InputError, match='voc_map cannot score; top1 can'):
+        sources.read(digits, metric='voc_map')
+    with pytest.raises(config.InputError, match="No metric named 'top'.*top1"):
+        sources.read(digits, metric='top')

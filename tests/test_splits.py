@@ -62,3 +62,22 @@ def test_per_class_counts_train_and_valid_together():
 def test_one_image_a_class_is_refused():
     with pytest.raises(ValueError, match='at least 2'):
         splits.few(LABELS, {'train': np.arange(62), 'valid': np.arange(0)}, 1)
+
+
+@pytest.mark.parametrize('counts', [[50, 10, 2], [7] * 30, [24, 68, 41, 33], [1, 9]])
+def test_a_fifth_of_all_images_is_held_out_rounded_down(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    _, held = splits.hold_out(labels)
+    per_class = np.bincount(labels[held], minlength=len(counts))
+    quotas = np.array(counts) / 5
+    least = np.minimum(np.maximum(np.floor(quotas), 1), np.array(counts) - 1)
+    assert (per_class >= least).all()
+    assert (per_class <= np.maximum(np.ceil(quotas), least)).all()
+    assert len(held) == max(sum(counts) // 5, least.sum())
+
+
+def test_the_largest_remainders_get_one_more():
+    # Quotas 2.8, 2.2, 2.0: seven of 35 in all, so one class gets a third.
+    labels = np.repeat([0, 1, 2], [14, 11, 10])
+    _, held = splits.hold_out(labels)
+    assert np.bincount(labels[held]).tolist() == [3, 2, 2]

@@ -46,22 +46,22 @@ class Served(tf.Module):
     )
     def images(self, images):
         """u8 [b, h, w, 3] of any one size -> as serve."""
-        return self._outputs(tf.map_fn(self._prepared, images, tf.float32))
+        return self._outputs(
+            tf.map_fn(lambda i: self._cut(preprocess.Decoded(i)), images, tf.uint8)
+        )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')])
     def serve(self, image_bytes):
         """Encoded images [b] -> probabilities, classes [b, k] and features [b, d]."""
+        return self._outputs(
+            tf.map_fn(lambda b: preprocess.cut(b, self._cut), image_bytes, tf.uint8)
+        )
 
-        def decoded(data):
-            return self._prepared(inputs.decoded(data))
-
-        return self._outputs(tf.map_fn(decoded, image_bytes, tf.float32))
-
-    def _prepared(self, image):
-        return self.crop(image, self.size)
+    def _cut(self, picture):
+        return self.crop(picture, self.size)
 
     def _outputs(self, images):
-        outputs = self.network(images, training=False)
+        outputs = self.network(tf.cast(images, tf.float32), training=False)
         features, logits = outputs['features'], outputs['logits']
         if self.classifier is not None:
             logits = features @ self.classifier[:-1] + self.classifier[-1]
@@ -74,7 +74,7 @@ class Served(tf.Module):
         }
 
 
-def served(folder, *, checkpoints=None):
+def served(folder, *, checkpoints=None, data=None):
     """(Served, Record, Images) of a final Run's folder.
 
     Raises:
@@ -92,7 +92,7 @@ def served(folder, *, checkpoints=None):
         )
     logistic = record.run.setting == 'logistic'
     _, arch, dataset, images, weights, _ = runs.resolve(
-        record.run, folder.parent, checkpoints=checkpoints
+        record.run, folder.parent, checkpoints=checkpoints, data=data
     )
     size = record.run.image_size or arch.input_size
     if not logistic:
@@ -118,8 +118,8 @@ def served(folder, *, checkpoints=None):
 def compare(path, record, images, seen):
     """Largest difference of a SavedModel's probabilities from the Run's stored logits.
 
-    Takes the first of the test images, as the bytes of their files, or as PNG where the
-    task has none.
+    Takes the first of the test images, as the bytes of their files (upright ones: the
+    model does not read EXIF), or as PNG where the task has none.
 
     Raises:
         RuntimeError: the model differs by more than rounding.
@@ -127,13 +127,15 @@ def compare(path, record, images, seen):
     model = tf.saved_model.load(str(path))
     worst = 0.0
     probabilities = _probabilities(seen['logits'], images.labels.ndim == 2)
-    for index, expected in list(zip(seen['index'], probabilities, strict=True))[
-        :COMPARED
-    ]:
-        if images.paths is None:
-            data = tf.io.encode_png(images.pixels[index])
+    upright = np.ones(len(seen['index']), bool)
+    if images.orientations is not None:
+        upright = images.orientations[seen['index']] == 1
+    for row in np.flatnonzero(upright)[:COMPARED]:
+        index, expected = seen['index'][row], probabilities[row]
+        if images.pixels is None:
+            data = inputs.reader(images)(index)
         else:
-            data = tf.io.read_file(images.paths[index])
+            data = tf.io.encode_png(images.pixels[index])
         got = model.signatures['serving_default'](tf.stack([data]))
         difference = np.abs(got['probabilities'].numpy()[0] - expected).max()
         worst = max(worst, float(difference))
@@ -151,7 +153,7 @@ def _probabilities(logits, multi_label):
     return special.expit(logits) if multi_label else special.softmax(logits, axis=1)
 
 
-def export(folder, output, *, checkpoints=None):
+def export(folder, output, *, checkpoints=None, data=None):
     """Writes the SavedModel; returns the largest difference from stored predictions.
 
     Raises:
@@ -160,7 +162,7 @@ def export(folder, output, *, checkpoints=None):
     output = pathlib.Path(output)
     if output.exists():
         raise config.InputError(f'{str(output)!r} exists; name another --output.')
-    module, record, images = served(folder, checkpoints=checkpoints)
+    module, record, images = served(folder, checkpoints=checkpoints, data=data)
     seen = results.read_predictions(folder)
     with results.replacing_folder(output) as aside:
         tf.saved_model.save(
@@ -176,7 +178,9 @@ def main(argv):
     del argv
     if not RUN.value or not OUTPUT.value:
         raise config.InputError('Say which Run and where to: --run=DIR --output=DIR')
-    worst = export(RUN.value, OUTPUT.value, checkpoints=CHECKPOINTS.value)
+    worst = export(
+        RUN.value, OUTPUT.value, checkpoints=CHECKPOINTS.value, data=DATA.value
+    )
     logging.info('Probabilities equal the stored ones to %.1e.', worst)
     print(OUTPUT.value)
 
@@ -185,4 +189,5 @@ if __name__ == '__main__':
     RUN = flags.DEFINE_string('run', None, 'Folder of a final Run.')
     OUTPUT = flags.DEFINE_string('output', None, 'Folder for the SavedModel; new.')
     CHECKPOINTS = app.checkpoints_folder()
+    DATA = app.data_folder()
     app.run(main)
