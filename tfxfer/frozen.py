@@ -16,8 +16,6 @@ from tensorflow.core.protobuf import rewriter_config_pb2
 
 from tfxfer import config
 
-PRECISIONS = ('float32', 'bfloat16')
-
 # Any of them multiplies bfloat16 numbers; without, the same takes longer than float32.
 BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 
@@ -29,15 +27,15 @@ def check(precision, cpuinfo='/proc/cpuinfo'):
     """Whether networks can run in a precision here.
 
     Args:
-        precision: one of PRECISIONS.
+        precision: one of config.PRECISIONS.
         cpuinfo: where Linux says what the processor can do.
 
     Raises:
         config.InputError: unknown, or something that it needs is lacking.
     """
-    if precision not in PRECISIONS:
+    if precision not in config.PRECISIONS:
         raise config.InputError(
-            f'No precision {precision!r}. Known: {", ".join(PRECISIONS)}.'
+            f'No precision {precision!r}. Known: {", ".join(config.PRECISIONS)}.'
         )
     if precision == 'float32':
         return
@@ -68,7 +66,7 @@ def engine(model, spec, outputs, *, precision='float32'):
         model: keras.Model: image -> {name: array}.
         spec: tf.TensorSpec of a batch of images, its shape known.
         outputs: names of what to compute; the layers that serve others do not run.
-        precision: one of PRECISIONS. bfloat16: inside; what comes out is as before.
+        precision: of the arithmetic inside, one of config.PRECISIONS.
 
     Yields:
         A function: images, NumPy [b, h, w, 3] -> {name: NumPy array [b, ...]}.

@@ -26,6 +26,11 @@ FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF')  # By content.
 # Raised when a check finds, or a copy holds, something else than before.
 VERSION = 1
 PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
+# What Pillow's decoders raise.
+DECODING = (
+    EOFError, LookupError, OSError, OverflowError, SyntaxError, TypeError, ValueError,
+    struct.error,
+)  # fmt: skip
 ORIENTATION = 0x112  # Exif's tag: 1 is upright, 2 to 8 are the other seven.
 
 
@@ -151,10 +156,7 @@ def _read_file(path, place):
         return Checked(digest, 'not an image, or one without pixels')
     except Image.DecompressionBombError:
         return Checked(digest, f'more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels')
-    except (  # What Pillow's decoders raise.
-        EOFError, LookupError, OSError, OverflowError, SyntaxError, TypeError,
-        ValueError, struct.error,
-    ) as error:  # fmt: skip
+    except DECODING as error:
         return Checked(digest, str(error) or type(error).__name__)
     if copy is None:
         return Checked(digest, orientation=orientation)

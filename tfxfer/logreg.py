@@ -6,12 +6,16 @@ y [n, classes] are 1 present, 0 absent, -1 difficult; then each class is a binar
 problem of its own, without the images that are difficult for it.
 
 The method is Newton's. Features are centred and rotated once to the eigenvectors of
-their second moment; there the Hessian is near a diagonal, (mean curvature of the class)
-x (eigenvalue) + l2, and preconditioned conjugate gradients find the step in few passes
-over the images. Small or stubborn problems form the Hessian. Products are in float32,
-sums over images in float64.
+their second moment; there the Hessian is near a Kronecker product, (mean curvature in
+the scores [k, k]) x (eigenvalues) + l2, and preconditioned conjugate gradients find the
+step in few passes over the images. The scores of every direction stay, so that line
+searches, and the start of each l2 on the line through the last two solutions, cost no
+pass. Small or stubborn problems form the Hessian. Products are in float32, sums over
+images in float64. Where the process has TensorFlow and that sees a GPU, the products
+with the features are done there.
 """
 
+import sys
 import typing
 
 import numpy as np
@@ -23,11 +27,12 @@ from absl import logging
 # where f* is all but 0.
 RTOL, ATOL = 1e-4, 1e-7
 _PASSES = 2000  # Over the images, before an l2 is given up.
-_BLOCK = 2**22  # Numbers in a temporary array, some of them float64.
+_BLOCK = 2**21  # Numbers in a block of features: few enough to stay in the cache.
 _DOUBLE = 2**20  # Up to this size the features are kept in float64.
 _SMALL = 2**8  # Up to this many unknowns the Hessian is formed and solved exactly,
 _DENSE = 2**24  # and up to this size of it where conjugate gradients are slow.
 _TINY = 1e-300  # Keeps 0 / 0 at 0 where a problem is solved exactly.
+_ENOUGH = 0.7  # Of the tolerance; the rest is for the estimates' errors.
 
 
 def predict(w, x):
@@ -83,13 +88,11 @@ def fit(x, y, classes, l2, trace=None):
 
 def _path(x, y, classes, l2s, trace):
     problem = _Problem(x, y, classes)
-    at, done = problem.start(), []
+    before = at = None
     for l2 in l2s:
         problem.passes = 0
-        if len(done) == 2:
-            at = _extrapolate(problem, done, l2)
-        at, gap, goal = problem.solve(at, l2)
-        done = [*done[-1:], (l2, at)]
+        b = problem.ahead(before, at, l2) if before else at.b if at else problem.start()
+        before, (at, gap, goal) = at, problem.solve(b, l2)
         solved = bool((gap <= goal).all())
         if not solved:
             logging.warning(
@@ -110,179 +113,254 @@ def _path(x, y, classes, l2s, trace):
         yield l2, problem.original(at.b)
 
 
-def _extrapolate(problem, done, l2):
-    """A start for l2: the solution is nearly linear in log l2."""
-    (l2_0, at_0), (l2_1, at_1) = done
-    reach = np.log(l2_1 / l2) / np.log(l2_0 / l2_1)
-    # Far out the line is of no use.
-    ahead = problem.evaluate(at_1.b + min(reach, 4) * (at_1.b - at_0.b))
-    worse = problem.objective(ahead, l2) > problem.objective(at_1, l2)
-    if worse.any():
-        ahead = problem.evaluate(np.where(worse, at_1.b, ahead.b))
-    return ahead
+class _Host:
+    """Where the large products are done: here, in NumPy."""
+
+    put = staticmethod(np.asarray)
+
+    @staticmethod
+    def product(a, b, transpose_a=False):
+        return (a.T if transpose_a else a) @ b
+
+
+class _Device:
+    """Where the large products are done: on a device of TensorFlow's, as '/GPU:0'."""
+
+    def __init__(self, tensorflow, name):
+        self.tf, self.name = tensorflow, name
+
+    def put(self, array):
+        with self.tf.device(self.name):
+            return self.tf.constant(array)
+
+    def product(self, a, b, transpose_a=False):
+        # TensorFloat-32, which a GPU may take for float32, has three digits.
+        config = self.tf.config.experimental
+        rounded = config.tensor_float_32_execution_enabled()
+        config.enable_tensor_float_32_execution(False)
+        try:
+            with self.tf.device(self.name):
+                return self.tf.linalg.matmul(a, b, transpose_a=transpose_a).numpy()
+        finally:
+            config.enable_tensor_float_32_execution(rounded)
+
+
+def _place():
+    """A GPU, if this process has TensorFlow and that sees one; never imports it."""
+    tensorflow = sys.modules.get('tensorflow')
+    if tensorflow and tensorflow.config.list_physical_devices('GPU'):
+        return _Device(tensorflow, '/GPU:0')
+    return _Host()
 
 
 class _Point(typing.NamedTuple):
-    """Where the cross-entropy was evaluated, and what came out, all float64."""
+    """Where the cross-entropy was evaluated, and what came out."""
 
-    b: np.ndarray  # [k, r + 1], bias last.
-    loss: np.ndarray  # [m, 1]
-    grad: np.ndarray  # [k, r + 1]
-    spread: np.ndarray  # [k, 1], the mean of p (1 - p).
+    b: np.ndarray  # [k, r + 1] float64.
+    scores: np.ndarray  # [k, n] in the features' precision.
+    loss: np.ndarray  # [m, 1] float64.
 
 
 class _Problem:
-    """Objective and Newton steps in the rotated coordinates b [k, r + 1], bias last.
+    """Objective and Newton steps in the rotated coordinates b [k, r + 1], bias first.
 
     Softmax is m = 1 problem; one-vs-rest is m = k problems, solved side by side with
     step sizes of their own. Scalars of the problems are [m, 1].
     """
 
     def __init__(self, x, y, classes):
-        self.z, self.second, self.mean, self.basis = _rotate(x)
+        self.place, self.rows = _place(), _blocks(len(x), max(x.shape[1], classes))
+        rotated = _rotate(x, self.rows, self.place)
+        self.z, self.second, self.mean, self.basis = rotated
         self.y, self.classes = np.ascontiguousarray(y.T, np.int32), classes
+        self.n, self.width = len(x), len(self.second)
         self.binary = y.ndim == 2
         self.problems = classes if self.binary else 1
-        self.unknowns = classes // self.problems * (self.z.shape[1] + 1)
-        # What `evaluate` leaves for the Hessian: probabilities, or p (1 - p) if binary.
-        self.p = np.empty((classes, len(x)), self.z.dtype)
+        self.unknowns = classes // self.problems * self.width
+        # Of the last point evaluated: d loss / d score, and for the Hessian the
+        # probabilities, or p (1 - p) if binary.
+        self.residual = np.empty((classes, self.n), self.basis.dtype)
+        self.p = np.empty_like(self.residual)
         self.exact = self.unknowns <= _SMALL
-        # Estimate from below, and the l2 it is for, of the eigenvalues of near inverse
-        # x Hessian.
-        self.smallest, self.smallest_l2 = None, None
+        self.smallest = None  # Eigenvalue [m, 1] of near inverse x Hessian, about.
         self.passes = 0
 
     def dot(self, a, b):
         axes = 1 if self.binary else (0, 1)
-        return (a * b).sum(axis=axes, keepdims=True)
+        return (a * b).sum(axis=axes, keepdims=True, dtype=np.float64)
 
     def penalty(self, l2):
-        return np.append(np.full(self.z.shape[1], float(l2)), 0)
+        return np.append(0, np.full(self.width - 1, float(l2)))
 
     def objective(self, at, l2):
         return at.loss + self.dot(self.penalty(l2) * at.b, at.b) / 2
 
     def start(self):
         """The solution for an infinite l2: no weights, the classes' log odds."""
-        b = np.zeros((self.classes, self.z.shape[1] + 1))
+        b = np.zeros((self.classes, self.width))
         if self.binary:
             present, absent = (self.y == 1).sum(axis=1), (self.y == 0).sum(axis=1)
-            b[:, -1] = np.log(present / absent)
+            b[:, 0] = np.log(present / absent)
         else:
-            b[:, -1] = np.log(np.bincount(self.y, minlength=self.classes))
-            b[:, -1] -= b[:, -1].mean()
-        return self.evaluate(b)
+            b[:, 0] = np.log(np.bincount(self.y, minlength=self.classes))
+            b[:, 0] -= b[:, 0].mean()
+        return b
 
     def original(self, b):
         """w [d + 1, k] float32; the bias makes up for rounding on the mean image."""
-        w = (self.basis @ b[:, :-1].T).astype(np.float32)
-        return np.vstack([w, b[:, -1] - self.mean @ w]).astype(np.float32)
+        w = (self.basis @ b[:, 1:].T.astype(self.basis.dtype)).astype(np.float32)
+        return np.vstack([w, b[:, 0] - self.mean @ w]).astype(np.float32)
+
+    def scores(self, b):
+        """Yields slices of images and the scores [k, images] of weights b."""
+        low = np.ascontiguousarray(b.T, self.basis.dtype)
+        for rows, z in zip(self.rows, self.z, strict=True):
+            yield rows, np.ascontiguousarray(self.place.product(z, low).T)
+
+    def back(self, parts):
+        """Sum over images of [k, images] x features: [k, r + 1] float64."""
+        self.passes += 1
+        out = np.zeros((self.classes, self.width))
+        for part, z in zip(parts, self.z, strict=True):
+            out += self.place.product(part, z)
+        return out
+
+    def gradient(self):
+        """Of the cross-entropy [k, r + 1], where last evaluated."""
+        return self.back(self.residual[:, rows] for rows in self.rows)
+
+    def score(self, scores, rows):
+        """Keeps the derivatives of the losses; returns their sum [m, 1]."""
+        losses, self.residual[:, rows], self.p[:, rows] = _cross_entropy(
+            scores, self.y[..., rows]
+        )
+        return np.reshape(losses.sum(axis=-1, dtype=np.float64), (-1, 1))
 
     def evaluate(self, b):
-        self.passes += 1
-        low = b.astype(self.z.dtype)
-        loss, grad, spread = 0, np.zeros_like(b), 0
-        for rows in _blocks(len(self.z), self.classes):
-            z = self.z[rows]
-            scores = low[:, :-1] @ z.T + low[:, -1:]
-            losses, residual, self.p[:, rows] = _cross_entropy(
-                scores, self.y[..., rows]
-            )
-            loss = loss + losses.sum(axis=-1, dtype=np.float64)
-            grad[:, :-1] += residual @ z
-            grad[:, -1] += residual.sum(axis=1, dtype=np.float64)
-            wrong = np.abs(residual)
-            spread = spread + (wrong * (1 - wrong)).sum(axis=1, dtype=np.float64)
-        spread = np.maximum(spread / len(self.z), _TINY)
-        return _Point(b, np.reshape(loss, (-1, 1)), grad, spread[:, None])
+        """The point b and the cross-entropy's gradient [k, r + 1] there."""
+        scores, losses = np.empty_like(self.p), []
 
-    def hessian_times(self, s):
-        """The cross-entropy's Hessian, where last evaluated, times s [k, r + 1]."""
-        self.passes += 1
-        live = s.any(axis=1) if self.binary else slice(None)
-        low = s[live].astype(self.z.dtype)
-        out = np.zeros_like(s)
-        for rows in _blocks(len(self.z), self.classes):
-            z, p = self.z[rows], self.p[live, rows]
-            a = low[:, :-1] @ z.T + low[:, -1:]
-            if not self.binary:
-                # Scores relative to the own class: where p is nearly 1 there, the
-                # difference from the mean score would else be rounding.
-                y = self.y[rows]
-                a -= a[y, np.arange(len(y))]
-                a -= (p * a).sum(axis=0)
-            a *= p
-            out[live, :-1] += a @ z
-            out[live, -1] += a.sum(axis=1, dtype=np.float64)
-        return out
+        def parts():
+            for rows, scores[:, rows] in self.scores(b):
+                losses.append(self.score(scores[:, rows], rows))
+                yield self.residual[:, rows]
+
+        grad = self.back(parts())
+        return _Point(b, scores, sum(losses)), grad
+
+    def move(self, at, length, step, scores):
+        """The point at + length x step, whose scores are known: without a pass."""
+        there = length.astype(scores.dtype) * scores
+        there += at.scores
+        losses = sum(self.score(there[:, rows], rows) for rows in self.rows)
+        return _Point(at.b + length * step, there, losses)
+
+    def curve(self, a, rows):
+        """The Hessian in the scores, where last evaluated, times a [k, images]."""
+        p = self.p[:, rows]
+        if self.binary:
+            return a * p
+        y = self.y[rows]
+        # Scores relative to the own class: where p is nearly 1 there, the difference
+        # from the mean score would else be rounding.
+        a = a - a[y, np.arange(len(y))]
+        a -= (p * a).sum(axis=0)
+        a *= p
+        return a
 
     def hessian(self):
-        """The same Hessian in full [m, unknowns, unknowns]."""
+        """The cross-entropy's Hessian in full [m, unknowns, unknowns]."""
         self.passes += 1
-        width = self.z.shape[1] + 1
         out = np.zeros((self.problems, self.unknowns, self.unknowns))
-        for rows in _blocks(len(self.z), self.unknowns):
-            ones = np.ones((len(self.z[rows]), 1))
-            z = np.append(self.z[rows], ones, axis=1).astype(np.float64)
-            p = self.p[:, rows].astype(np.float64)
-            if not self.binary:
-                own = self.y[rows], np.arange(len(z))
-                p[own] = 0
-                p[own] = 1 - p.sum(axis=0)  # To float64, or the sum is not definite.
-                outer = (p.T[:, :, None] * z[:, None]).reshape(len(z), -1)
-                out[0] -= outer.T @ outer
-            for j in range(self.classes):
-                half = z * np.sqrt(p[j])[:, None]
-                i = 0 if self.binary else j * width
-                part = slice(i, i + width)
-                out[j if self.binary else 0, part, part] += half.T @ half
+        for block, features in zip(self.rows, self.z, strict=True):
+            features, p_block = np.asarray(features), self.p[:, block]
+            y = self.y[..., block]
+            for rows in _blocks(len(features), self.unknowns):
+                z, p = features[rows].astype(float), p_block[:, rows].astype(float)
+                if not self.binary:
+                    own = y[rows], np.arange(len(z))
+                    p[own] = 0
+                    p[own] = 1 - p.sum(axis=0)  # To float64, or it is not definite.
+                    outer = (p.T[:, :, None] * z[:, None]).reshape(len(z), -1)
+                    out[0] -= outer.T @ outer
+                for j in range(self.classes):
+                    half = z * np.sqrt(p[j])[:, None]
+                    i = 0 if self.binary else j * self.width
+                    part = slice(i, i + self.width)
+                    out[j if self.binary else 0, part, part] += half.T @ half
         if not self.binary:
             # The sum of the biases is free; this holds it.
-            out[0, width - 1 :: width, width - 1 :: width] += len(self.z)
+            out[0, :: self.width, :: self.width] += self.n
         return out
 
-    def solve(self, at, l2):
+    def ahead(self, before, at, l2):
+        """The best b for l2 on the line through the last two solutions."""
+        step, scores = at.b - before.b, at.scores - before.scores
+        penalty = self.penalty(l2)
+        for _ in range(3):
+            slope = self.dot(penalty * at.b, step)
+            bend = self.dot(penalty * step, step)
+            for rows in self.rows:
+                a = scores[:, rows]
+                slope += self.dot(self.residual[:, rows], a)
+                bend += self.dot(self.curve(a, rows), a)
+            c = -slope / np.maximum(bend, _TINY)
+            value = self.objective(at, l2) + 1e-4 * c * slope
+            at, _ = self.search(at, c, step, scores, value, l2)
+        return at.b
+
+    def search(self, at, length, step, scores, least, l2):
+        """The first of lengths, each half the last, to come down to `least`.
+
+        Returns:
+            The point at + length x step, and length / the first length [m, 1].
+        """
+        part = np.ones_like(length)
+        while True:
+            there = self.move(at, part * length, step, scores)
+            short = (self.objective(there, l2) > least) & (part > 0)
+            if not short.any():
+                return there, part
+            part[short] = np.where(part[short] > 1e-6, part[short] / 2, 0)
+
+    def solve(self, b, l2):
         """Returns the solution, its estimated gap and the gap allowed [m, 1]."""
-        absolute = ATOL * len(self.z) * np.log(max(self.classes, 2)) / self.problems
+        absolute = ATOL * self.n * np.log(max(self.classes, 2)) / self.problems
+        at, grad = self.evaluate(b)
         while True:
             value = self.objective(at, l2)
             goal = RTOL * value + absolute
-            step, gap = self.newton_step(at, l2, goal)
-            if step is None or self.passes >= _PASSES:
+            step, scores, gap, left = self.newton_step(at, grad, l2, goal)
+            if step is None:
                 return at, gap, goal
-            length = np.ones_like(gap)
-            while True:
-                there = self.evaluate(at.b + length * step)
-                # The slack, a twentieth of the goal, is for rounding.
-                least = value - 1e-4 * length * gap + goal / 20
-                short = self.objective(there, l2) > least
-                if not short.any():
-                    break
-                length[short] = np.where(length[short] > 1e-6, length[short] / 2, 0)
-            at = there
-            # The gap is that before a full step, which has only made it smaller.
-            if (length == 1).all() and (gap <= goal / 2).all():
-                return at, gap, goal
+            # The slack, a twentieth of the goal, is for rounding.
+            least = value - 1e-4 * gap + goal / 20
+            at, part = self.search(at, np.ones_like(gap), step, scores, least, l2)
+            # A quadratic would have fallen by gap - left. What it is off by is far more
+            # than what the terms beyond leave: of f = h s^2 / 2 + t s^3 Newton's step
+            # leaves only 9/4 (t s^3)^2 / (h s^2 / 2).
+            left = left + np.abs(value - self.objective(at, l2) - (gap - left))
+            left = np.where(part == 1, np.minimum(left, gap), gap)
+            if (left <= _ENOUGH * goal).all() or self.passes >= _PASSES:
+                return at, left, goal
+            grad = self.gradient()
 
-    def newton_step(self, at, l2, goal):
-        """The step [k, r + 1], None if none is needed, and the gap before it [m, 1].
+    def newton_step(self, at, grad, l2, goal):
+        """The step, its scores, the gap before it and what the step leaves of it.
 
-        The gap is half the squared Newton decrement, gradient x inverse Hessian x
-        gradient: exact for a quadratic, and near the solution the objective is one.
+        The step [k, r + 1] is None if none is needed. The gap [m, 1] is half the
+        squared Newton decrement, gradient x inverse Hessian x gradient: exact for a
+        quadratic, and near the solution the objective is one.
         """
         penalty = self.penalty(l2)
-        grad = at.grad + penalty * at.b
+        grad = grad + penalty * at.b
         if self.exact:
             return self.exact_step(grad, penalty)
-        near_inverse = self.preconditioner(at.spread, penalty)
+        near_inverse = self.preconditioner(penalty)
         if self.smallest is not None:
-            # A weaker l2 conditions worse than what was seen so far.
-            self.smallest = self.smallest * (l2 / self.smallest_l2) ** 0.25
-            self.smallest_l2 = l2
             gap = self.dot(grad, near_inverse(grad)) / self.smallest / 2
-            if (gap <= goal / 2).all():
-                return None, gap
-        self.smallest_l2 = l2
+            if (gap <= _ENOUGH * goal).all():
+                return None, None, gap, gap
         return self.gradients_step(grad, near_inverse, penalty, goal)
 
     def exact_step(self, grad, penalty):
@@ -297,42 +375,58 @@ class _Problem:
             hessian, scale[..., None] * grad.reshape(*scale.shape, 1)
         )
         step = -(scale * step[..., 0]).reshape(grad.shape)
-        return step, -self.dot(grad, step) / 2
+        scores = np.hstack([block for _, block in self.scores(step)])
+        gap = -self.dot(grad, step) / 2
+        return step, scores, gap, np.zeros_like(gap)
 
-    def preconditioner(self, spread, penalty):
-        """A function, r -> near inverse of the Hessian x r."""
-        inverse = 1 / (spread * np.append(self.second, len(self.z)) + penalty)
+    def preconditioner(self, penalty):
+        """A function, r -> near inverse of the Hessian x r.
+
+        As if the curvature at an image had nothing to do with its features.
+        """
         if self.binary:
+            spread = self.p.sum(axis=1, keepdims=True, dtype=np.float64) / self.n
+            inverse = 1 / np.maximum(spread * self.second + penalty, _TINY)
             return lambda r: inverse * r
-        # Softmax leaves a sum over classes undetermined: stay where the sum is 0.
-        share = inverse / inverse.sum(axis=0)
-
-        def near_inverse(r):
-            s = inverse * r
-            return s - share * s.sum(axis=0)
-
-        return near_inverse
+        mean = -(self.p @ self.p.T).astype(np.float64) / self.n
+        # Rows sum to 0; so they do where p is all but 0 or 1, too.
+        np.fill_diagonal(mean, 0)
+        np.fill_diagonal(mean, -mean.sum(axis=1))
+        # Softmax leaves a sum over classes undetermined: made the last eigenvector,
+        # it is left out.
+        values, u = np.linalg.eigh(mean + 2 * np.trace(mean))
+        values, u = values[:-1, None], u[:, :-1]
+        inverse = 1 / np.maximum(values * self.second + penalty, _TINY)
+        return lambda r: u @ (inverse * (u.T @ r))
 
     def gradients_step(self, grad, near_inverse, penalty, goal):
-        """The Newton step by conjugate gradients, to half the gap or half the goal.
+        """The Newton step by conjugate gradients, to a tenth of the gap or to the goal.
 
         The squared decrement is what the iterations have won of it and, of the rest, a
         bound: residual x near inverse x residual over the smallest eigenvalue of near
-        inverse x Hessian. For that stands a quarter of the smallest Ritz value seen on
-        the path; Ritz values come from above.
+        inverse x Hessian. For that stands half the smallest Ritz value seen on the
+        path; Ritz values come from above.
         """
-        step, r = np.zeros_like(grad), -grad
+        step, scores, r = np.zeros_like(grad), np.zeros_like(self.p), -grad
         s = near_inverse(r)
         direction, rho, won = s, self.dot(r, s), 0
         smallest = np.ones_like(goal) if self.smallest is None else self.smallest
         live = np.ones(goal.shape, bool)
         alphas, betas = [], []
+        a = self.residual  # Its memory: with the gradient known it has served.
+
+        def parts():
+            for rows, a[:, rows] in self.scores(direction):
+                yield self.curve(a[:, rows], rows)
+
         while True:
-            product = self.hessian_times(direction) + penalty * direction
+            product = self.back(parts()) + penalty * direction
             # A problem that is done stands still: going on would only divide rounding
             # by rounding.
             alpha = live * rho / np.maximum(self.dot(direction, product), _TINY)
             step += alpha * direction
+            a *= alpha.astype(a.dtype)
+            scores += a
             r -= alpha * product
             won = won + alpha * rho
             s = near_inverse(r)
@@ -340,16 +434,17 @@ class _Problem:
             beta = rho / np.maximum(last, _TINY)
             alphas.append(alpha)
             betas.append(beta)
-            enough = np.maximum(won, goal) / 2
+            enough = np.maximum(won / 10, _ENOUGH * goal)
             if (live & (rho <= smallest * enough)).any():
-                smallest = np.minimum(smallest, _smallest_ritz(alphas, betas) / 4)
+                smallest = np.minimum(smallest, _smallest_ritz(alphas, betas) / 2)
                 live &= rho > smallest * enough
             # The Hessian in full costs about as much as so many passes.
             slow = self.passes > max(100, self.unknowns // 4)
             self.exact = slow and self.problems * self.unknowns**2 <= _DENSE
             if not live.any() or self.exact or self.passes >= _PASSES:
                 self.smallest = smallest
-                return step, (won + rho / smallest) / 2
+                left = rho / smallest / 2
+                return step, scores, won / 2 + left, left
             direction = live * (s + beta * direction)
 
 
@@ -400,32 +495,39 @@ def _blocks(n, width):
     return [slice(i, min(i + rows, n)) for i in range(0, n, rows)]
 
 
-def _rotate(x):
+def _rotate(x, rows, place):
     """Features in the eigenvectors of their second moment about the mean.
 
     Returns:
-        z [n, r], r = min(n, d), float32 unless small; the sums of its squares [r];
-        mean [d]; the eigenvectors [d, r]. So z = (x - mean) @ eigenvectors.
+        Blocks of z [n, r + 1], r = min(n, d): ones, then (x - mean) @ eigenvectors,
+        float32 unless small; the sums of their squares [r + 1]; mean [d]; the
+        eigenvectors [d, r], that of the greatest variance first.
     """
     n, d = x.shape
-    mean = sum(x[rows].sum(axis=0, dtype=np.float64) for rows in _blocks(n, d)) / n
+    dtype = np.float64 if n * min(n, d) <= _DOUBLE else np.float32
+    mean = sum(x[part].sum(axis=0, dtype=np.float64) for part in rows) / n
+    mean = mean.astype(dtype)
     if n < d:
-        span, low = scipy.linalg.qr((x - mean).T, mode='economic')
+        # In float64: the directions of least variance count most at the weakest l2s.
+        span, low = scipy.linalg.qr((x - mean).T.astype(np.float64), mode='economic')
         second = low @ low.T
     else:
         second = np.zeros((d, d))
-        for rows in _blocks(n, d):
-            centred = x[rows] - mean
-            second += centred.T @ centred
-    # In float64: the directions of least variance count most at the weakest l2s.
+        for part in rows:
+            centred = (x[part] - mean).astype(dtype, copy=False)
+            second += place.product(centred, centred, transpose_a=True)
+        second = second.astype(dtype)
     _, v = scipy.linalg.eigh(second.T, overwrite_a=True, driver='evd')
-    z = np.empty((n, len(v)), np.float64 if n * len(v) <= _DOUBLE else np.float32)
-    squares = np.zeros(len(v))
-    for rows in _blocks(n, d):
-        block = (low.T[rows] if n < d else x[rows] - mean) @ v
-        z[rows] = block
-        squares += (block**2).sum(axis=0)
-    return z, squares, mean, span @ v if n < d else v
+    v = np.ascontiguousarray(v[:, ::-1])
+    turn = place.put(v)
+    z, squares = [], 0
+    for part in rows:
+        block = low.T[part] if n < d else (x[part] - mean).astype(dtype, copy=False)
+        block = place.product(block, turn).astype(dtype)
+        block = np.hstack([np.ones((len(block), 1), dtype), block])
+        squares = squares + (block**2).sum(axis=0, dtype=np.float64)
+        z.append(place.put(block))
+    return z, squares, mean, (span @ v if n < d else v).astype(dtype)
 
 
 def _check(x, y, classes, l2s):

@@ -25,7 +25,7 @@ def predict(
         indices: i64 [n].
         devices: tf.distribute.Strategy; the batch must divide by its replicas.
         show: what the progress bar says.
-        precision: one of frozen.PRECISIONS, of the arithmetic inside.
+        precision: one of config.PRECISIONS, of the arithmetic inside.
         outputs: which of the model's; nothing else is computed.
 
     Returns:

@@ -53,8 +53,10 @@ def read(dataset, options=None, metric=None):
 
 def _check_classes(dataset, found):
     labels = found.labels[found.splits['train']]
-    present = labels == 1 if labels.ndim == 2 else np.eye(dataset.classes)[labels]
-    counts = present.sum(axis=0)
+    if labels.ndim == 2:
+        counts = (labels == 1).sum(axis=0)
+    else:
+        counts = np.bincount(labels, minlength=dataset.classes)
     if not counts.all():
         names = ', '.join(dataset.class_names[c] for c in np.flatnonzero(counts == 0))
         raise config.InputError(
