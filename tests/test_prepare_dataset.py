@@ -23,7 +23,20 @@ from PIL import Image
 
 from tests import archives
 from tests.conftest import ROOT
-from tfxfer import builders, config, datasets, imagesets, metrics, prepared, sources
+from tests.fakes import ARCHITECTURE
+from tfxfer import (
+    builders,
+    config,
+    datasets,
+    export,
+    imagesets,
+    metrics,
+    models,
+    prepared,
+    results,
+    run,
+    sources,
+)
 from tools import prepare_dataset
 
 DEAD = 'http://127.0.0.1:9'  # Nothing listens on port 9.
@@ -553,3 +566,36 @@ def test_missing_folder_of_archives_is_named(tmp_path):
         prepare_dataset.prepare(
             'dtd', data=tmp_path, archives=pathlib.Path(tmp_path / 'nowhere')
         )
+
+
+@pytest.mark.parametrize(
+    'name, setting', [('voc2007', 'logistic'), ('dtd', 'finetune')]
+)
+def test_a_prepared_dataset_is_a_task_like_others(
+    name, setting, built, fakes, tmp_path, monkeypatch
+):
+    _, data, _ = built(name)
+    record = dataclasses.replace(datasets.DATASETS[name], sizes=None)
+    monkeypatch.setitem(datasets.DATASETS, name, record)
+    weights = tmp_path / 'start.weights.h5'
+    models.save_weights(models.build(ARCHITECTURE, classes=3), weights)
+    asked = config.from_dict(
+        {
+            'arch': 'tiny',
+            'dataset': name,
+            'setting': setting,
+            'weights': str(weights),
+            'hparams': {'l2s': (1.0,)}
+            if setting == 'logistic'
+            else {'steps': 3, 'batch': 4},
+        }
+    )
+    result = run.execute(asked, tmp_path, data=data)
+    _, images = read(name, data)
+    folder = results.folder(tmp_path, result.run)
+    seen = results.read_predictions(folder)
+    np.testing.assert_array_equal(seen['index'], images.splits['test'])
+    np.testing.assert_array_equal(seen['label'], images.labels[images.splits['test']])
+    scored = metrics.METRICS[record.metric](seen['label'], seen['logits'])
+    assert result.score == scored and result.metric == record.metric
+    assert export.export(folder, tmp_path / 'served', data=data) < 1e-4
