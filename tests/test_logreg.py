@@ -1,3 +1,6 @@
+import shlex
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -6,6 +9,7 @@ import scipy.optimize
 import scipy.special
 from sklearn import linear_model
 
+from tests.conftest import ROOT
 from tfxfer import config, logreg
 
 L2S = config.Logistic().l2s
@@ -122,8 +126,9 @@ def test_loss_of_a_certain_image_is_its_odds_not_rounded_to_zero(y):
     w = np.array([[20.0, -20.0], [0, 0]])
     expected = np.exp(-40.0) if np.ndim(y) == 1 else 2 * np.exp(-20.0)
     loss, grad = logreg.loss_and_grad(w, np.ones((1, 1)), np.array(y), l2=1e-30)
-    assert loss == pytest.approx(expected, rel=1e-8)
-    assert np.abs(grad[1]).sum() == pytest.approx(2 * np.exp(-40.0 / np.ndim(y)))
+    assert loss == pytest.approx(expected, rel=1e-8, abs=0)
+    gradient = 2 * np.exp(-40.0 / np.ndim(y))
+    assert np.abs(grad[1]).sum() == pytest.approx(gradient, rel=1e-8, abs=0)
 
 
 def test_predict_adds_the_last_row_to_every_image():
@@ -166,7 +171,54 @@ def test_a_problem_kept_in_float32_is_solved():
 @pytest.mark.usefixtures('method')
 def test_l2s_far_apart_are_solved():
     x, y = features(300, 12, 4, apart=0.5)
-    assert_solved(x, y, 4, [1e5, 9e4, 10, 1e-6])
+    assert_solved(x, y, 4, [1e5, 99_999, 10, 1e-6])
+
+
+@pytest.mark.usefixtures('method')
+def test_few_features_for_many_classes_are_solved_at_every_l2():
+    # The estimate of the gap needs its smallest eigenvalue here.
+    assert_solved(*features(100, 4, 10, apart=1), 10, L2S)
+
+
+@pytest.mark.usefixtures('method')
+def test_a_step_too_long_is_shortened():
+    x, y = features(100, 3, 2, apart=0.5)
+    problem = logreg._Problem(x, y, 2)
+    # So far out that the curvature is next to nothing and Newton's step overshoots.
+    b = np.array([[0, -9.0, 9, 9], [0, 9, -9, -9]])
+    at, _, _ = problem.solve(b, 0.1)
+    w = problem.original(at.b)
+    f, minimum = logreg.loss_and_grad(w, x, y, 0.1)[0], Reference(x, y).minimum(0.1)
+    assert f - minimum <= allowed(minimum, 100, 2)
+
+
+def test_hessian_is_accurate_where_images_are_certain(monkeypatch):
+    monkeypatch.setattr(logreg, '_DOUBLE', 0)  # In float32, 1 - p would be 0.
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 20)
+    x = np.eye(3)[y] + 0.1 * rng.standard_normal((60, 3))
+    problem = logreg._Problem(x.astype(np.float32), y, 3)
+    w = 20 * np.eye(3)
+    problem.evaluate(np.hstack([w @ problem.mean[:, None], w @ problem.basis]))
+    v = rng.standard_normal((3, 4))
+    v -= v.mean(axis=0)
+    # Finite differences of the gradient, in float64 and the original coordinates.
+    direction = np.vstack([problem.basis @ v[:, 1:].T, v[:, 0]])
+    direction[-1] -= problem.mean @ direction[:-1]
+    start = np.vstack([w, np.zeros(3)])
+    ahead, behind = (
+        logreg.loss_and_grad(start + h * direction, x.astype(np.float32), y, 0)[1]
+        for h in (1e-5, -1e-5)
+    )
+    change = (ahead - behind) / 2e-5
+    change[:-1] -= problem.mean[:, None] * change[-1]
+    expected = np.vstack([change[-1], problem.basis.T @ change[:-1]]).T
+    scale = np.abs(expected).max()
+    assert 0 < scale < 1e-5
+    product = problem.back(problem.curve(a, rows) for rows, a in problem.scores(v))
+    np.testing.assert_allclose(product, expected, atol=1e-3 * scale)
+    full = (problem.hessian()[0] @ v.ravel()).reshape(3, 4)
+    np.testing.assert_allclose(full, expected, atol=1e-3 * scale)
 
 
 @pytest.mark.usefixtures('method')
@@ -265,8 +317,9 @@ def test_a_constant_feature_has_no_weight_and_duplicates_share_theirs(multi_labe
     x[:, 3], x[:, 5] = 7, x[:, 4]
     for l2, w in logreg.path(x, y, 3, [100, 1, 1e-3, 1e-6]):
         scale = np.abs(w[4]).max()
-        assert np.abs(w[3]).max() <= 1e-5 * scale, l2
-        np.testing.assert_allclose(w[4], w[5], atol=1e-5 * scale)
+        # Of features in float32 the directions without variance are rounding.
+        assert np.abs(w[3]).max() <= 1e-3 * scale, l2
+        np.testing.assert_allclose(w[4], w[5], atol=1e-3 * scale)
 
 
 def test_the_bias_takes_up_a_shift_of_the_features():
@@ -277,6 +330,7 @@ def test_the_bias_takes_up_a_shift_of_the_features():
     )
 
 
+@pytest.mark.usefixtures('method')
 def test_softmax_weights_sum_to_zero_over_the_classes():
     w = logreg.fit(*features(200, 10, 3, apart=0.5), 3, 0.01)
     np.testing.assert_allclose(w.sum(axis=1), 0, atol=1e-5 * np.abs(w).max())
@@ -300,6 +354,15 @@ def test_a_warm_start_saves_passes_over_the_images():
     list(logreg.path(x, y, 4, [0.1], cold))
     nearest = min(warm, key=lambda entry: abs(np.log(entry['l2'] / 0.1)))
     assert nearest['iterations'] < cold[0]['iterations'] / 2
+
+
+@pytest.mark.usefixtures('method')
+def test_a_line_through_two_near_l2s_is_not_followed_far():
+    x, y = features(300, 12, 4, apart=0.5)
+    near, apart = [], []
+    list(logreg.path(3 * x, y, 4, [1000, 990, 1e-6], near))
+    list(logreg.path(3 * x, y, 4, [1000, 1e-6], apart))
+    assert near[-1]['iterations'] <= 1.5 * apart[-1]['iterations']
 
 
 @pytest.mark.usefixtures('method')
@@ -352,6 +415,83 @@ def test_images_in_blocks_are_images_at_once(monkeypatch, tmp_path):
     np.testing.assert_allclose(
         logreg.fit(mapped, y, 4, 0.1), whole, atol=1e-5 * np.abs(whole).max()
     )
+
+
+# Where it runs.
+
+
+@pytest.mark.usefixtures('method')
+@pytest.mark.parametrize('multi_label', [False, True])
+def test_products_by_tensorflow_give_the_same_minimum(monkeypatch, multi_label):
+    tensorflow = pytest.importorskip('tensorflow')
+    place = logreg._Device(tensorflow, '/CPU:0')
+    monkeypatch.setattr(logreg, '_place', lambda: place)
+    monkeypatch.setattr(logreg, '_BLOCK', 1000)  # 83 images of 12 features.
+    x, y = features(300, 12, 4, apart=0.5)
+    if not multi_label:
+        assert_solved(x, y, 4, L2S)
+        return
+    y = present(300, 2)
+    kept = y.T >= 0
+    least = sum(
+        Reference(x[kept[j]], y[kept[j], j : j + 1]).minimum(0.1) for j in range(2)
+    )
+    f = logreg.loss_and_grad(logreg.fit(x, y, 2, 0.1), x, y, 0.1)[0]
+    assert f - least <= allowed(least, 300, 2)
+
+
+def test_products_are_on_the_gpu_where_tensorflow_sees_one():
+    tensorflow = pytest.importorskip('tensorflow')
+    if not tensorflow.config.list_physical_devices('GPU'):
+        pytest.skip('TensorFlow sees no GPU')
+    x, y = features(11000, 100, 3, apart=0.2)
+    problem = logreg._Problem(x, y, 3)
+    assert all('GPU' in z.device for z in problem.z)
+    assert_solved(x, y, 3, L2S)
+
+
+def test_a_device_keeps_the_choice_of_tensor_float_32():
+    tensorflow = pytest.importorskip('tensorflow')
+    enabled = tensorflow.config.experimental.tensor_float_32_execution_enabled()
+    ones = np.ones((2, 2), np.float32)
+    product = logreg._Device(tensorflow, '/CPU:0').product(ones, ones, transpose_a=True)
+    assert product.tolist() == [[2, 2], [2, 2]]
+    assert tensorflow.config.experimental.tensor_float_32_execution_enabled() == enabled
+
+
+def test_tensorflow_is_never_imported_for_a_path():
+    code = (
+        'import sys\nimport numpy as np\nfrom tfxfer import logreg\n'
+        'logreg.fit(np.eye(4), np.arange(4) % 2, 2, 1.0)\n'
+        'assert not {"tensorflow", "keras"} & set(sys.modules)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_largest_features_fit_in_the_memory_that_is_promised(tmp_path):
+    # NASNet Large on Food-101, as a memory map of random numbers.
+    shape, rng = (75_750, 4032), np.random.default_rng(0)
+    x = np.lib.format.open_memmap(tmp_path / 'x.npy', 'w+', np.float32, shape)
+    for i in range(0, len(x), 5000):
+        x[i : i + 5000] = rng.random(x[i : i + 5000].shape, np.float32)
+    x.flush()
+    np.save(tmp_path / 'y.npy', np.arange(len(x)) % 101)
+    code = (
+        'import resource\nimport numpy as np\nfrom tfxfer import logreg\n'
+        f'x = np.load({str(tmp_path / "x.npy")!r}, mmap_mode="r")\n'
+        f'y = np.load({str(tmp_path / "y.npy")!r})\n'
+        'list(logreg.path(x, y, 101, [1e5, 1e4, 1e3]))\n'
+        'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n'
+    )
+    # By a shell: a process starts with the peak of the one that made it.
+    command = f'exec {sys.executable} -c {shlex.quote(code)}'
+    done = subprocess.run(
+        ['sh', '-c', command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    peak = int(done.stdout) * 1024
+    assert x.nbytes < peak <= min(2.5 * x.nbytes + 500 * 2**20, 8 * 2**30)
 
 
 # What has no solution.

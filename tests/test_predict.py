@@ -132,4 +132,5 @@ def test_bfloat16_hardly_changes_the_accuracy_of_imagenet_features(shared):
             x['test'], labels['test']
         )
     assert scores['float32'] > 0.9
-    assert abs(scores['float32'] - scores['bfloat16']) < 0.01, scores
+    # Of 899 images; the features themselves differ by a sixth (root mean square).
+    assert abs(scores['float32'] - scores['bfloat16']) < 0.02, scores

@@ -215,7 +215,7 @@ def test_sweep_over_a_folder_of_the_user(program, photographs, tmp_path):
     root, workdir = photographs(count=20), tmp_path / 'runs'
     arguments = [
         *SWEEP[:2], *SWEEP[3:], '--config.settings=logistic', '--config.per_class=0',
-        f'--config.datasets=folder:{root}', f'--workdir={workdir}',
+        f'--config.datasets=folder:{root}', f'--workdir={workdir}', '--keep=decoded',
     ]  # fmt: skip
     done = program('tools.sweep', *arguments)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -437,11 +437,15 @@ def imported(path):
             yield node.module.partition('.')[0]
 
 
+EXTRA = ('openvino', 'timm', 'torch', 'torchvision')  # [bench]'s modules.
+
+
 def test_every_import_is_declared():
     own = {'configs', 'tests', 'tfxfer', 'tools', *sys.stdlib_module_names}
     own |= {path.stem for path in (ROOT / 'tests').glob('*.py')}
-    # Ray is an extra, so it need not be installed here.
-    distributions = {'ray': ['ray'], **importlib.metadata.packages_distributions()}
+    # Extras that need not be installed here.
+    extras = {name: [name] for name in ('ray', *EXTRA)}
+    distributions = {**extras, **importlib.metadata.packages_distributions()}
     undeclared = set()
     for folder in ('configs', 'tests', 'tfxfer', 'tools'):
         for path in (ROOT / folder).rglob('*.py'):

@@ -236,3 +236,14 @@ def test_features_of_a_study_are_extracted_once(weights, tmp_path):
     run.execute(made('logistic', weights, 'trial'), tmp_path)
     (store,) = features.stores(tmp_path / 'cache')
     assert store.done.all()
+
+
+def test_a_csv_is_a_task_like_the_folder_it_lists(weights, tmp_path, photographs):
+    root = photographs()
+    rows = [f'{p.relative_to(tmp_path)},{p.parent.name}' for p in root.rglob('*.png')]
+    (tmp_path / 'list.csv').write_text('\n'.join(['path,label', *sorted(rows)]))
+    record = run.execute(
+        made('logistic', weights, dataset=f'csv:{tmp_path / "list.csv"}'), tmp_path
+    )
+    assert record.classes == ('blue', 'green', 'red') and record.score > 0.6
+    assert sum(record.images[name] for name in ('train', 'valid', 'test')) == 30

@@ -124,3 +124,18 @@ def data_folder():
         'Folder of the datasets that tools.prepare_dataset makes. Default: the '
         "environment variable TFXFER_DATA, or TensorFlow Datasets' own folder.",
     )
+
+
+def kept_images():
+    """Defines --keep, --keep_in and --keep_gib: which training images stay at hand."""
+    return (
+        flags.DEFINE_enum(
+            'keep',
+            None,
+            ['encoded', 'decoded'],
+            'Keeps training images at hand, as files or as pixels. Default: they are '
+            'read and decoded each time. The numbers do not change.',
+        ),
+        flags.DEFINE_enum('keep_in', 'memory', ['memory', 'disk'], 'Where.'),
+        flags.DEFINE_float('keep_gib', 4.0, 'At most so many GiB of them, a Run.'),
+    )

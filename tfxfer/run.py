@@ -339,13 +339,5 @@ if __name__ == '__main__':
     )
     CHECKPOINTS = app.checkpoints_folder()
     DATA = app.data_folder()
-    KEEP = flags.DEFINE_enum(
-        'keep',
-        None,
-        ['encoded', 'decoded'],
-        'Keeps training images at hand, as files or as pixels. Default: they are read '
-        'and decoded each time. The numbers do not change.',
-    )
-    KEEP_IN = flags.DEFINE_enum('keep_in', 'memory', ['memory', 'disk'], 'Where.')
-    KEEP_GIB = flags.DEFINE_float('keep_gib', 4.0, 'At most so many GiB of them.')
+    KEEP, KEEP_IN, KEEP_GIB = app.kept_images()
     app.run(main)

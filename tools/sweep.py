@@ -133,6 +133,8 @@ def main(argv):
     arguments = [f'--threads={max(1, cores // jobs)}']
     if CHECKPOINTS.value:
         arguments.append(f'--checkpoints={CHECKPOINTS.value}')
+    if KEEP.value:
+        arguments += [f'--{flag.name}={flag.value}' for flag in (KEEP, *KEEP_MORE)]
     if DATA.value:
         arguments.append(f'--data={DATA.value}')
     executor = executors.Local(workdir, jobs=jobs, arguments=arguments)
@@ -157,4 +159,5 @@ if __name__ == '__main__':
     )
     CHECKPOINTS = app.checkpoints_folder()
     DATA = app.data_folder()
+    KEEP, *KEEP_MORE = app.kept_images()
     app.run(main)

@@ -1,0 +1,236 @@
+import collections
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from tfxfer import architectures, config, frozen, models
+from tfxfer.nets import densenet, nasnet, resnet
+
+SMALL = {
+    'resnet': (resnet.resnet_v1, {'units': (1, 1, 2, 1)}),
+    'densenet': (densenet.densenet, {'depths': (1, 2, 1, 2)}),
+    'nasnet': (
+        nasnet.nasnet,
+        {'cells': 3, 'channels': 44, 'stem': 32, 'skip_reduction': True},
+    ),
+}
+
+
+def bfloat16_or_skip():
+    try:
+        frozen.check('bfloat16')
+    except config.InputError as error:
+        pytest.skip(str(error))
+
+
+def pictures(batch, side, dtype=np.float32):
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3))
+    return pixels.astype(dtype)
+
+
+def trained(model):
+    """The model, its batch norms as if it had seen images."""
+    rng = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            shape = layer.moving_mean.shape
+            layer.moving_mean.assign(rng.normal(0, 0.2, shape))
+            layer.moving_variance.assign(rng.uniform(0.5, 2, shape))
+            layer.beta.assign(rng.normal(0, 0.2, shape))
+            if layer.scale:
+                layer.gamma.assign(rng.uniform(0.5, 1.5, shape))
+    return model
+
+
+def run(model, images, outputs=('features', 'logits'), **options):
+    spec = tf.TensorSpec(images.shape, images.dtype)
+    with frozen.engine(model, spec, outputs, **options) as engine:
+        return engine(images)
+
+
+def assert_same(model, images, tolerance=1e-5, **options):
+    """As the plain network: within `tolerance` of the largest value."""
+    found = run(model, images, **options)
+    plain = model(images.astype(np.float32), training=False)
+    for name, values in found.items():
+        expected = plain[name].numpy()
+        assert values.shape == expected.shape and values.dtype == np.float32
+        assert np.ptp(expected) > 0
+        assert np.abs(values - expected).max() <= tolerance * np.abs(expected).max()
+
+
+def operations(model, images, outputs=('features',)):
+    """{operation: count} of what stays to be computed for each batch."""
+    spec = tf.TensorSpec(images.shape, images.dtype)
+    graph, _, _ = frozen._graph(model, spec, outputs)
+    return collections.Counter(op.type for op in graph.get_operations())
+
+
+@pytest.mark.parametrize(
+    'name', ['mobilenet_v1_0.25', 'mobilenet_v2_0.35', 'bn_inception']
+)
+def test_frozen_networks_give_what_the_plain_ones_do(name):
+    assert_same(trained(models.build(name, 5, image_size=64)), pictures(3, 64))
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_frozen_families_give_what_the_plain_ones_do(name):
+    builder, options = SMALL[name]
+    image = keras.Input((64, 64, 3))
+    built = builder(models.scaled(image, 'densenet'), **options)
+    assert_same(
+        trained(keras.Model(image, {'features': built.features})),
+        pictures(2, 64),
+        outputs=('features',),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', architectures.ARCHITECTURES)
+def test_every_network_gives_what_the_plain_one_does_at_its_own_size(name):
+    arch = architectures.ARCHITECTURES[name]
+    assert_same(trained(models.build(arch, 5)), pictures(2, arch.input_size))
+    keras.backend.clear_session()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'name', [a.name for a in architectures.ARCHITECTURES.values() if a.keras]
+)
+def test_every_network_as_keras_draws_it_gives_what_the_plain_one_does(name):
+    arch = architectures.ARCHITECTURES[name]
+    images, outputs = models.GRAPHS['keras'](
+        arch, arch.input_size, scale=None, aux=False
+    )
+    model = trained(keras.Model(images, {'features': outputs.features}))
+    assert_same(model, pictures(2, arch.input_size), outputs=('features',))
+    keras.backend.clear_session()
+
+
+def test_batch_norm_is_gone_from_a_frozen_mobilenet():
+    model = trained(models.build('mobilenet_v1_0.25', 5, image_size=64))
+    left = operations(model, pictures(1, 64))
+    convolutions = left['Conv2D'] + left['DepthwiseConv2dNative']
+    assert convolutions == left['BiasAdd'] == 27
+    # The one of the pixels, which is before zeros are padded.
+    assert left['AddV2'] + left['Mul'] + left['Sub'] == 1
+    assert left['ReadVariableOp'] == left['FusedBatchNormV3'] == 0
+
+
+def test_only_the_outputs_asked_for_are_computed():
+    model = models.build('mobilenet_v1_0.25', 5, image_size=64)
+    images = pictures(1, 64)
+    assert operations(model, images)['MatMul'] == 0
+    assert operations(model, images, ('logits',))['MatMul'] == 1
+    assert set(run(model, images, ['features'])) == {'features'}
+
+
+def test_a_kernel_takes_the_scale_of_its_batch_norm():
+    image = keras.Input((1, 1, 3))
+    x = layers.Conv2D(1, 1, use_bias=False, name='conv')(image)
+    x = layers.BatchNormalization(epsilon=0.0, name='norm')(x)
+    model = keras.Model(image, {'features': layers.Flatten()(x)})
+    model.get_layer('conv').kernel.assign(np.reshape([1.0, 2.0, 3.0], (1, 1, 3, 1)))
+    model.get_layer('norm').set_weights(np.array([[3.0], [0.5], [4.0], [0.25]]))
+    network = frozen.Network(
+        model, tf.TensorSpec((1, 1, 1, 3), tf.float32), ['features']
+    )
+    network.fold_into_kernels()
+    (convolution,) = [n for n in network.nodes.values() if n.op == 'Conv2D']
+    (bias,) = [n for n in network.nodes.values() if n.op == 'BiasAdd']
+    # 3 (k x - 4) / sqrt(0.25) + 0.5
+    np.testing.assert_array_equal(
+        network.constants[convolution.input[1]].ravel(), [6, 12, 18]
+    )
+    np.testing.assert_array_equal(network.constants[bias.input[1]], [-23.5])
+
+
+def test_what_two_layers_or_an_output_read_is_not_folded_away():
+    image = keras.Input((8, 8, 3))
+    before = layers.Conv2D(8, 3, padding='same')(image)
+    after = layers.BatchNormalization()(before)
+    twice = layers.Conv2D(4, 3, padding='same')(after)
+    norm = layers.BatchNormalization()(twice)
+    pool = layers.GlobalAveragePooling2D()
+    model = keras.Model(
+        image,
+        {
+            'features': pool(before),
+            'logits': pool(after),
+            'raw': twice,
+            'sum': layers.Add()([norm, twice]),
+        },
+    )
+    assert_same(
+        trained(model), pictures(2, 8), outputs=('features', 'logits', 'raw', 'sum')
+    )
+
+
+@pytest.mark.parametrize('padding', ['same', 'valid'])
+@pytest.mark.parametrize('scaling', models.SCALINGS)
+def test_pixels_are_scaled_as_before_up_to_the_edge(scaling, padding):
+    image = keras.Input((8, 8, 3))
+    x = models.scaled(image, scaling)
+    if padding == 'valid':
+        x = layers.ZeroPadding2D(2)(x)
+    maps = layers.Conv2D(4, 5, padding=padding)(x)
+    model = keras.Model(image, {'maps': maps})
+    images = pictures(2, 8)
+    assert_same(model, images, outputs=('maps',))
+    assert operations(model, images, ('maps',))['Mul'] == 0
+
+
+def test_bytes_and_floats_of_the_same_pixels_give_the_same():
+    model = trained(models.build('mobilenet_v1_0.25', 5, image_size=64))
+    as_bytes = run(model, pictures(2, 64, np.uint8))
+    as_floats = run(model, pictures(2, 64))
+    np.testing.assert_array_equal(as_bytes['logits'], as_floats['logits'])
+
+
+def test_a_network_trained_on_is_another_one(fakes):
+    model = models.build('tiny', 3)
+    images = pictures(4, 8)
+    first = run(model, images)
+    model.compile(keras.optimizers.SGD(0.1), {'logits': 'mse', 'features': None})
+    model.fit(images, {'logits': np.ones((4, 3))}, verbose=0)
+    assert np.abs(run(model, images)['logits'] - first['logits']).max() > 1e-3
+    assert_same(model, images)
+
+
+def test_an_engine_leaves_the_callers_own_lines_eager(fakes):
+    spec = tf.TensorSpec((4, 8, 8, 3), tf.float32)
+    with frozen.engine(models.build('tiny', 3), spec, ['features']):
+        assert tf.executing_eagerly()
+        assert int(tf.constant(1) + 1) == 2
+
+
+def test_bfloat16_is_near_and_is_not_float32():
+    bfloat16_or_skip()
+    model = trained(models.build('mobilenet_v1', 5, image_size=96))
+    images = pictures(4, 96)
+    assert_same(model, images, 0.03, precision='bfloat16')
+    plain = run(model, images)['features']
+    half = run(model, images, precision='bfloat16')['features']
+    # Rounding to 8 bits that fusion hid would differ by no more than float32 does.
+    assert np.abs(half - plain).max() > 1e-4 * np.abs(plain).max()
+
+
+def test_what_a_precision_needs_is_said(tmp_path, monkeypatch):
+    with pytest.raises(config.InputError, match="'int8'.*float32, bfloat16"):
+        frozen.check('int8')
+    cpuinfo = tmp_path / 'cpuinfo'
+    cpuinfo.write_text('processor: 0\nflags\t\t: fpu avx2 avx512f\n')
+    if not tf.config.list_logical_devices('GPU'):
+        with pytest.raises(config.InputError, match='avx512_bf16 or amx_bf16.*float32'):
+            frozen.check('bfloat16', cpuinfo)
+        with pytest.raises(config.InputError, match='avx512_bf16'):
+            frozen.check('bfloat16', tmp_path / 'there is none')
+        cpuinfo.write_text('flags\t: fpu amx_bf16\n')
+        frozen.check('bfloat16', cpuinfo)
+        monkeypatch.setenv('TF_ENABLE_ONEDNN_OPTS', '0')
+        with pytest.raises(config.InputError, match='TF_ENABLE_ONEDNN_OPTS'):
+            frozen.check('bfloat16', cpuinfo)
+    frozen.check('float32', tmp_path / 'there is none')

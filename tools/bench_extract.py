@@ -1,0 +1,103 @@
+"""Images a second from JPEG files to features, against decoding and network alone.
+
+    python -m tools.bench_extract --archs=mobilenet_v1,resnet_50
+
+Files are those of tools.bench_input (500 x 375 pixels). Decoding and network share the
+processor's cores, so that with no time lost their rates d and n give
+1 / (1/d + 1/n) together; printed are medians of several rounds, in turn, and how much
+of the slower one's rate, and of that bound, is reached.
+"""
+
+import itertools
+import pathlib
+import statistics
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from tfxfer import (
+    app,
+    architectures,
+    config,
+    datasets,
+    frozen,
+    inputs,
+    models,
+    predict,
+    preprocess,
+    sources,
+)
+from tools import bench_input
+
+BATCH = 32
+
+
+def rates(arch, images, precision, rounds):
+    """Medians of images a second: {'decoding', 'network', 'together'}."""
+    network = models.build(arch, 2)
+    count = len(images.labels)
+
+    def batches():
+        return inputs.evaluation(
+            images, np.arange(count), arch.input_size, preprocess.whole, BATCH
+        )
+
+    batch = next(batches().as_numpy_iterator())['image']
+    seconds = {'decoding': [], 'network': [], 'together': []}
+    spec = tf.TensorSpec(batch.shape, batch.dtype)
+    with frozen.engine(network, spec, ['features'], precision=precision) as run:
+        run(batch)
+        for _ in range(rounds):
+            start = time.perf_counter()
+            for _ in batches():
+                pass
+            seconds['decoding'].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for _ in range(count // BATCH):
+                run(batch)
+            seconds['network'].append(time.perf_counter() - start)
+            # The engine's own preparation, a few seconds a network, is left out.
+            parts = predict.stream(
+                network, batches(), devices=None, show='Features', precision=precision,
+                outputs=('features',),
+            )  # fmt: skip
+            next(parts)
+            start = time.perf_counter()
+            done = sum(len(part['index']) for part in itertools.islice(parts, 10**9))
+            took = time.perf_counter() - start
+            seconds['together'].append(took * count / done)
+    return {name: count / statistics.median(each) for name, each in seconds.items()}
+
+
+def main(argv):
+    del argv
+    for name in ARCHS.value:
+        config.find('architecture', architectures.ARCHITECTURES, name)
+    with tempfile.TemporaryDirectory() as folder:
+        bench_input.make_files(pathlib.Path(folder), IMAGES.value // BATCH * BATCH)
+        _, images = sources.read(datasets.find(f'folder:{folder}'))
+        for name in ARCHS.value:
+            arch = architectures.ARCHITECTURES[name]
+            found = rates(arch, images, PRECISION.value, ROUNDS.value)
+            slower = min(found['decoding'], found['network'])
+            bound = 1 / (1 / found['decoding'] + 1 / found['network'])
+            print(
+                f'{name} {PRECISION.value}: '
+                + ', '.join(f'{key} {rate:.0f}/s' for key, rate in found.items())
+                + f'; {100 * found["together"] / slower:.0f} % of the slower, '
+                f'{100 * found["together"] / bound:.0f} % of the bound',
+                flush=True,
+            )
+
+
+if __name__ == '__main__':
+    ARCHS = flags.DEFINE_list('archs', ['mobilenet_v1', 'resnet_50'], 'Networks.')
+    IMAGES = flags.DEFINE_integer('images', 512, 'JPEG files.', lower_bound=2 * BATCH)
+    ROUNDS = flags.DEFINE_integer('rounds', 3, 'Turns of each.', lower_bound=1)
+    PRECISION = flags.DEFINE_enum(
+        'precision', 'float32', config.PRECISIONS, 'Of the network.'
+    )
+    app.run(main)
