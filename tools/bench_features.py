@@ -1,0 +1,190 @@
+"""Times networks from decoded images to features: ours, Keras' predict, and peers.
+
+    python -m tools.bench_features --archs=resnet_50,densenet_121 --rounds=5
+
+Prints a table a network: images a second (median of the rounds, in which all take
+turns), how many times Keras' that is, and for what runs the same weights the largest
+difference from the plain network, as a share of the largest feature. Weights are
+random. PyTorch (timm's network of that name, channels last) and OpenVINO (the same
+network as ours) take part where they are installed: the extra `bench`.
+"""
+
+import contextlib
+import functools
+import gc
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags, logging
+
+from tfxfer import app, architectures, config, frozen, models
+
+ARCHS = 'mobilenet_v1,resnet_50,inception_v3,densenet_121,nasnet_mobile'
+
+# timm has no small NASNet.
+TIMM = {
+    'mobilenet_v1': 'mobilenetv1_100',
+    'mobilenet_v2': 'mobilenetv2_100',
+    'resnet_50': 'resnet50',
+    'resnet_101': 'resnet101',
+    'resnet_152': 'resnet152',
+    'inception_v3': 'inception_v3',
+    'inception_v4': 'inception_v4',
+    'inception_resnet_v2': 'inception_resnet_v2',
+    'densenet_121': 'densenet121',
+    'densenet_169': 'densenet169',
+    'densenet_201': 'densenet201',
+    'nasnet_large': 'nasnetalarge',
+}
+
+
+def ours(precision, network, images):
+    """Yields a function without arguments that returns the features."""
+    spec = tf.TensorSpec(images.shape, images.dtype)
+    with frozen.engine(network, spec, ['features'], precision=precision) as run:
+        yield lambda: run(images)['features']
+
+
+def keras_predict(network, images):
+    """The same of Keras' own loop, over several batches so that it is at its best."""
+    features = keras.Model(network.input, network.output['features'])
+    batches = np.concatenate([images] * 4)
+    yield lambda: features.predict(batches, batch_size=len(images), verbose=0)
+
+
+def pytorch(network, images):
+    """The same of timm's network with weights of its own."""
+    import timm
+    import torch
+
+    if network.name not in TIMM:
+        raise ImportError(f'timm has no {network.name}')
+    other = timm.create_model(TIMM[network.name], num_classes=0).eval()
+    other = other.to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run():
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)  # Channels last as it is.
+        return other(pixels.float() / 127.5 - 1).numpy()
+
+    yield run
+
+
+def openvino(precision, hint, network, images):
+    """The same of OpenVINO, one batch after another, or two at once (THROUGHPUT)."""
+    import openvino as ov
+    from tensorflow.python.framework import convert_to_constants
+
+    traced = tf.function(
+        lambda image: network(tf.cast(image, tf.float32), training=False)['features']
+    ).get_concrete_function(tf.TensorSpec(images.shape, images.dtype))
+    graph = convert_to_constants.convert_variables_to_constants_v2(traced).graph
+    compiled = ov.Core().compile_model(
+        ov.convert_model(graph),
+        'CPU',
+        {'INFERENCE_PRECISION_HINT': precision, 'PERFORMANCE_HINT': hint},
+    )
+    found = []
+    queue = ov.AsyncInferQueue(compiled)
+    queue.set_callback(
+        lambda request, _: found.append(request.get_output_tensor(0).data.copy())
+    )
+
+    def run():
+        found.clear()
+        for _ in range(2 * len(queue) if len(queue) > 1 else 1):
+            queue.start_async([images])
+        queue.wait_all()
+        return np.concatenate(found)
+
+    yield run
+
+
+# {name: (maker, whether it has our weights)}
+CONTENDERS = {
+    'Keras predict': (keras_predict, True),
+    'ours float32': (functools.partial(ours, 'float32'), True),
+    'PyTorch float32': (pytorch, False),
+    'OpenVINO float32': (functools.partial(openvino, 'f32', 'LATENCY'), True),
+    'OpenVINO float32, 2 streams': (
+        functools.partial(openvino, 'f32', 'THROUGHPUT'),
+        True,
+    ),
+    'ours bfloat16': (functools.partial(ours, 'bfloat16'), True),
+    'OpenVINO bfloat16': (functools.partial(openvino, 'bf16', 'LATENCY'), True),
+    'OpenVINO bfloat16, 2 streams': (
+        functools.partial(openvino, 'bf16', 'THROUGHPUT'),
+        True,
+    ),
+}
+
+
+def network_of(name):
+    """A network with random weights, its batch norms as after some training."""
+    network = models.build(name, 10)
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.moving_mean.shape
+            layer.moving_mean.assign(rng.normal(0, 0.1, shape))
+            layer.moving_variance.assign(rng.uniform(0.7, 1.4, shape))
+            layer.beta.assign(rng.normal(0, 0.1, shape))
+    return network
+
+
+def rows(name, batch, rounds):
+    """(contender, images a second, difference or None) of one network."""
+    network = network_of(name)
+    size = architectures.ARCHITECTURES[name].input_size
+    images = np.random.default_rng(0).integers(
+        0, 256, (batch, size, size, 3), dtype=np.uint8
+    )
+    plain = network(images.astype(np.float32), training=False)['features'].numpy()
+    with contextlib.ExitStack() as stack:
+        runs, differences = {}, {}
+        for contender, (make, same) in CONTENDERS.items():
+            try:
+                run = stack.enter_context(
+                    contextlib.contextmanager(make)(network, images)
+                )
+                features = run()
+            except (ImportError, config.InputError) as error:
+                logging.info('%s without %s: %s', name, contender, error)
+                continue
+            runs[contender] = run
+            difference = np.abs(features[:batch] - plain).max() if same else None
+            differences[contender] = same and difference / np.abs(plain).max()
+        seconds = {contender: [] for contender in runs}
+        for _ in range(rounds):
+            for contender, run in runs.items():
+                start = time.perf_counter()
+                count = len(run())
+                seconds[contender].append((time.perf_counter() - start) / count)
+    for contender, each in seconds.items():
+        yield contender, 1 / statistics.median(each), differences[contender]
+
+
+def main(argv):
+    del argv
+    for name in ARCHS_FLAG.value:
+        config.find('architecture', architectures.ARCHITECTURES, name)
+    for name in ARCHS_FLAG.value:
+        found = list(rows(name, BATCH.value, ROUNDS.value))
+        base = found[0][1]
+        print(f'{name}, batches of {BATCH.value}')
+        print(f'{"":30}{"images/s":>9}{"x Keras":>9}{"difference":>12}')
+        for contender, rate, difference in found:
+            off = f'{difference:12.1e}' if difference else ''
+            print(f'{contender:30}{rate:9.1f}{rate / base:9.2f}{off}', flush=True)
+        keras.backend.clear_session()
+        gc.collect()
+
+
+if __name__ == '__main__':
+    ARCHS_FLAG = flags.DEFINE_list('archs', ARCHS.split(','), 'Networks.')
+    BATCH = flags.DEFINE_integer('batch', 32, 'Images a batch.', lower_bound=1)
+    ROUNDS = flags.DEFINE_integer('rounds', 5, 'Turns of each.', lower_bound=1)
+    app.run(main)
