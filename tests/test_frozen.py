@@ -98,9 +98,10 @@ def test_every_network_gives_what_the_plain_one_does_at_its_own_size(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'name', [a.name for a in architectures.ARCHITECTURES.values() if a.keras]
+    'name',
+    ['mobilenet_v2', 'resnet_50', 'densenet_121', 'inception_v3', 'nasnet_mobile'],
 )
-def test_every_network_as_keras_draws_it_gives_what_the_plain_one_does(name):
+def test_each_family_as_keras_draws_it_gives_what_the_plain_one_does(name):
     arch = architectures.ARCHITECTURES[name]
     images, outputs = models.GRAPHS['keras'](
         arch, arch.input_size, scale=None, aux=False

@@ -101,10 +101,11 @@ def training(
 def _batches(elements, example, batch):
     options = tf.data.Options()
     options.deterministic = True
+    options.autotune.enabled = False  # Nothing is left to it, and it ends late.
     # Images are made side by side, each on one core.
     options.threading.max_intra_op_parallelism = 1
     return (
-        elements.map(example, num_parallel_calls=len(os.sched_getaffinity(0)))
+        elements.map(example, num_parallel_calls=4 * len(os.sched_getaffinity(0)))
         .batch(batch, drop_remainder=True)
         .prefetch(2)
         .with_options(options)

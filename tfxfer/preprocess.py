@@ -190,7 +190,8 @@ def _cubic(x):
 
 def _combined(weights, positions, image, size):
     """Rows of [n, m, 3] combined to f32 [size, m, 3]."""
-    blocks, reach, width = len(weights), tf.shape(positions)[1], tf.shape(image)[1]
+    blocks = weights.shape[0]
+    reach, width = tf.shape(positions)[1], tf.shape(image)[1]
     parts = tf.cast(tf.gather(image, positions), tf.float32)
     sums = tf.matmul(weights, tf.reshape(parts, [blocks, reach, width * 3]))
     return _whole_levels(tf.reshape(sums, [blocks * _BLOCK, width, 3])[:size])

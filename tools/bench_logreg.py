@@ -1,0 +1,250 @@
+"""Times the whole l2 path of tfxfer/logreg.py against scikit-learn's.
+
+    python -m tools.bench_logreg
+    python -m tools.bench_logreg --shapes=12000x1024x10 --repeats=3
+    python -m tools.bench_logreg --shapes= --checkpoints=SLIM --folders=MY_IMAGES
+
+The peer is LogisticRegression(solver='lbfgs', warm_start=True, max_iter=1000) on the
+same float32 features, down the same l2s. The two run in turn, each in a process of its
+own. Features are made (correlated, non-negative, of classes that overlap) or, with
+--checkpoints, MobileNet v1's of the digits and of --folders (one folder a class).
+
+Prints a line for each problem: medians of the seconds and their ratio (with >= where
+--limit stopped the peer), the worst gap above the minimum over the l2s in units of the
+tolerance (1e-4 f* + 1e-7 n ln k), validation accuracy at each one's best l2, and peak
+memory in MiB beside that of the float32 features. f* is the lowest of three values:
+ours, the peer's, and that of our path in float64 with a tolerance 1,000 times tighter.
+"""
+
+import concurrent.futures
+import multiprocessing
+import pathlib
+import resource
+import tempfile
+import time
+import warnings
+
+import numpy as np
+from absl import flags
+
+from tfxfer import app, config, logreg
+
+# images x features x classes, how far the classes are apart, every which l2.
+SHAPES = {
+    '3000x2048x37': (1.5, 1),
+    '12000x1024x10': (1.2, 1),
+    '40000x1024x10': (1.2, 1),
+    '60000x2048x101': (1.6, 8),
+}
+APART = 1.5  # Of any other shape.
+
+
+def make(folder, n, d, classes, apart):
+    """Saves made-up x, y and a quarter as many of xv, yv; the variance falls as 1 / i.
+
+    Most of the difference between classes lies where most of the variance does, as in
+    a network's features, so that they overlap.
+    """
+    rng = np.random.default_rng(0)
+    decay = np.arange(1, d + 1, dtype=np.float32) ** -0.5
+    mix = rng.standard_normal((d, d), np.float32) * decay[:, None]
+    mix /= np.sqrt((decay**2).sum())
+    centres = np.float32(apart) * decay * rng.standard_normal((classes, d), np.float32)
+    for name, count in (('', n), ('v', n // 4)):
+        y = rng.integers(0, classes, count)
+        y[:classes] = np.arange(classes)[:count]
+        x = np.empty((count, d), np.float32)
+        for i in range(0, count, 4096):
+            own = y[i : i + 4096]
+            hidden = rng.standard_normal((len(own), d), np.float32) + centres[own]
+            x[i : i + 4096] = np.maximum(hidden @ mix, 0)
+        np.save(folder / f'x{name}.npy', x)
+        np.save(folder / f'y{name}.npy', y)
+
+
+def extract(folder, checkpoints, dataset):
+    """Saves MobileNet v1's features of a dataset's train and valid as x, y, xv, yv."""
+    from tfxfer import run, settings
+
+    cell = config.Run(
+        'mobilenet_v1', dataset, 'logistic', config.Logistic(), weights='slim'
+    )
+    cell, arch, dataset, images, weights, _ = run.resolve(
+        cell, folder, checkpoints=checkpoints
+    )
+    task = settings.Task(cell, arch, dataset, images, weights=weights, cache=folder)
+    for name, split in (('', 'train'), ('v', 'valid')):
+        x, y = task.features(split)
+        np.save(folder / f'x{name}.npy', x)
+        np.save(folder / f'y{name}.npy', y)
+
+
+def ours(x, y, l2s, limit):
+    """Yields w [d + 1, k] at every l2 from the strongest."""
+    del limit  # Of the peer.
+    for _, w in logreg.path(x, y, int(y.max()) + 1, l2s):
+        yield w
+
+
+def peer(x, y, l2s, limit):
+    """The same of scikit-learn, as far as it comes in `limit` seconds."""
+    from sklearn import linear_model
+
+    start = time.perf_counter()
+    model = linear_model.LogisticRegression(
+        solver='lbfgs', warm_start=True, max_iter=1000
+    )
+    # It has one column u for two classes, softmax -u / 2 and u / 2: half the penalty.
+    halves = y.max() == 1
+    for l2 in l2s:
+        model.set_params(C=(2 if halves else 1) / l2)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # That it stops early is what is measured.
+            model.fit(x, y)
+        w = np.vstack([model.coef_.T, model.intercept_])
+        yield np.hstack([-w, w]) / 2 if halves else w
+        if time.perf_counter() - start > limit:
+            return
+
+
+def timed(folder, solver, l2s, limit):
+    """Seconds and peak MiB of a solver; its weights [l2s, d + 1, k] go to a file."""
+    x, y = np.load(folder / 'x.npy'), np.load(folder / 'y.npy')
+    list(solver(np.eye(4, dtype=np.float32), np.arange(4) % 2, [1.0], 0))  # Imports.
+    start = time.perf_counter()
+    found = list(solver(x, y, l2s, limit))
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    np.save(folder / f'{solver.__name__}.npy', np.stack(found).astype(np.float32))
+    return seconds, peak
+
+
+def objectives(folder, name, l2s):
+    """Of saved weights, in float64, and the validation accuracies [l2s]."""
+    data = [np.load(folder / f'{part}.npy') for part in ('x', 'y', 'xv', 'yv')]
+    x, y, xv, yv = data
+    x = x.astype(np.float64)
+    weights = np.load(folder / f'{name}.npy')
+    values = [
+        logreg.loss_and_grad(w, x, y, l2)[0]
+        for l2, w in zip(l2s, weights, strict=False)  # The peer may have been stopped.
+    ]
+    return values, [
+        (logreg.predict(w, xv).argmax(axis=1) == yv).mean() for w in weights
+    ]
+
+
+def tightly(folder, l2s):
+    """Saves the weights of our path in float64 at a far tighter tolerance."""
+    x, y = np.load(folder / 'x.npy'), np.load(folder / 'y.npy')
+    logreg.RTOL, logreg.ATOL = logreg.RTOL / 1000, logreg.ATOL / 1000
+    logreg._DOUBLE = np.inf  # This process is for nothing else.
+    np.save(folder / 'tight.npy', np.stack(list(ours(x, y, l2s, None))))
+
+
+def apart_from_others(function, *arguments):
+    """What the function returns in a new process, which it has for itself."""
+    with concurrent.futures.ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context('spawn')
+    ) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def compare(folder, l2s, repeats, limit):
+    """Facts of the problem saved in a folder: see HEAD."""
+    l2s = sorted(l2s, reverse=True)
+    rounds = [
+        [apart_from_others(timed, folder, solver, l2s, limit) for solver in SOLVERS]
+        for _ in range(repeats)
+    ]
+    apart_from_others(tightly, folder, l2s)
+    rounds = np.array(rounds)  # [repeats, solvers, (seconds, MiB)]
+    seconds, peaks = np.median(rounds[..., 0], axis=0), rounds[..., 1].max(axis=0)
+    found = {
+        name: apart_from_others(objectives, folder, name, l2s)
+        for name in ('ours', 'peer', 'tight')
+    }
+    x, y = np.load(folder / 'x.npy', mmap_mode='r'), np.load(folder / 'y.npy')
+    classes = int(y.max()) + 1
+    gaps = []
+    for name in ('ours', 'peer'):
+        worst = 0
+        for i, f in enumerate(found[name][0]):
+            least = min(values[i] for values, _ in found.values() if i < len(values))
+            allowed = 1e-4 * least + 1e-7 * len(x) * np.log(classes)
+            worst = max(worst, (f - least) / allowed)
+        gaps.append(worst)
+    whole = len(found['peer'][0]) == len(l2s)
+    return (
+        f'{len(x)}x{x.shape[1]}x{classes}',
+        f'{len(found["peer"][0])}/{len(l2s)}',
+        *(f'{t:.3g}' for t in seconds),
+        f'{"" if whole else ">="}{seconds[1] / seconds[0]:.1f}',
+        *(f'{gap:.2g}' for gap in gaps),
+        *(f'{max(found[name][1]):.3f}' for name in ('ours', 'peer')),
+        *(f'{peak:.0f}' for peak in peaks),
+        f'{x.nbytes / 2**20:.0f}',
+    )
+
+
+SOLVERS = (ours, peer)
+HEAD = (
+    'problem       ', 'peer l2s', 's', 'peer s', 'ratio', 'gap', 'peer gap', 'valid',
+    'peer valid', 'MiB', 'peer MiB', 'features',
+)  # fmt: skip
+
+
+def line(cells):
+    pairs = zip(cells, HEAD, strict=True)
+    return ' '.join(f'{cell:>{max(len(head), 9)}}' for cell, head in pairs)
+
+
+def main(argv):
+    del argv
+    l2s = config.Logistic().l2s
+    problems = []
+    for shape in SHAPE.value:
+        try:
+            n, d, classes = map(int, shape.split('x'))
+        except ValueError:
+            raise config.InputError(
+                f'--shapes has {shape!r}; images x features x classes, such as '
+                '3000x2048x37, were expected.'
+            ) from None
+        apart, every = SHAPES.get(shape, (APART, 1))
+        chosen = l2s[:: EVERY.value or every]
+        problems.append((f'made {shape}', make, (n, d, classes, apart), chosen))
+    if FOLDERS.value and not CHECKPOINTS.value:
+        raise config.InputError(
+            "--folders needs --checkpoints, the folder of the network's weights."
+        )
+    if CHECKPOINTS.value:
+        names = ['digits', *(f'folder:{path}' for path in FOLDERS.value)]
+        for name in names:
+            chosen = l2s[:: EVERY.value or 1]
+            problems.append((name, extract, (CHECKPOINTS.value, name), chosen))
+    print(line(HEAD), flush=True)
+    for name, prepare, arguments, chosen in problems:
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            apart_from_others(prepare, folder, *arguments)
+            cells = compare(folder, chosen, REPEATS.value, LIMIT.value)
+            print(line(cells), ' ', name, flush=True)
+
+
+if __name__ == '__main__':
+    SHAPE = flags.DEFINE_list(
+        'shapes', list(SHAPES), 'Made problems: images x features x classes.'
+    )
+    CHECKPOINTS = flags.DEFINE_string(
+        'checkpoints', '', 'Folder of the MobileNet v1 checkpoint: real features, too.'
+    )
+    FOLDERS = flags.DEFINE_list('folders', [], 'More images, one folder a class.')
+    REPEATS = flags.DEFINE_integer('repeats', 3, 'Rounds, of which the median.', 1)
+    LIMIT = flags.DEFINE_float(
+        'limit', float('inf'), 'Seconds after which the peer goes to no further l2.', 0
+    )
+    EVERY = flags.DEFINE_integer(
+        'every', 0, 'Every which l2 of the 45; 0: 1, for the largest shape 8.', 0
+    )
+    app.run(main)
