@@ -66,7 +66,7 @@ def folder(cache):
 
 def stores(cache):
     """Every Store of a cache, sorted by network and task."""
-    found = [Store(path.parent) for path in folder(cache).glob('[!.]*/facts.json')]
+    found = [Store(path.parent) for path in folder(cache).glob('[!.]*/done.npy')]
     return sorted(found, key=lambda s: (s.facts['arch']['name'], s.facts['dataset']))
 
 
