@@ -38,8 +38,8 @@ def assert_same(expected, kept):
             np.testing.assert_array_equal(batch[name], got[name])
 
 
-@pytest.mark.parametrize('where', imagecache.PLACES)
-@pytest.mark.parametrize('form', imagecache.FORMS)
+@pytest.mark.parametrize('where', config.KEPT_PLACES)
+@pytest.mark.parametrize('form', config.KEPT_FORMS)
 def test_kept_images_give_the_same_batches(images, tmp_path, form, where):
     expected = list(batches(images))
     options = imagecache.Keep(form, where)
@@ -51,8 +51,8 @@ def test_kept_images_give_the_same_batches(images, tmp_path, form, where):
             np.testing.assert_array_equal(batch[name], got[name])
 
 
-@pytest.mark.parametrize('where', imagecache.PLACES)
-@pytest.mark.parametrize('form', imagecache.FORMS)
+@pytest.mark.parametrize('where', config.KEPT_PLACES)
+@pytest.mark.parametrize('form', config.KEPT_FORMS)
 def test_the_bound_holds_and_the_rest_is_read_from_its_files(
     images, tmp_path, caplog, form, where
 ):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn import linear_model
@@ -247,3 +249,15 @@ def test_a_csv_is_a_task_like_the_folder_it_lists(weights, tmp_path, photographs
     )
     assert record.classes == ('blue', 'green', 'red') and record.score > 0.6
     assert sum(record.images[name] for name in ('train', 'valid', 'test')) == 30
+
+
+def test_a_class_that_cannot_be_scored_is_named_before_training(
+    weights, tmp_path, photographs
+):
+    root = photographs()
+    for path in sorted((root / 'red').iterdir())[2:]:
+        path.unlink()  # Two are left: one to test, one to train.
+    asked = made('finetune', weights, dataset=f'folder:{root}')
+    with pytest.raises(config.InputError, match='no valid image of red.*mean_per_cl'):
+        run.resolve(dataclasses.replace(asked, metric='mean_per_class'), tmp_path)
+    assert run.resolve(asked, tmp_path)[2].metric == 'top1'

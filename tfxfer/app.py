@@ -132,10 +132,10 @@ def kept_images():
         flags.DEFINE_enum(
             'keep',
             None,
-            ['encoded', 'decoded'],
+            config.KEPT_FORMS,
             'Keeps training images at hand, as files or as pixels. Default: they are '
             'read and decoded each time. The numbers do not change.',
         ),
-        flags.DEFINE_enum('keep_in', 'memory', ['memory', 'disk'], 'Where.'),
+        flags.DEFINE_enum('keep_in', 'memory', config.KEPT_PLACES, 'Where.'),
         flags.DEFINE_float('keep_gib', 4.0, 'At most so many GiB of them, a Run.'),
     )

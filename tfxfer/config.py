@@ -10,6 +10,8 @@ import typing
 PHASES = ('trial', 'final')
 PRECISIONS = ('float32', 'bfloat16')
 FEATURE_DTYPES = ('float32', 'float16')
+KEPT_FORMS = ('encoded', 'decoded')  # Of images that stay at hand, and where.
+KEPT_PLACES = ('memory', 'disk')
 
 
 class InputError(ValueError):

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfxfer import config, inputs, predict, preprocess, results
 
-_CHUNK = 64  # Batches between two notes of what is complete.
+_CHUNK = 8  # Batches between two notes of what is complete.
 
 
 class Store:

@@ -16,9 +16,6 @@ import tqdm
 
 from tfxfer import config, imagesets, inputs, results
 
-FORMS = ('encoded', 'decoded')
-PLACES = ('memory', 'disk')
-
 
 @dataclasses.dataclass(frozen=True)
 class Keep:
@@ -29,8 +26,10 @@ class Keep:
     gib: float = 4.0
 
     def __post_init__(self):
-        config.find('form of kept images', dict.fromkeys(FORMS), self.form)
-        config.find('place of kept images', dict.fromkeys(PLACES), self.where)
+        config.find('form of kept images', dict.fromkeys(config.KEPT_FORMS), self.form)
+        config.find(
+            'place of kept images', dict.fromkeys(config.KEPT_PLACES), self.where
+        )
         if not self.gib > 0:
             raise config.InputError(
                 f'The bound of kept images must be positive; got {self.gib} GiB.'

@@ -94,5 +94,6 @@ def _checked(y, scores):
     return y, scores
 
 
+PER_CLASS = ('mean_per_class', 'voc_map')  # Every class needs an image.
 MULTI_LABEL = ('voc_map',)  # The others take one label an image.
 METRICS = {'top1': top1, 'mean_per_class': mean_per_class, 'voc_map': voc_map}

@@ -137,7 +137,7 @@ def resized(picture, full, corner, size):
     direction: Pillow's Image.resize(..., BICUBIC). Only what these pixels depend on is
     decoded. An output pixel depends on few source pixels, neighbours on nearly the
     same, so that a block of them is one small matrix product; TensorFlow's own
-    antialiased resize takes three times as long.
+    antialiased resize takes more than twice as long.
 
     Args:
         picture: Decoded or Jpeg.

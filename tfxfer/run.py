@@ -78,6 +78,7 @@ def resolve(run, workdir, *, checkpoints=None, data=None):
         except ValueError as error:
             raise config.InputError(str(error)) from error
         images = dataclasses.replace(images, splits=parts)
+    sources.check_scorable(dataset, images)
     for kind, planned, found in (
         ('images', run.dataset_digest, images.digest),
         ('weights', run.weights_digest, digest),

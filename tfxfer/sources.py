@@ -51,18 +51,39 @@ def read(dataset, options=None, metric=None):
     return dataclasses.replace(dataset, sizes=sizes), found
 
 
+def check_scorable(dataset, found):
+    """Refuses what the metric could not score, before anything is trained.
+
+    Raises:
+        config.InputError: a class without images in valid or test, where the metric
+            is an average over classes.
+    """
+    if dataset.metric not in metrics.PER_CLASS:
+        return
+    for part in ('valid', 'test'):
+        if names := _absent(dataset, found, part):
+            raise config.InputError(
+                f'{dataset.name} has no {part} image of {names}, so that '
+                f'{dataset.metric} is undefined: add some, or take more images.'
+            )
+
+
 def _check_classes(dataset, found):
-    labels = found.labels[found.splits['train']]
-    if labels.ndim == 2:
-        counts = (labels == 1).sum(axis=0)
-    else:
-        counts = np.bincount(labels, minlength=dataset.classes)
-    if not counts.all():
-        names = ', '.join(dataset.class_names[c] for c in np.flatnonzero(counts == 0))
+    if names := _absent(dataset, found, 'train'):
         raise config.InputError(
             f'{dataset.name} has no training image of {names}: every class needs at '
             'least one (and 3 to be in train, valid and test).'
         )
+
+
+def _absent(dataset, found, part):
+    """Names of the classes without image in a split."""
+    labels = found.labels[found.splits[part]]
+    if labels.ndim == 2:
+        counts = (labels == 1).sum(axis=0)
+    else:
+        counts = np.bincount(labels, minlength=dataset.classes)
+    return ', '.join(dataset.class_names[c] for c in np.flatnonzero(counts == 0))
 
 
 def _digits(dataset, options):
