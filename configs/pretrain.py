@@ -13,4 +13,5 @@ def get_config():
     config.setting = 'pretrain'
     config.weights = ''
     config.hparams.update({'lr': 0.1, 'wd': 8e-6, 'steps': 40_000})
+    config.hparams.update({'warmup': 10.0, 'decay': 0.975, 'ema': 0.9999})
     return config

@@ -59,3 +59,24 @@ def photographs(tmp_path):
         return root
 
     return make
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB, and a function that makes room on it."""
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip('there is no mount command')
+    if mounted.returncode:
+        pytest.skip('a file system cannot be mounted without being root')
+    yield (
+        disk,
+        lambda: subprocess.run(
+            ['mount', '-o', 'remount,size=100m', str(disk)], check=True
+        ),
+    )
+    subprocess.run(['umount', str(disk)], check=True)

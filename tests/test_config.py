@@ -59,6 +59,25 @@ def test_id_changes_with_whatever_changes_the_number_and_nothing_else(name):
         assert dataclasses.replace(run, **{name: OTHER[name]}).id != run.id
 
 
+@pytest.mark.parametrize('name', [f.name for f in dataclasses.fields(config.Sgd)])
+def test_id_changes_with_every_hyperparameter(name):
+    run = config.from_dict(FIELDS)
+    value = getattr(run.hparams, name)
+    other = not value if isinstance(value, bool) else value / 2 or 1
+    hparams = dataclasses.replace(run.hparams, **{name: other})
+    assert dataclasses.replace(run, hparams=hparams).id != run.id
+
+
+def test_a_hyperparameter_that_is_switched_off_is_not_in_the_id(monkeypatch):
+    run = config.from_dict(FIELDS)
+    fields = [(f.name, f.type, f) for f in dataclasses.fields(config.Finetune)]
+    newer = dataclasses.make_dataclass(
+        'Newer', [*fields, ('new', float, 0.0)], frozen=True
+    )
+    assert dataclasses.replace(run, hparams=newer()).id == run.id
+    assert dataclasses.replace(run, hparams=newer(new=1.0)).id != run.id
+
+
 def test_id_does_not_depend_on_where_a_folder_or_weights_file_is():
     def run(place):
         fields = {
@@ -102,6 +121,16 @@ def test_find_names_the_nearest_and_all_known():
         ({'hparams': {'wd': -1e-6}}, 'wd must not be negative'),
         ({'hparams': {'min_area': 0.0}}, 'min_area must be in'),
         ({'hparams': {'momentum': 1.0}}, 'momentum must be in'),
+        ({'hparams': {'ema': 1.0}}, 'ema must be in'),
+        ({'hparams': {'decay': 1.0}}, 'decay must be in'),
+        ({'hparams': {'clip': -1.0}}, 'clip must not be negative'),
+        (
+            {'hparams': {'batch': 8, 'microbatch': 3}},
+            '8 does not divide by microbatch 3',
+        ),
+        ({'precision': 'float64'}, 'Known: float32, bfloat16, float16'),
+        ({'setting': 'logistic', 'precision': 'float16'}, 'Known: float32, bfloat16.'),
+        ({'feature_dtype': 'float16'}, 'feature_dtype is for fixed features'),
         ({'seed': True}, 'takes int'),
         ({'per_class': 0}, 'at least 1'),
         ({'weights': ''}, 'finetune needs weights'),

@@ -87,7 +87,7 @@ def test_features_that_are_not_finite_name_their_images(images, tmp_path):
     model = made()
     kernel = model.get_layer('conv').kernel
     kernel.assign(np.full(kernel.shape, np.nan))
-    with pytest.raises(config.InputError, match='of 40 images are not finite: number 0, number 1'):
+    with pytest.raises(config.InputError, match='of 40 images .*: number 0, number 1'):
         extract(images, tmp_path, lambda: model)
     assert not features.folder(tmp_path).exists() or not features.stores(tmp_path)
 

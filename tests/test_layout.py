@@ -22,6 +22,9 @@ LINES = (
         'preprocess',
         'app',
         'imagesets',
+        'cluster',
+        'sgd',
+        'board',
     },
     {
         'imagefiles',
@@ -29,11 +32,21 @@ LINES = (
         'sweep',
         'executors',
         'checkpoints',
+        'train',
         'cells',
         'formats',
     },
     {'folders', 'prepared', 'inputs', 'models', 'frozen', 'comparisons'},
-    {'sources', 'predict', 'train', 'imagecache', 'tables', 'figures'},
+    {
+        'sources',
+        'predict',
+        'imagecache',
+        'predict_images',
+        'tables',
+        'figures',
+        'card',
+        'tflite',
+    },
     {'features', 'answers'},
     {'settings', 'report'},
     {'run'},
@@ -42,7 +55,7 @@ LINES = (
 WITHOUT_TENSORFLOW = (
     'config architectures datasets files imagefiles folders prepared imagesets metrics '
     'splits stats results sources sweep executors cells comparisons formats tables '
-    'figures answers report app logreg'
+    'figures answers report app logreg card'
 ).split()
 MODULES = sorted((ROOT / 'tfxfer').glob('*.py'))
 

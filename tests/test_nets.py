@@ -9,7 +9,7 @@ import scipy.stats
 import tensorflow as tf
 
 from tests.golden import weights
-from tfxfer import architectures, checkpoints, models, train
+from tfxfer import architectures, checkpoints, models, sgd
 from tfxfer.nets import blocks, densenet, mobilenet, nasnet, resnet
 from tools import convert_checkpoint
 
@@ -298,7 +298,7 @@ def test_gradients_reach_every_variable_and_a_step_lowers_the_loss(name):
         return loss, tape.gradient(loss, model.trainable_variables)
 
     kernels = [v.path for v in model.trainable_variables if v.name.endswith('kernel')]
-    assert [v.path for v in train.kernels(model)] == kernels  # What L2 applies to.
+    assert [v.path for v in sgd.kernels(model)] == kernels  # What L2 applies to.
     before, gradients = loss_and_gradients()
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert gradient is not None and np.any(gradient), variable.path

@@ -15,8 +15,8 @@ from tfxfer import (
     models,
     predict,
     preprocess,
+    sgd,
     sources,
-    train,
 )
 
 
@@ -62,7 +62,7 @@ def test_a_network_predicts_with_the_weights_that_it_has_now(images):
     model = models.build(ARCHITECTURE, classes=3)
     indices = images.splits['test']
     first = predictions(model, images, indices, 8)
-    for variable in train.kernels(model):
+    for variable in sgd.kernels(model):
         variable.assign(variable * 1.5)
     second = predictions(model, images, indices, 8)
     assert np.abs(second['logits'] - first['logits']).max() > 1e-2

@@ -39,7 +39,7 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
     ]  # fmt: skip
     process = subprocess.Popen(killed, cwd=ROOT, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 120
-    while not list((tmp_path / 'killed').glob('*/ckpt/ckpt-2[16].index')):
+    while not list((tmp_path / 'killed').glob('*/ckpt/2[05]')):
         assert process.poll() is None and time.monotonic() < end, 'it never got there'
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -68,6 +68,25 @@ def test_interrupted_politely_it_says_how_to_go_on(tmp_path):
     assert errors.splitlines()[-1] == (
         'error: Interrupted. The same command goes on from here.'
     )
+
+
+def test_pre_empted_it_saves_and_ends_with_a_status_of_its_own(program, tmp_path):
+    arguments = [*SMALL, '--config.hparams.steps=2000', f'--workdir={tmp_path}']
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'tfxfer.run', *arguments],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not list(tmp_path.glob('*/tb/train')):  # Some steps are done.
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors[-2000:]
+    last = errors.splitlines()[-1]
+    assert last.startswith('error: Stopped at step') and 'of 2000' in last
+    assert last.endswith('The same command goes on from there.')
+    (kept,) = tmp_path.glob('*/ckpt/*')
+    assert f'at step {kept.name} of' in last and not results.read_all(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -111,27 +130,6 @@ def test_help_tells_a_newcomer_what_to_type(program):
     assert 'python -m tfxfer.run --config=configs/logistic.py' in done.stdout
     for name in ('--workdir', '--config', '--checkpoints'):
         assert name in done.stdout
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MB, and a function that makes room on it."""
-    disk = tmp_path / 'disk'
-    disk.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(disk)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip('there is no mount command')
-    if mounted.returncode:
-        pytest.skip('a file system cannot be mounted without being root')
-    yield (
-        disk,
-        lambda: subprocess.run(
-            ['mount', '-o', 'remount,size=100m', str(disk)], check=True
-        ),
-    )
-    subprocess.run(['umount', str(disk)], check=True)
 
 
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(program, small_disk):

@@ -337,8 +337,9 @@ def test_slow_tests_run_when_asked_for_and_in_ci(ready, arguments, environment, 
         'tools/test.sh', *arguments, 'tests/a.py', **environment
     )
     assert status == 0, printed
-    assert ready.calls() == ['-m tools.lint', '-m pytest tests/a.py'] + slow * [
-        '-m pytest -m slow tests/a.py'
+    tests = '-m pytest -n auto --maxprocesses=4 --dist=worksteal'
+    assert ready.calls() == ['-m tools.lint', f'{tests} tests/a.py'] + slow * [
+        f'{tests} -m slow tests/a.py'
     ]
 
 

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn import linear_model
 
 from tests.fakes import ARCHITECTURE, colours
@@ -10,7 +11,9 @@ from tfxfer import (
     datasets,
     features,
     imagecache,
+    inputs,
     models,
+    preprocess,
     results,
     run,
     settings,
@@ -162,9 +165,49 @@ def test_divergence_is_a_result_with_score_zero(weights, tmp_path):
     wild = {**SGD, 'lr': 1e30}
     record = run.execute(made('scratch', weights, hparams=wild), tmp_path)
     assert (record.status, record.score) == ('diverged', 0.0)
+    assert record.fault['lr'] == 1e30 and 1 <= record.fault['step'] <= 30
     trial = made('scratch', weights, phase='trial', hparams=wild)
     record = run.execute(trial, tmp_path)
     assert (record.status, record.valid_score, record.score) == ('diverged', 0.0, None)
+
+
+@pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
+def test_mixed_precision_trains_and_is_scored_in_float32(weights, tmp_path, precision):
+    change = {'precision': precision, 'hparams': {**SGD, 'ema': 0.9}}
+    record = run.execute(made('scratch', weights, **change), tmp_path)
+    assert record.score > 0.6  # Chance is 1/3.
+    seen = results.read_predictions(results.folder(tmp_path, record.run))
+    np.testing.assert_allclose(seen['logits'], in_float32(tmp_path, record), atol=1e-5)
+
+
+def in_float32(workdir, record):
+    """Logits of the weights that a Run kept, by Keras itself."""
+    path = results.folder(workdir, record.run) / 'model.weights.h5'
+    model = models.build(ARCHITECTURE, 3, path)
+    _, images = colours(None, None)
+    batches = inputs.evaluation(
+        images, images.splits['test'], ARCHITECTURE.input_size, preprocess.central, 30
+    )
+    return model(next(iter(batches))['image'], training=False)['logits']
+
+
+def test_an_option_that_the_network_lacks_is_refused_before_training(weights, tmp_path):
+    asked = made('scratch', weights, hparams={**SGD, 'aux': 0.4})
+    with pytest.raises(config.InputError, match='tiny has no auxiliary classifier'):
+        run.execute(asked, tmp_path)
+    assert not results.folder(tmp_path, asked).exists()
+
+
+def test_dropout_acts_in_training_alone(weights, tmp_path):
+    found = {}
+    for dropout in (0.0, 0.5):
+        asked = made('scratch', weights, hparams={**SGD, 'dropout': dropout})
+        record = run.execute(asked, tmp_path)
+        folder = results.folder(tmp_path, record.run)
+        found[dropout] = results.read_predictions(folder)['logits']
+        expected = in_float32(tmp_path, record)
+        np.testing.assert_allclose(found[dropout], expected, atol=1e-5)
+    assert np.abs(found[0.0] - found[0.5]).max() > 0.01
 
 
 def test_weights_of_a_pretrain_run_bring_their_source(weights, tmp_path):
@@ -261,3 +304,34 @@ def test_a_class_that_cannot_be_scored_is_named_before_training(
     with pytest.raises(config.InputError, match='no valid image of red.*mean_per_cl'):
         run.resolve(dataclasses.replace(asked, metric='mean_per_class'), tmp_path)
     assert run.resolve(asked, tmp_path)[2].metric == 'top1'
+
+
+@pytest.mark.slow
+def test_fine_tuning_real_weights_beats_scratch_and_logistic(shared, tmp_path):
+    """MobileNet v1 of ImageNet, 96 pixels, 200 real digits, as many steps for both."""
+    sgd = {'steps': 80, 'batch': 32, 'flip': False, 'min_area': 0.6}
+    runs = {
+        'logistic': ('logistic', 'slim', {}),
+        'finetune': ('finetune', 'slim', {**sgd, 'lr': 0.01}),
+        'scratch at 0.1': ('scratch', '', {**sgd, 'lr': 0.1}),
+        'scratch at 0.03': ('scratch', '', {**sgd, 'lr': 0.03}),
+    }
+    right, scores = {}, {}
+    for name, (setting, weights, hparams) in runs.items():
+        asked = config.from_dict(
+            {
+                'arch': 'mobilenet_v1', 'dataset': 'digits', 'image_size': 96,
+                'per_class': 20, 'setting': setting, 'weights': weights,
+                'hparams': hparams,
+            }
+        )  # fmt: skip
+        record = run.execute(asked, tmp_path, checkpoints=shared / 'checkpoints')
+        seen = results.read_predictions(results.folder(tmp_path, record.run))
+        right[name] = seen['logits'].argmax(axis=1) == seen['label']
+        scores[name] = record.score
+    best = right.pop('finetune')
+    for name, other in right.items():
+        assert scores['finetune'] > scores[name] + 0.04, scores
+        won, lost = (best & ~other).sum(), (other & ~best).sum()
+        p = scipy.stats.binomtest(int(won), int(won + lost), alternative='greater')
+        assert p.pvalue < 1e-4, (name, won, lost)

@@ -1,7 +1,8 @@
 """How every program starts: flags, help, and errors as one line.
 
 Exit status: 0 done, 1 a fault of the program (with its traceback) or a failed Run,
-2 bad input or a file system that refuses, 130 interrupted.
+2 bad input or a file system that refuses, 75 stopped by SIGTERM and saved, 130
+interrupted.
 """
 
 import errno
@@ -25,9 +26,12 @@ _ADVICE = {
 }
 
 
-def run(main):
-    """Runs `main(argv)` under absl; the caller's module docstring is its --help."""
-    app.run(lambda argv: _guard(main, argv), flags_parser=_parse)
+def run(main, *, positional=False):
+    """Runs `main(argv)` under absl; the caller's module docstring is its --help.
+
+    positional: main takes what is no flag, as argv[1:]; else it is refused.
+    """
+    app.run(lambda argv: _guard(main, argv, positional=positional), flags_parser=_parse)
 
 
 def stop(message, status=2):
@@ -60,8 +64,8 @@ def _unknown_field(text):
     )
 
 
-def _guard(main, argv):
-    if len(argv) > 1:
+def _guard(main, argv, *, positional):
+    if len(argv) > 1 and not positional:
         stop(f'Unknown argument {argv[1]!r}; options start with --, see --help.')
     # Killed politely, a program ends as on Ctrl-C: it stops what it started.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -71,6 +75,8 @@ def _guard(main, argv):
         return main(argv)
     except config.InputError as error:
         stop(str(error))
+    except config.Stopped as stopped:
+        stop(f'{stopped} The same command goes on from there.', status=75)
     except OSError as error:
         if error.errno not in _ADVICE and not isinstance(error, FileNotFoundError):
             raise

@@ -8,10 +8,22 @@ import math
 import typing
 
 PHASES = ('trial', 'final')
-PRECISIONS = ('float32', 'bfloat16')
+PRECISIONS = ('float32', 'bfloat16')  # Of inference; and of training, as Keras' policy:
+POLICIES = {
+    'float32': 'float32',
+    'bfloat16': 'mixed_bfloat16',
+    'float16': 'mixed_float16',
+}
 FEATURE_DTYPES = ('float32', 'float16')
 KEPT_FORMS = ('encoded', 'decoded')  # Of images that stay at hand, and where.
 KEPT_PLACES = ('memory', 'disk')
+
+
+class Stopped(Exception):
+    """Work was told to stop, and is saved; the same command goes on from there.
+
+    Programs print it as one line and exit with status 75 (EX_TEMPFAIL).
+    """
 
 
 class InputError(ValueError):
@@ -62,7 +74,14 @@ class Sgd:
     steps: int = 20_000
     batch: int = 256
     momentum: float = 0.9  # Nesterov.
+    warmup: float = 0.0  # Epochs in which the rate rises linearly from 0 to lr.
+    decay: float = 0.0  # Factor on the rate after each epoch; 0: cosine decay to 0.
     label_smoothing: float = 0.0
+    dropout: float = 0.0  # Before the classifier.
+    aux: float = 0.0  # Weight of the auxiliary classifier's loss; 0: it has none.
+    ema: float = 0.0  # Decay of the average of weights that is evaluated; 0: none.
+    clip: float = 0.0  # Largest norm of the whole gradient; 0: any.
+    microbatch: int = 0  # Images at once on a device; 0: all. Batch norm sees these.
     min_area: float = 0.08  # Smallest share of the image that a training crop keeps.
     flip: bool = True  # False where a mirror image means something else, as in digits.
 
@@ -88,14 +107,16 @@ class Scratch(Sgd):
 class Pretrain(Sgd):
     """Source task from random initialisation; makes weights for the other settings.
 
-    The weight decay (8e-5 at a peak learning rate of 1.6) is remembered from a later
-    paper of the authors, not confirmed.
+    These values are remembered from a later paper of the authors, not confirmed.
     """
 
     lr: float = 1.6
     wd: float = 1.28e-4  # / lr = 8e-5.
-    steps: int = 112_000  # About 90 epochs of ImageNet.
+    steps: int = 112_000  # About 358 epochs of ImageNet.
     batch: int = 4096
+    warmup: float = 10.0
+    decay: float = 0.975
+    ema: float = 0.9999
 
 
 HPARAMS = {
@@ -132,7 +153,9 @@ class Run:
         metric: key of METRICS; None: the dataset's own.
         skip_broken: go on without image files that cannot be read.
         accept_counts: go on where a split has another number of images than it should.
-        precision: of the network's products in inference, one of PRECISIONS.
+        precision: of the network's products: for logistic in inference, one of
+            PRECISIONS; for the other settings in training, a key of POLICIES (their
+            scores are of the trained weights in float32).
         feature_dtype: in which features are kept, one of FEATURE_DTYPES.
         dataset_digest: of a folder's files; its path is not part of the id.
         weights_digest: of a weights file; likewise.
@@ -169,6 +192,8 @@ class Run:
             for name, value in to_dict(self).items()
             if name in ('phase', 'seed', 'weights') or value != _DEFAULTS.get(name)
         }
+        # Likewise for hyperparameters, which are new as 0: switched off.
+        facts['hparams'] = {k: v for k, v in facts['hparams'].items() if v != 0}
         # How the values were found does not change the number.
         facts.pop('trials', None)
         if self.dataset_digest:
@@ -202,16 +227,15 @@ def from_dict(fields):
     run = build('config field', Run, {**fields, 'hparams': hparams})
     for kind, known in (
         ('phase', PHASES),
-        ('precision', PRECISIONS),
+        ('precision', PRECISIONS if setting == 'logistic' else POLICIES),
         ('feature_dtype', FEATURE_DTYPES),
     ):
         find(kind, dict.fromkeys(known), getattr(run, kind))
-    for kind in ('precision', 'feature_dtype'):
-        if setting != 'logistic' and getattr(run, kind) != 'float32':
-            raise InputError(
-                f'{kind} is for fixed features (setting logistic); {setting} takes '
-                f'float32. Got {getattr(run, kind)!r}.'
-            )
+    if setting != 'logistic' and run.feature_dtype != 'float32':
+        raise InputError(
+            f'feature_dtype is for fixed features (setting logistic), not {setting}. '
+            f'Got {run.feature_dtype!r}.'
+        )
     for name in ('per_class', 'image_size'):
         value = getattr(run, name)
         if value is not None and value < 1:
@@ -246,13 +270,20 @@ def hparams_from(setting, values):
     for name in ('lr', 'steps', 'batch'):
         if not getattr(hparams, name) > 0:
             raise InputError(f'{name} must be positive; got {getattr(hparams, name)}.')
-    for name in ('momentum', 'label_smoothing'):
+    for name in ('momentum', 'label_smoothing', 'dropout', 'ema', 'decay'):
         if not 0 <= getattr(hparams, name) < 1:
             raise InputError(f'{name} must be in [0, 1); got {getattr(hparams, name)}.')
+    for name in ('wd', 'warmup', 'aux', 'clip', 'microbatch'):
+        if getattr(hparams, name) < 0:
+            raise InputError(
+                f'{name} must not be negative; got {getattr(hparams, name)}.'
+            )
+    if hparams.microbatch and hparams.batch % hparams.microbatch:
+        raise InputError(
+            f'batch {hparams.batch} does not divide by microbatch {hparams.microbatch}.'
+        )
     if not 0 < hparams.min_area <= 1:
         raise InputError(f'min_area must be in (0, 1]; got {hparams.min_area}.')
-    if hparams.wd < 0:
-        raise InputError(f'wd must not be negative; got {hparams.wd}.')
     return hparams
 
 

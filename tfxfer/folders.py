@@ -91,7 +91,9 @@ def _gather(dataset, options, root, files):
             'Remove or replace it, or go on without with --config.skip_broken.'
         )
     for path in broken:
-        logging.warning('Left out %s: %s', root / path, checked[path].fault)
+        # Printable, whatever bytes the name has.
+        shown = os.fsencode(root / path).decode(errors='backslashreplace')
+        logging.warning('Left out %s: %s', shown, checked[path].fault)
     files = [file for file in files if not checked[file.path].fault]
     if not files:
         raise config.InputError(f'No image of {dataset.path} can be read.')
@@ -226,7 +228,7 @@ def _folders(path):
 def _class_files(folder):
     """Sorted paths of a class's images, and how many other files of each suffix."""
     paths, others = [], collections.Counter()
-    for path in _walk(folder):
+    for path in walk(folder):
         suffix = os.path.splitext(path)[1].lower()
         if suffix in SUFFIXES:
             paths.append(path)
@@ -241,8 +243,12 @@ def _class_files(folder):
     return sorted(paths), others
 
 
-def _walk(folder):
-    """Paths of all files below that are not hidden; follows links, loops once."""
+def walk(folder):
+    """Yields the path of every file in a folder and below, but not what is hidden.
+
+    Links to folders are followed, a folder that is reached twice is read once. The
+    order is that of the file system.
+    """
     seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         stat = os.stat(place)

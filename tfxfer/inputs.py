@@ -43,7 +43,8 @@ def evaluation(images, indices, size, crop, batch):
 
 
 def training(
-    images, indices, size, batch, *, seed, start=0, min_area, flip, share=(0, 1)
+    images, indices, size, batch, *, seed, start=0, min_area, flip, share=(0, 1),
+    parts=1,
 ):  # fmt: skip
     """Endless augmented batches; batch s is a function of (seed, s) alone.
 
@@ -60,13 +61,16 @@ def training(
         flip: mirror half of the images.
         share: (worker, workers): gives this worker's part of every batch, the whole
             batch being the same for any number of workers.
+        parts: how many elements this worker's part comes in, one a device.
 
     Raises:
-        ValueError: the batch does not divide by the number of workers.
+        ValueError: the batch does not divide by the number of workers and parts.
     """
     worker, workers = share
-    if batch % workers:
-        raise ValueError(f'A batch of {batch} does not divide by {workers} workers.')
+    if batch % (workers * parts):
+        raise ValueError(
+            f'A batch of {batch} does not divide by {workers} workers x {parts} parts.'
+        )
     own = batch // workers
     cut = cutter(images)
     labels = tf.constant(images.labels)
@@ -95,7 +99,7 @@ def training(
         }
 
     numbers = tf.data.Dataset.range(start * own, np.iinfo(np.int64).max)
-    return _batches(numbers, example, own)
+    return _batches(numbers, example, own // parts)
 
 
 def _batches(elements, example, batch):

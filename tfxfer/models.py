@@ -73,6 +73,7 @@ def build(
     dropout=None,
     aux=None,
     where=None,
+    policy='float32',
 ):
     """A Keras model: RGB images 0-255 -> {features, logits}.
 
@@ -94,6 +95,8 @@ def build(
             public checkpoint for random ones.
         where: directory of TF-Slim's checkpoints; None: environment variable
             files.ENV.
+        policy: Keras' dtype policy of the layers, as 'mixed_bfloat16'; logits leave in
+            float32 under any.
 
     Raises:
         config.InputError: unknown name, missing or unfit weights, or an option that
@@ -113,15 +116,31 @@ def build(
     dropout = arch.dropout if dropout is None else dropout
     if aux is None:
         aux = file.classes('aux_logits') is not None if file else bool(arch.aux_head)
-    with seeded(seed):
+    with seeded(seed), dtype_policy(policy):
         images, outputs = GRAPHS[graph](
             arch, image_size or arch.input_size, scale=scale, aux=aux
         )
         model = _with_heads(arch.name, images, outputs, classes, dropout)
     model.graph = graph
+    if file and aux and file.classes('aux_logits') is None:
+        raise config.InputError(
+            f'{file.path!r} has no auxiliary classifier of {arch.name}, which aux asks '
+            'for: build without it (aux=False; of a Run, hparams.aux=0).'
+        )
     if file:
         checkpoints.assign(model, file, skip=_new_heads(file, classes))
     return model
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Makes layers that are made inside compute as Keras' policy `name` says."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _weights(arch, weights, where):
@@ -292,7 +311,10 @@ def scaled(images, scaling):
     if facts.bgr:
         images = images[..., ::-1]
     return layers.Rescaling(
-        (1 / std).tolist(), (-mean / std).tolist(), name=f'scaling_{scaling}'
+        (1 / std).tolist(),
+        (-mean / std).tolist(),
+        name=f'scaling_{scaling}',
+        dtype='float32',  # Half floats do not hold all of 0-255 less a mean.
     )(images)
 
 

@@ -39,6 +39,7 @@ class Record:
             (score 0-1 on its test split; images: how many that is of, None if not
             known); None for random weights.
         status: 'done', or 'diverged' (the loss was not finite; scores are 0).
+        fault: of a Run that diverged: {'step', 'lr'}, where and from what peak rate.
         seconds: wall-clock, by part, and 'total'.
         versions: of this code and of the libraries, the device, threads.
     """
@@ -54,6 +55,7 @@ class Record:
     curve: tuple[dict, ...] = ()
     source: dict | None = None
     status: str = 'done'
+    fault: dict | None = None
     seconds: dict = dataclasses.field(default_factory=dict)
     versions: dict = dataclasses.field(default_factory=dict)
 

@@ -21,6 +21,7 @@ import tfxfer
 from tfxfer import (
     app,
     architectures,
+    cluster,
     config,
     datasets,
     files,
@@ -58,6 +59,15 @@ def resolve(run, workdir, *, checkpoints=None, data=None):
         config.InputError: an unknown name, or files that are missing or wrong.
     """
     arch = config.find('architecture', architectures.ARCHITECTURES, run.arch)
+    if run.setting == 'logistic' and cluster.workers() > 1:
+        raise config.InputError(
+            f'TF_CONFIG names {cluster.workers()} workers, and logistic is for one '
+            'process. Unset TF_CONFIG.'
+        )
+    if getattr(run.hparams, 'aux', 0) and not arch.aux_head:
+        raise config.InputError(
+            f'{run.arch} has no auxiliary classifier: hparams.aux must be 0.'
+        )
     dataset = datasets.find(run.dataset)
     dataset, images = sources.read(
         dataset,
@@ -123,17 +133,19 @@ def find_weights(run, arch, workdir, checkpoints):
     return where, slim.digest(where), imagenet
 
 
-def versions():
-    """What else the numbers may depend on: code, libraries, device, threads."""
+def versions(devices=None, jit_compile=False):
+    """What else the numbers may depend on: code, libraries, devices, threads."""
     import tensorflow as tf
 
-    devices = tf.config.list_physical_devices('GPU') or ['CPU']
+    found = tf.config.list_physical_devices('GPU') or ['CPU']
     return {
         'tfxfer': tfxfer.__version__,
         'commit': _commit(),
         'python': platform.python_version(),
         **{name: metadata.version(name) for name in LIBRARIES},
-        'device': f'{len(devices)} x {_device(tf, devices[0])}',
+        'device': f'{len(found)} x {_device(tf, found[0])}',
+        'replicas': devices.num_replicas_in_sync if devices else 1,
+        'jit_compile': jit_compile,
         'threads': int(os.environ.get(THREAD_VARIABLES[0]) or os.cpu_count()),
         'host': platform.node(),
     }
@@ -163,7 +175,7 @@ def _commit():
 
 
 def execute(
-    run, workdir, *, checkpoints=None, data=None, save_every=1000, keep=None
+    run, workdir, *, checkpoints=None, data=None, options=None, keep=None
 ):  # fmt: skip
     """Carries out one Run and returns its Record; a Run that is done is only read.
 
@@ -172,7 +184,7 @@ def execute(
         workdir: folder of all Runs' folders.
         checkpoints: folder of TF-Slim checkpoints, for weights='slim'.
         data: folder of prepared datasets.
-        save_every: steps between training checkpoints.
+        options: train.Options; None: its defaults.
         keep: imagecache.Keep: which images to keep at hand in training.
 
     Raises:
@@ -195,8 +207,10 @@ def execute(
     import keras
     import tensorflow as tf
 
-    from tfxfer import settings
+    from tfxfer import settings, train
 
+    options = options or train.Options()
+    devices = cluster.strategy()  # Of several workers: before all else in TensorFlow.
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
     trials = [results.read(pathlib.Path(workdir) / name) for name in run.trials]
@@ -220,11 +234,15 @@ def execute(
             'keras': metadata.version('keras'),
         },
         trials=trials,
-        save_every=save_every,
+        options=options,
         keep=keep,
+        devices=devices,
     )
     prepared = time.monotonic()
     result = settings.SETTINGS[run.setting](task)
+    if cluster.worker():  # The chief writes.
+        cluster.wait_for_all(devices)
+        return results.read(folder)
     final = run.phase == 'final'
     keep_weights(result, folder)
     used = {name: len(images.splits[name]) for name in ('train', 'valid', 'test')}
@@ -243,14 +261,16 @@ def execute(
         curve=result.curve,
         source=source,
         status=result.status,
+        fault=result.fault,
         seconds={
             'prepare': round(prepared - start, 3),
             'measure': round(end - prepared, 3),
             'total': round(end - start, 3),
         },
-        versions=versions(),
+        versions=versions(devices, options.jit_compile),
     )
     results.write(workdir, record, result.predictions)
+    cluster.wait_for_all(devices)
     tidy(folder)
     logging.info(
         '%s = %s', dataset.metric, result.score if final else result.valid_score
@@ -296,9 +316,23 @@ def main(argv):
     fields = results.read_run(run) if run else config.from_dict(_plain(CONFIG.value))
     if THREADS.value:
         limit_threads(THREADS.value)
+    from tfxfer import train  # TensorFlow, after its variables are set.
+
+    profile = tuple(map(int, PROFILE.value))
+    if profile and not (len(profile) == 2 and 1 <= profile[0] <= profile[1]):
+        raise config.InputError(
+            f'--profile takes its first and last step, as 20,30; got {PROFILE.value}.'
+        )
+    options = train.Options(
+        save_every=SAVE_EVERY.value,
+        save_minutes=SAVE_MINUTES.value,
+        valid_every=VALID_EVERY.value,
+        profile=profile or None,
+        jit_compile=JIT_COMPILE.value,
+    )
     keep = None
     if KEEP.value:
-        from tfxfer import imagecache  # TensorFlow, after its variables are set.
+        from tfxfer import imagecache
 
         keep = imagecache.Keep(KEEP.value, KEEP_IN.value, KEEP_GIB.value)
     record = execute(
@@ -306,7 +340,7 @@ def main(argv):
         WORKDIR.value,
         checkpoints=CHECKPOINTS.value,
         data=DATA.value,
-        save_every=SAVE_EVERY.value,
+        options=options,
         keep=keep,
     )
     shown = record.score if record.run.phase == 'final' else record.valid_score
@@ -329,7 +363,22 @@ if __name__ == '__main__':
     WORKDIR = flags.DEFINE_string('workdir', 'runs', 'Folder for results.')
     FLAGS_RUN = flags.DEFINE_string('run', None, 'A run.json instead of --config.')
     SAVE_EVERY = flags.DEFINE_integer(
-        'save_every', 1000, 'Training steps between checkpoints.', lower_bound=1
+        'save_every', None, 'Training steps between checkpoints.', lower_bound=1
+    )
+    SAVE_MINUTES = flags.DEFINE_float(
+        'save_minutes', 10.0, 'Minutes between checkpoints.', lower_bound=0.0
+    )
+    VALID_EVERY = flags.DEFINE_integer(
+        'valid_every',
+        2000,
+        "Training steps between a trial's validations for TensorBoard.",
+        lower_bound=1,
+    )
+    PROFILE = flags.DEFINE_list(
+        'profile', [], 'First and last training step of a profile for TensorBoard.'
+    )
+    JIT_COMPILE = flags.DEFINE_boolean(
+        'jit_compile', False, 'Training steps by XLA: much slower on CPUs.'
     )
     THREADS = flags.DEFINE_integer(
         'threads',

@@ -6,8 +6,12 @@ Each reads like the paper's method section: data, fit, choose, refit, score.
 import dataclasses
 
 import numpy as np
+from absl import logging
 
 from tfxfer import (
+    board,
+    cluster,
+    config,
     features,
     imagecache,
     inputs,
@@ -16,6 +20,7 @@ from tfxfer import (
     models,
     predict,
     preprocess,
+    sgd,
     train,
 )
 
@@ -24,8 +29,8 @@ from tfxfer import (
 class Result:
     """What a setting measured; the fields are those of results.Record.
 
-    `predictions` are of the scored split; `weights` a keras.Model or an array
-    {'classifier': w [d + 1, k]} to be kept with a final Run.
+    `predictions` are of the scored split; `model` or `classifier` w [d + 1, k] are to
+    be kept with a final Run.
     """
 
     score: float | None
@@ -34,6 +39,7 @@ class Result:
     chosen: dict
     curve: tuple = ()
     status: str = 'done'
+    fault: dict | None = None
     model: object = None
     classifier: np.ndarray | None = None
 
@@ -46,18 +52,19 @@ class Task:
 
     def __init__(
         self, run, arch, dataset, images, *, weights=None, folder=None, cache=None,
-        facts=None, trials=(), save_every=1000, keep=None,
+        facts=None, trials=(), options=None, keep=None, devices=None,
     ):  # fmt: skip
         """weights: a path or source that models.build takes; facts: see features;
-        keep: imagecache.Keep, for training.
+        options: train.Options; keep: imagecache.Keep, for training; devices:
+        tf.distribute.Strategy.
         """
         self.run, self.arch, self.dataset, self.images = run, arch, dataset, images
         self.weights, self.folder, self.cache = weights, folder, cache
-        self.facts, self.trials, self.save_every = facts or {}, trials, save_every
+        self.facts, self.trials, self.options = facts or {}, trials, options
         self.keep = keep
         self.size = run.image_size or arch.input_size
-        self.devices = train.strategy()
-        self._network = None
+        self.devices = devices or cluster.strategy()
+        self._network = self._exact = None
 
     def indices(self, split):
         """i64 [n]; `split` is train, valid, test or train+valid.
@@ -76,16 +83,30 @@ class Task:
         """The Run's network with a head for the task's classes; made once."""
         if self._network is None:
             with self.devices.scope():
-                self._network = models.build(
-                    self.arch,
-                    classes=self.dataset.classes,
-                    weights=self.weights,
-                    image_size=self.size,
-                    seed=self.run.seed,
-                    dropout=0.0,  # As the paper's own networks (section 4.2).
-                    aux=False,
-                )
+                self._network = self._built(self.weights, self.run.precision)
         return self._network
+
+    def _built(self, weights, precision):
+        # None, as the paper's own networks (section 4.2), but by choice.
+        dropout, aux, policy = 0.0, False, 'float32'
+        if self.run.setting != 'logistic':
+            hparams = self.run.hparams
+            dropout, aux = hparams.dropout, bool(hparams.aux)
+            policy = config.POLICIES[precision]
+        return models.build(
+            self.arch, classes=self.dataset.classes, weights=weights,
+            image_size=self.size, seed=self.run.seed, dropout=dropout, aux=aux,
+            policy=policy,
+        )  # fmt: skip
+
+    def exact(self, model):
+        """The network as it is scored: in float32, with the weights of `model`."""
+        if self.run.precision == 'float32':
+            return model
+        if self._exact is None:
+            self._exact = self._built(None, 'float32')
+        self._exact.set_weights(model.get_weights())
+        return self._exact
 
     def features(self, split):
         """(x f32 [n, d], labels) of whole images, in inference mode."""
@@ -99,33 +120,77 @@ class Task:
         """The network after SGD on `split`."""
         hparams, model, indices = self.run.hparams, self.network(), self.indices(split)
         models.set_batch_norm_momentum(
-            model, train.batch_norm_momentum(len(indices), hparams.batch)
+            model, sgd.batch_norm_momentum(len(indices), hparams.batch)
         )
 
         images = self.images
         if self.keep:
             images = imagecache.keep(images, indices, self.keep, self.cache / 'images')
 
-        def batches(start):
+        def batches(start, share=(0, 1), parts=1):
             return inputs.training(
                 images, indices, self.size, hparams.batch, seed=self.run.seed,
                 start=start, min_area=hparams.min_area, flip=hparams.flip,
+                share=share, parts=parts,
             )  # fmt: skip
 
+        if self.shown and not (self.folder / 'ckpt').exists():
+            board.hparams(self.folder, self.run)
+            first = next(iter(batches(0)))['image'].numpy()
+            board.pictures(self.folder, 'first_training_images', 0, first)
+
+        def validate(model):
+            seen = self.predictions(self.exact(model), 'valid')
+            return self.score(seen['label'], seen['logits'])
+
         train.fit(
-            model, batches, hparams, self.folder, devices=self.devices,
-            save_every=self.save_every,
+            model, batches, hparams, self.folder, images=len(indices),
+            devices=self.devices, options=self.options,
+            validate=validate if self.run.phase == 'trial' else None,
         )  # fmt: skip
-        return model
+        return self.exact(model)
+
+    @property
+    def shown(self):
+        """Whether this process writes for TensorBoard."""
+        return self.folder is not None and cluster.worker() == 0
+
+    def show_end(self, part, seen, score):
+        """TensorBoard's last entries: a score, and the most confident mistakes."""
+        if not self.shown:
+            return
+        steps = self.run.hparams.steps
+        board.scalars(self.folder, part, steps, {'accuracy': score})
+        rows, said, p = board.worst(seen['label'], seen['logits'])
+        if not len(rows):
+            return
+        names = self.dataset.class_names
+
+        def caption(row, said, p):
+            label = seen['label'][row]
+            true = [names[label]] if label.ndim == 0 else [
+                name for name, there in zip(names, label, strict=True) if there == 1
+            ]  # fmt: skip
+            return f'{names[said]} {100 * p:.0f} %\nis {", ".join(true) or "none"}'
+
+        images = inputs.evaluation(
+            self.images, seen['index'][rows], self.size, preprocess.central, len(rows)
+        )
+        board.mistakes(
+            self.folder, steps, next(iter(images))['image'].numpy(),
+            [caption(*each) for each in zip(rows, said, p, strict=True)],
+        )  # fmt: skip
 
     def predictions(self, model, split):
         """{features, logits, label, index} of the central crops."""
         indices = self.indices(split)
-        batch = 64 * self.devices.num_replicas_in_sync
+        # Of several workers each predicts all: it has all weights, and does not wait.
+        devices = self.devices if cluster.workers() == 1 else None
+        batch = 64 * (devices.num_replicas_in_sync if devices else 1)
         batches = inputs.evaluation(
             self.images, indices, self.size, preprocess.central, batch
         )
-        return predict.predict(model, batches, indices, devices=self.devices)
+        return predict.predict(model, batches, indices, devices=devices)
 
 
 def logistic(task):
@@ -173,16 +238,21 @@ def trained(task):
     valid_score = max((point['valid_score'] for point in curve), default=None)
     try:
         model = task.trained('train+valid' if final else 'train')
-    except train.Diverged:
+    except sgd.Diverged as fault:
+        logging.warning('%s', fault)
         score = 0.0 if final else None
         return Result(
-            score, valid_score if final else 0.0, {}, chosen, curve, 'diverged'
-        )
+            score, valid_score if final else 0.0, {}, chosen, curve, 'diverged',
+            {'step': fault.step, 'lr': fault.lr},
+        )  # fmt: skip
     if not final:
         seen = task.predictions(model, 'valid')
-        return Result(None, task.score(seen['label'], seen['logits']), seen, chosen)
+        score = task.score(seen['label'], seen['logits'])
+        task.show_end('valid', seen, score)
+        return Result(None, score, seen, chosen)
     seen = task.predictions(model, 'test')  # The only line here that sees test images.
     score = task.score(seen['label'], seen['logits'])
+    task.show_end('test', seen, score)
     return Result(score, valid_score, seen, chosen, curve, model=model)
 
 

@@ -19,8 +19,8 @@ class Study:
         per_class: training images a class; 0 is all.
         weights: of logistic and finetune; as in config.Run, or 'pretrain'.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
-        image_size, metric, skip_broken, accept_counts: as in config.Run.
-        precision, feature_dtype: likewise, for logistic.
+        image_size, metric, skip_broken, accept_counts, precision: as in config.Run.
+        feature_dtype: likewise, for logistic.
         logistic, finetune, scratch, pretrain: hyperparameters that differ from the
             defaults. For finetune and scratch also `lrs` and `wds`: the grid.
         digests: of what a name does not determine, by the name of the dataset (a
@@ -178,9 +178,7 @@ def cells(study):
         values = dict(getattr(study, setting))
         fixed = {}
         if setting == 'logistic':
-            fixed = {
-                name: getattr(study, name) for name in ('precision', 'feature_dtype')
-            }
+            fixed = {'feature_dtype': study.feature_dtype}
         grid = {
             name: values.pop(name, config.GRIDS.get(setting, {}).get(name))
             for name in ('lrs', 'wds')
@@ -197,6 +195,7 @@ def cells(study):
             metric=study.metric,
             skip_broken=study.skip_broken,
             accept_counts=study.accept_counts,
+            precision=study.precision,
             **fixed,
             dataset_digest=study.digests.get(dataset),
             weights_digest=study.digests.get(arch) if setting != 'scratch' else None,
@@ -229,6 +228,7 @@ def pretrain_run(study, arch, seed):
         image_size=study.image_size,
         skip_broken=study.skip_broken,
         accept_counts=study.accept_counts,
+        precision=study.precision,
         dataset_digest=study.digests.get(study.source),
     )
 

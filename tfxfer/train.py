@@ -1,122 +1,251 @@
-"""Training under tf.distribute: SGD with Nesterov momentum, cosine decay, resume.
+"""Training that may be stopped at any moment: the loop around sgd.Trainer's steps.
 
-orbit (of tf-models-official) runs the loop and keeps the checkpoints; this module says
-what one step is.
+orbit (of tf-models-official) drives it and writes what a loop returns to TensorBoard;
+this module says when a checkpoint is due and what ends the training.
 """
 
 import contextlib
-import math
+import dataclasses
+import pathlib
+import shutil
+import signal
 import sys
+import threading
+import time
 
-import keras
+import numpy as np
 import orbit
 import tensorflow as tf
 import tqdm
 from absl import logging
 
+from tfxfer import cluster, config, results, sgd
 
-class Diverged(Exception):
-    """The loss is no longer finite."""
-
-
-def strategy():
-    """All GPUs of this machine as replicas, or the one device there is."""
-    if len(tf.config.list_logical_devices('GPU')) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+_KEPT = 2  # Checkpoints; the older is for when the newer cannot be read.
 
 
-def batch_norm_momentum(images, batch):
-    """max(1 - 10/s, 0.9) with s steps an epoch (paper, section A.3)."""
-    return max(1 - 10 * batch / images, 0.9)
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How training is carried out; none of it is part of what is measured.
 
-
-def losses(labels, logits, label_smoothing=0.0):
-    """Cross-entropy of each image, f32 [b].
-
-    labels i32 [b]: softmax; i32 [b, k] of 1, 0, -1: k sigmoids, summed, without the
-    classes that are -1 (difficult) in the image.
+    Attributes:
+        save_every: steps between checkpoints; None: by the clock alone.
+        save_minutes: minutes between checkpoints; None: by steps alone.
+        valid_every: steps between validations that TensorBoard shows.
+        profile: (first, last) step of a profile for TensorBoard, or None.
+        jit_compile: by XLA. It rounds differently, so records say it.
     """
-    if labels.shape.rank == 1:
-        target = tf.one_hot(labels, logits.shape[-1])
-        target += label_smoothing * (1 / logits.shape[-1] - target)
-        return tf.nn.softmax_cross_entropy_with_logits(target, logits)
-    target = tf.cast(labels, logits.dtype)
-    each = tf.nn.sigmoid_cross_entropy_with_logits(
-        target + label_smoothing * (0.5 - target), logits
-    )
-    return tf.reduce_sum(tf.where(labels < 0, 0.0, each), axis=-1)
+
+    save_every: int | None = None
+    save_minutes: float | None = 10.0
+    valid_every: int = 2000
+    profile: tuple[int, int] | None = None
+    jit_compile: bool = False
 
 
-def kernels(model):
-    """The variables that weight decay applies to: no biases, no batch norm."""
-    return [v for v in model.trainable_variables if len(v.shape) > 1]
+class Checkpoints:
+    """FOLDER/STEP/: the last two states of a training, each complete or not there."""
+
+    def __init__(self, folder, state):
+        self.folder, self.state = pathlib.Path(folder), state
+
+    def steps(self):
+        """Of those that there are, newest first."""
+        names = [p.name for p in self.folder.glob('*') if p.name.isdigit()]
+        return sorted(map(int, names), reverse=True)
+
+    def save(self, step):
+        with results.replacing_folder(self.folder / str(step)) as aside:
+            self.state.write(str(aside / 'state'))
+        for old in self.steps()[_KEPT:]:
+            shutil.rmtree(self.folder / str(old), ignore_errors=True)
+
+    def restore(self):
+        """Takes the newest that can be read; returns its step, 0 where there is none.
+
+        One that cannot be read, as after a power cut, is left out with a warning.
+        """
+        for step in self.steps():
+            path = str(self.folder / str(step) / 'state')
+            try:
+                # All of it before any of it is taken: its checksums are seen here.
+                reader = tf.train.load_checkpoint(path)
+                for name in reader.get_variable_to_shape_map():
+                    reader.get_tensor(name)
+            except (tf.errors.OpError, IndexError, ValueError, RuntimeError) as error:
+                reason = str(error).partition('\n')[0]
+                logging.warning(
+                    'The checkpoint of step %d cannot be read (%s): going on from the '
+                    'one before.', step, reason,
+                )  # fmt: skip
+                continue
+            self.state.read(path).assert_consumed()
+            return step
+        return 0
+
+    def clear(self):
+        """Removes what a killed process left half-written."""
+        for path in self.folder.glob('.*'):
+            shutil.rmtree(path, ignore_errors=True)
 
 
-class Trainer(orbit.StandardTrainer):
-    """One step of SGD; counts images, sums losses, shows a progress bar."""
+class _Loop(orbit.AbstractTrainer):
+    """Steps between two reports, and what may happen after each of them."""
 
-    def __init__(self, model, hparams, devices, report):
-        super().__init__(train_dataset=None)
-        self.model, self.hparams, self.strategy = model, hparams, devices
-        self.report = report
-        with devices.scope():
-            self.step = orbit.utils.create_global_step()
-            schedule = keras.optimizers.schedules.CosineDecay(hparams.lr, hparams.steps)
-            self.optimizer = keras.optimizers.SGD(
-                schedule, momentum=hparams.momentum, nesterov=True
+    def __init__(self, trainer, folder, options, validate):
+        self.trainer, self.options, self.validate = trainer, options, validate
+        self.steps = trainer.hparams.steps
+        # Steps between reports.
+        self.every = max(1, min(self.steps // 50, 100))
+        self.chief, self.several = cluster.worker() == 0, cluster.workers() > 1
+        self.board = str(folder / 'tb') if folder and self.chief else None
+        self.checkpoints = folder and Checkpoints(folder / 'ckpt', trainer.state())
+        self.batches = self.signal = None
+        self.at = self.saved_at = self.validated = 0
+        self.saved = self.begun = time.monotonic()
+        self.waited = self.seen = 0
+        self.bar = tqdm.tqdm(
+            total=self.steps, unit='step', desc='Training', disable=not self.chief
+        )
+
+    def restore(self):
+        """Goes to the last checkpoint; returns its step.
+
+        Raises:
+            config.InputError: the workers do not see the same one.
+        """
+        if self.checkpoints:
+            if self.chief:
+                self.checkpoints.clear()
+            self.at = self.checkpoints.restore()
+        if self.several and not self._agreed():
+            raise config.InputError(
+                f'Worker {cluster.worker()} would start at step {self.at}, another '
+                'elsewhere: they do not see the same --workdir. It must be on a file '
+                'system that they share.'
             )
-            self.optimizer.build(model.trainable_variables)
-        self.sums = {
-            name: tf.Variable(0.0, trainable=False) for name in ('loss', 'hits')
-        }
+        if self.at:
+            self.bar.write(f'Going on at step {self.at}.', file=sys.stderr)
+        self.bar.n = self.bar.initial = self.saved_at = self.at
+        self.validated = self.at // self.options.valid_every
+        return self.at
 
-    def train_loop_begin(self):
-        for value in self.sums.values():
+    def _agreed(self):
+        total = cluster.total(self.trainer.devices, self.at)
+        return total == self.at * self.trainer.replicas
+
+    def until_report(self, step):
+        """Steps from `step` to the next report, which is at a multiple of `every`."""
+        return self.every - int(step) % self.every
+
+    def train(self, num_steps):
+        self.begun, self.waited, self.seen = time.monotonic(), 0, int(num_steps)
+        for _ in range(int(num_steps)):
+            self._profile()
+            begun = time.monotonic()
+            batch = next(self.batches)
+            self.waited += time.monotonic() - begun
+            wishes = self._wishes()
+            asked = self.trainer.advance(batch, tf.constant(wishes))
+            self.at += 1
+            self.bar.update()
+            # Workers decide together what any of them wishes.
+            stop, save = np.array(asked if self.several else wishes) > 0
+            every = self.options.save_every
+            if stop or save or (every and self.at % every == 0):
+                self.save()
+            if stop:
+                self._stop()
+        return self._report()
+
+    def _wishes(self):
+        """[to stop, to save], each 0 or 1."""
+        minutes = self.options.save_minutes
+        due = minutes and time.monotonic() - self.saved > 60 * minutes
+        return np.array([self.signal is not None, self.chief and bool(due)], np.float32)
+
+    def save(self):
+        """Writes a checkpoint, unless there is one of this step.
+
+        Raises:
+            sgd.Diverged: there is nothing to be kept.
+        """
+        self.trainer.raise_if_diverged()
+        if self.checkpoints and self.at > self.saved_at:
+            self.trainer.synchronise()
+            if self.chief:
+                self.checkpoints.save(self.at)
+            self.saved_at = self.at
+        self.saved = time.monotonic()
+
+    def _stop(self):
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        where = f'at step {self.at} of {self.steps}'
+        raise config.Stopped(f'Stopped {where}, which is saved.')
+
+    def _report(self):
+        """What TensorBoard gets; at every multiple of `every` and at the end."""
+        self.trainer.raise_if_diverged()
+        seconds = time.monotonic() - self.begun
+        steps = self.at - (self.at - 1) // self.every * self.every
+        shown = {
+            name: float(value) / steps for name, value in self.trainer.sums.items()
+        }
+        for value in self.trainer.sums.values():
             value.assign(0.0)
-
-    def train_step(self, iterator):
-        sums = self.strategy.run(self._replica_step, args=(next(iterator),))
-        for name, value in self.sums.items():
-            value.assign_add(self.strategy.reduce('SUM', sums[name], axis=None))
-        self.step.assign_add(1)
-
-    def _replica_step(self, batch):
-        hparams, replicas = self.hparams, self.strategy.num_replicas_in_sync
-        labels = batch['label']
-        with tf.GradientTape() as tape:
-            logits = self.model(batch['image'], training=True)['logits']
-            each = losses(labels, logits, hparams.label_smoothing)
-            # Gradients are summed over replicas, so each takes its share.
-            loss = data_loss = tf.reduce_sum(each) / hparams.batch
-            if hparams.wd:
-                l2 = tf.add_n([tf.nn.l2_loss(v) for v in kernels(self.model)])
-                loss += hparams.wd / hparams.lr * l2 / replicas
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        if labels.shape.rank == 1:
-            right = tf.argmax(logits, -1, tf.int32) == labels
-        else:
-            right = tf.reduce_all((logits > 0) == (labels > 0), axis=-1)
-        hits = tf.reduce_sum(tf.cast(right, tf.float32)) / hparams.batch
-        return {'loss': data_loss, 'hits': hits}
-
-    def train_loop_end(self):
-        step = self.step.numpy()
-        average_replicas(self.model)
-        steps = step - self.report.last
-        loss = float(self.sums['loss']) / steps
-        self.report.update(step, loss)
-        if not math.isfinite(loss):
-            raise Diverged(
-                f'The loss is {loss} at step {step}: learning rate {self.hparams.lr:g} '
-                f'with weight decay {self.hparams.wd:g} is too much here.'
-            )
-        return {
-            'loss': loss,
-            'train_accuracy': float(self.sums['hits']) / steps,
-            'learning_rate': float(self.optimizer.learning_rate.numpy()),
+        self.bar.set_postfix(loss=f'{shown["loss"]:.4f}', refresh=False)
+        shown |= {
+            'learning_rate': float(self.trainer.schedule(self.at)),
+            'images_per_second': self.seen * self.trainer.hparams.batch / seconds,
+            'share_waiting_for_input': self.waited / seconds,
         }
+        report = {'train': shown}
+        due = self.at // self.options.valid_every
+        if self.validate and due > self.validated and self.at < self.steps:
+            self.trainer.synchronise()
+            with self.trainer.averaged() as model:
+                report['valid'] = {'accuracy': self.validate(model)}
+        self.validated = due
+        return report
+
+    def _profile(self):
+        if self.board and self.options.profile:
+            first, last = self.options.profile
+            if self.at + 1 == first:
+                tf.profiler.experimental.start(self.board)
+            if self.at == last:
+                tf.profiler.experimental.stop()
+
+    def close(self):
+        self.bar.close()
+        if self.board and self.options.profile:
+            first, last = self.options.profile
+            if first <= self.at + 1 and self.at <= last:
+                with contextlib.suppress(tf.errors.OpError):
+                    tf.profiler.experimental.stop()
+
+
+@contextlib.contextmanager
+def _signals(loop):
+    """SIGTERM and Ctrl-C end the loop after its step; the second time at once."""
+
+    def note(signum, frame):
+        if loop.signal is not None:
+            raise KeyboardInterrupt
+        loop.signal = signum
+        loop.bar.write('Stopping after this step.', file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kinds = signal.SIGTERM, signal.SIGINT
+    before = [signal.signal(kind, note) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
 
 
 @contextlib.contextmanager
@@ -131,80 +260,82 @@ def _quiet_orbit():
         logging.set_verbosity(verbosity)
 
 
-class _Progress:
-    """A tqdm bar over steps, told every loop."""
-
-    def __init__(self, steps):
-        self.last = 0
-        self.bar = tqdm.tqdm(total=steps, unit='step', desc='Training')
-
-    def resume(self, step):
-        """Starts at a checkpoint's step; returns it."""
-        if step:
-            self.bar.write(f'Going on at step {step}.', file=sys.stderr)
-        self.last = self.bar.n = self.bar.initial = step
-        return step
-
-    def update(self, step, loss):
-        self.bar.set_postfix(loss=f'{loss:.4f}', refresh=False)
-        self.bar.update(int(step) - self.last)
-        self.last = int(step)
-
-
-def average_replicas(model):
-    """Makes the replicas' batch-norm statistics their mean.
-
-    Each replica has seen its own share; the mean of moving averages is the moving
-    average of the means. Without this only replica 0's would be kept.
-    """
-    for variable in model.non_trainable_variables:
-        copies = getattr(variable.value, 'values', None)
-        if copies and variable.dtype == 'float32':
-            mean = tf.add_n([tf.identity(copy) for copy in copies]) / len(copies)
-            for copy in copies:
-                copy.assign(mean)
+@contextlib.contextmanager
+def _explained(loop):
+    """Errors of TensorFlow that a user can do something about, in words."""
+    hparams = loop.trainer.hparams
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if 'No space left' in str(error):
+            raise
+        small = loop.trainer.own // loop.trainer.parts
+        raise config.InputError(
+            f'Out of memory with {small} images at once on a device. Lower hparams.'
+            f'microbatch (to {max(1, small // 2)}, say: it sums the gradients of a '
+            'batch part by part), image_size, or take precision=bfloat16.'
+        ) from error
+    except (
+        tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+        tf.errors.InternalError, tf.errors.DeadlineExceededError,
+    ) as error:  # fmt: skip
+        if not loop.several:
+            raise
+        lines = str(error).strip().splitlines()
+        reason = next((line for line in lines if 'aborted by' in line), lines[0])
+        raise config.Stopped(
+            f'Another worker is gone (after step {loop.at} of {hparams.steps}; saved '
+            f'at {loop.saved_at}): {reason.strip()} Start all workers again.'
+        ) from error
 
 
-def fit(model, batches, hparams, folder, *, devices, save_every=1000):
+def fit(
+    model, batches, hparams, folder, *, images, devices, options=None, validate=None
+):  # fmt: skip
     """Trains `model` in place, from the last checkpoint in `folder` if there is one.
 
     Args:
         model: keras.Model built in the scope of `devices`: image -> {logits, ...}.
-        batches: start step -> endless tf.data of global batches.
+        batches: (start step, share, parts) -> tf.data as inputs.training makes it.
         hparams: config.Sgd.
         folder: for `ckpt/` and `tb/` (TensorBoard), or None to keep neither.
+        images: how many the training set has.
         devices: tf.distribute.Strategy.
-        save_every: steps between checkpoints.
+        options: Options.
+        validate: model -> accuracy, for TensorBoard; or None.
 
     Raises:
-        Diverged: the loss is not finite.
-        ValueError: the batch does not divide by the number of replicas.
+        sgd.Diverged: the loss is not finite.
+        config.Stopped: SIGTERM came, or another worker is gone; the same call goes on.
+        config.InputError: the batch does not divide by devices and microbatch; memory
+            does not suffice; workers that do not share their folder.
     """
-    if hparams.batch % devices.num_replicas_in_sync:
-        raise ValueError(
-            f'A batch of {hparams.batch} does not divide by '
-            f'{devices.num_replicas_in_sync} devices.'
-        )
-    progress = _Progress(hparams.steps)
-    trainer = Trainer(model, hparams, devices, progress)
-    manager = folder and tf.train.CheckpointManager(
-        tf.train.Checkpoint(
-            model=model, optimizer=trainer.optimizer, step=trainer.step
-        ),
-        str(folder / 'ckpt'),
-        max_to_keep=2,
-        step_counter=trainer.step,
-        checkpoint_interval=save_every,
+    options = options or Options()
+    trainer = sgd.Trainer(
+        model, hparams, images, devices=devices, jit_compile=options.jit_compile
     )
-    with _quiet_orbit(), contextlib.closing(progress.bar):
+    loop = _Loop(trainer, folder, options, validate)
+    with (
+        contextlib.closing(loop), _explained(loop), _quiet_orbit(), _signals(loop)
+    ):  # fmt: skip
+        start = loop.restore()
+        loop.batches = iter(
+            devices.distribute_datasets_from_function(
+                lambda context: batches(
+                    start,
+                    (cluster.worker(), cluster.workers()),
+                    context.num_replicas_in_sync // cluster.workers(),
+                )
+            )
+        )
         controller = orbit.Controller(
             global_step=trainer.step,
-            trainer=trainer,
+            trainer=loop,
             strategy=devices,
-            steps_per_loop=max(1, min(save_every, hparams.steps // 50, 100)),
-            checkpoint_manager=manager,
-            summary_dir=folder and str(folder / 'tb'),
+            steps_per_loop=loop.until_report,
+            summary_dir=loop.board,
         )
-        start = progress.resume(int(trainer.step.numpy()))
-        trainer.train_dataset = devices.experimental_distribute_dataset(batches(start))
         controller.train(hparams.steps)
+        loop.save()
+    trainer.synchronise()
+    trainer.take_averages()

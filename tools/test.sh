@@ -17,8 +17,12 @@ fi
 need tools/lint.py tests
 setup_venv
 "$python" -m tools.lint
-"$python" -m pytest "$@"
+# Most of a test is one thread's work; networks at full size want 2 GB each.
+tests() {
+  "$python" -m pytest -n auto --maxprocesses=4 --dist=worksteal "$@"
+}
+tests "$@"
 if [ "$slow" = true ]; then
   # Status 5: the arguments select no slow test.
-  "$python" -m pytest -m slow "$@" || { status=$?; [ $status = 5 ] || exit $status; }
+  tests -m slow "$@" || { status=$?; [ $status = 5 ] || exit $status; }
 fi
