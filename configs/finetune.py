@@ -10,8 +10,4 @@ from configs import logistic
 
 
 def get_config():
-    config = logistic.get_config()
-    config.setting = 'finetune'
-    config.hparams = {'lr': 0.01, 'wd': 1e-5, 'steps': 20_000, 'batch': 256}
-    config.hparams.update({'flip': True, 'min_area': 0.08})
-    return config
+    return logistic.get_config('finetune', lr=0.01, wd=1e-5)

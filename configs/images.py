@@ -8,8 +8,6 @@ On a GPU add --config.settings=logistic,finetune: 57 Runs of 20,000 steps a netw
 fewer and shorter with --config.finetune.lrs=0.003,0.03 --config.finetune.steps=2000.
 """
 
-import ml_collections
-
 from configs import quickstart
 from tfxfer import config as protocol
 
@@ -30,7 +28,6 @@ def get_config():
     config.weights = 'keras'
     config.source = ''
     # The protocol's, not the quickstart's for digits.
-    for setting, grid in protocol.GRIDS.items():
-        steps = protocol.HPARAMS[setting].steps
-        config[setting] = ml_collections.ConfigDict(dict(grid, steps=steps, batch=256))
+    for setting, values in protocol.GRIDS.items():
+        config[setting] = quickstart.grid(setting, **values)
     return config

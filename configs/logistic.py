@@ -6,18 +6,18 @@ gives the test score with the l2 that validation chose; minutes on a processor f
 thousand images (the network sees each once).
 """
 
-import ml_collections
+from tfxfer import app
+from tfxfer import config as protocol
 
 
-def get_config():
-    config = ml_collections.ConfigDict()
-    config.arch = 'mobilenet_v1'
-    config.dataset = 'digits'
-    config.setting = 'logistic'
-    config.phase = 'final'
-    config.weights = 'slim'
-    config.seed = 0
-    config.per_class = ml_collections.config_dict.placeholder(int)
-    config.image_size = ml_collections.config_dict.placeholder(int)
-    config.skip_broken = False
-    return config
+def get_config(setting='logistic', weights='slim', **hparams):
+    """Every field of config.Run, with what differs from the protocol in `hparams`."""
+    return app.fields(
+        protocol.Run,
+        leave_out=('dataset_digest', 'weights_digest', 'trials'),
+        arch='mobilenet_v1',
+        dataset='digits',
+        setting=setting,
+        weights=weights,
+        hparams=app.fields(protocol.HPARAMS[setting], **hparams),
+    )

@@ -5,13 +5,10 @@
 keeps model.weights.h5 in the Run's folder, which --config.weights=FOLDER takes.
 """
 
-from configs import finetune
+from configs import logistic
 
 
 def get_config():
-    config = finetune.get_config()
-    config.setting = 'pretrain'
-    config.weights = ''
-    config.hparams.update({'lr': 0.1, 'wd': 8e-6, 'steps': 40_000})
-    config.hparams.update({'warmup': 10.0, 'decay': 0.975, 'ema': 0.9999})
-    return config
+    return logistic.get_config(
+        'pretrain', weights='', lr=0.1, wd=8e-6, steps=40_000, batch=256
+    )

@@ -7,11 +7,12 @@ the digits 5-9 with ten images a class: table, figure and report in runs/quickst
 No download; about four minutes on two cores.
 """
 
-import ml_collections
+from tfxfer import app, sweep
+from tfxfer import config as protocol
 
 
 def get_config():
-    config = ml_collections.ConfigDict()
+    config = app.fields(sweep.Study, leave_out=('digests',), archs=(), datasets=())
     config.archs = ('mobilenet_v1_0.25', 'mobilenet_v1_0.5', 'mobilenet_v2_0.35')
     config.datasets = ('digits_5_9',)
     config.settings = ('logistic', 'finetune', 'scratch')
@@ -19,19 +20,21 @@ def get_config():
     config.per_class = (10,)
     config.weights = 'pretrain'
     config.source = 'digits_0_4'
-    config.skip_broken = False
-    config.image_size = ml_collections.config_dict.placeholder(int)
     # Digits: a mirror image is no digit, and small crops lose the strokes.
     recipe = {'batch': 32, 'flip': False, 'min_area': 0.6}
-    config.pretrain = ml_collections.ConfigDict(
-        # Too short for the protocol's warm-up, stairs and average of weights.
-        dict(recipe, lr=0.05, wd=5e-6, steps=300, warmup=0.0, decay=0.0, ema=0.0)
+    # Too short for the protocol's warm-up, stairs and average of weights.
+    short = {'warmup': 0.0, 'decay': 0.0, 'ema': 0.0}
+    config.pretrain = app.fields(
+        protocol.Pretrain, **recipe, **short, lr=0.05, wd=5e-6, steps=300
     )
-    config.logistic = ml_collections.ConfigDict()
-    config.finetune = ml_collections.ConfigDict(
-        dict(recipe, steps=50, lrs=(0.01, 0.1), wds=(0.0, 1e-5))
+    config.logistic = app.fields(protocol.Logistic)
+    config.finetune = grid(
+        'finetune', **recipe, steps=50, lrs=(0.01, 0.1), wds=(0.0, 1e-5)
     )
-    config.scratch = ml_collections.ConfigDict(
-        dict(recipe, steps=100, lrs=(0.03, 0.3), wds=(1e-5,))
-    )
+    config.scratch = grid('scratch', **recipe, steps=100, lrs=(0.03, 0.3), wds=(1e-5,))
     return config
+
+
+def grid(setting, **values):
+    """Every hyperparameter of a setting, with `lrs` and `wds` for the grid."""
+    return app.fields(protocol.HPARAMS[setting], leave_out=('lr', 'wd'), **values)

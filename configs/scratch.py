@@ -6,12 +6,8 @@ gives the test score after the protocol's 40,000 steps at batch 256: twice as lo
 fine-tuning.
 """
 
-from configs import finetune
+from configs import logistic
 
 
 def get_config():
-    config = finetune.get_config()
-    config.setting = 'scratch'
-    config.weights = ''
-    config.hparams.update({'lr': 0.1, 'wd': 1e-3, 'steps': 40_000})
-    return config
+    return logistic.get_config('scratch', weights='', lr=0.1, wd=1e-3)

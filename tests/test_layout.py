@@ -1,6 +1,7 @@
 """The arrows of the README's picture, and other facts about the source itself."""
 
 import ast
+import dataclasses
 import importlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tfxfer import config
 
 # A module imports only from lines above its own.
 LINES = (
@@ -130,7 +132,17 @@ def test_every_config_says_command_and_loads(path):
         from tfxfer import sweep
 
         assert sweep.plan(sweep.study_from(fields), {}).ready
+        assert set(fields) == names(sweep.Study) - {'digests'}
+        for setting, cls in config.HPARAMS.items():
+            grid = setting in config.GRIDS
+            swapped = {'lr', 'wd', 'lrs', 'wds'} if grid else set()
+            assert set(fields[setting]) == names(cls) ^ swapped
     else:
-        from tfxfer import config
-
         assert config.from_dict(fields).id
+        found = {'trials', 'dataset_digest', 'weights_digest'}
+        assert set(fields) == names(config.Run) - found
+        assert set(fields['hparams']) == names(config.HPARAMS[fields['setting']])
+
+
+def names(cls):
+    return {field.name for field in dataclasses.fields(cls)}

@@ -12,6 +12,7 @@ from scipy import special
 from tests import conftest
 from tests.fakes import ARCHITECTURE
 from tfxfer import config, models, sgd
+from tfxfer.nets import batch_norm
 
 DEFAULT = tf.distribute.get_strategy()
 
@@ -83,7 +84,7 @@ def network(norm='per replica', *, aux=False, policy='float32', seed=0):
         images = keras.Input((6, 6, 3))
         x = layers.Conv2D(4, 3, 2, use_bias=False)(images)
         if norm:
-            x = layers.BatchNormalization(
+            x = batch_norm.BatchNormalization(
                 momentum=0.9, synchronized=norm == 'synchronised'
             )(x)
         x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
@@ -111,7 +112,7 @@ def data(steps, batch, seed=0):
 
 
 def advance(trainer, images, labels):
-    """All steps; the trainer's batch of each."""
+    """One step for each of the batches."""
     for image, label in zip(images, labels, strict=True):
         batch = {'image': tf.constant(image), 'label': tf.constant(label)}
         trainer.advance(batch, tf.zeros(2))
@@ -377,3 +378,39 @@ def test_one_two_and_four_replicas_give_the_same_losses_and_weights():
         text=True,
     )
     assert 'SAME' in done.stdout, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize('options', [{}, {'scale': False}, {'epsilon': 1e-5}])
+@pytest.mark.parametrize('policy', ['float32', 'mixed_bfloat16', 'mixed_float16'])
+def test_batch_norm_trains_as_keras_own(options, policy):
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, 2, (8, 5, 4, 6)).astype(np.float32)
+    found = []
+    for kind in (layers.BatchNormalization, batch_norm.BatchNormalization):
+        with models.dtype_policy(policy):
+            layer = kind(momentum=0.8, **options)
+        layer.build(x.shape)
+        for variable in layer.trainable_variables:
+            variable.assign(np.linspace(0.5, 1.5, 6))
+        given = tf.constant(x, layer.compute_dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            y = layer(given, training=True)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
+        gradients = tape.gradient(loss, [given, *layer.trainable_variables])
+        quiet = layer(given, training=False)
+        assert y.dtype == layer.compute_dtype
+        found.append([y, *gradients, *layer.variables, quiet])
+    tolerance = 1e-4 if policy == 'float32' else 2e-2
+    for theirs, ours in zip(*found, strict=True):
+        theirs, ours = (np.array(a, np.float32) for a in (theirs, ours))
+        np.testing.assert_allclose(ours, theirs, atol=tolerance * np.abs(theirs).max())
+    assert np.abs(found[0][-2] - 1).max() > 0.1  # The variance has moved.
+
+
+def test_every_batch_norm_of_a_network_is_the_fast_one():
+    for arch in ('mobilenet_v1_0.25', 'mobilenet_v2_0.35'):
+        model = models.build(arch, 3, image_size=32)
+        norms = [v for v in model.layers if isinstance(v, layers.BatchNormalization)]
+        assert norms
+        assert {type(layer) for layer in norms} == {batch_norm.BatchNormalization}

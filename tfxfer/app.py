@@ -5,10 +5,12 @@ Exit status: 0 done, 1 a fault of the program (with its traceback) or a failed R
 interrupted.
 """
 
+import dataclasses
 import errno
 import re
 import signal
 import sys
+import typing
 
 from absl import app, flags, logging
 
@@ -110,6 +112,29 @@ def config_file(default=None):
         'File of configs/ that says what to run; --config.field=value changes a field.',
         lock_config=True,
     )
+
+
+def fields(cls, *, leave_out=(), **values):
+    """The fields of a dataclass as a ConfigDict, so that flags can change each of them.
+
+    Args:
+        cls: a dataclass.
+        leave_out: fields that are not a user's to set, besides those without a default
+            that `values` lack.
+        **values: what differs from the defaults, or is more.
+    """
+    import ml_collections
+
+    types, found = typing.get_type_hints(cls), ml_collections.ConfigDict()
+    for field in dataclasses.fields(cls):
+        value = values.pop(field.name, field.default)
+        if field.name in leave_out or value is dataclasses.MISSING:
+            continue
+        if value is None:
+            (kind,) = set(typing.get_args(types[field.name])) - {type(None)}
+            value = ml_collections.config_dict.placeholder(kind)
+        found[field.name] = value
+    return ml_collections.ConfigDict({**found, **values})
 
 
 def checkpoints_folder():

@@ -15,7 +15,15 @@ import numpy as np
 from keras import layers
 
 from tfxfer import architectures, checkpoints, config, files, nets, results
-from tfxfer.nets import densenet, inception, inception_v4, mobilenet, nasnet, resnet
+from tfxfer.nets import (
+    batch_norm,
+    densenet,
+    inception,
+    inception_v4,
+    mobilenet,
+    nasnet,
+    resnet,
+)
 
 BUILDERS = {
     'inception_v1': inception.inception_v1,
@@ -121,6 +129,7 @@ def build(
             arch, image_size or arch.input_size, scale=scale, aux=aux
         )
         model = _with_heads(arch.name, images, outputs, classes, dropout)
+    batch_norm.replace(model)
     model.graph = graph
     if file and aux and file.classes('aux_logits') is None:
         raise config.InputError(

@@ -3,7 +3,6 @@
 import contextlib
 import math
 
-import keras
 import orbit
 import tensorflow as tf
 
@@ -28,7 +27,7 @@ def batch_norm_momentum(images, batch):
     return max(1 - 10 * batch / images, 0.9)
 
 
-class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+class Schedule:
     """Linear rise over the warm-up, then cosine to 0 or stairs down, one an epoch."""
 
     def __init__(self, hparams, images):

@@ -4,11 +4,12 @@
     python -m tools.bench_train --archs=resnet_50:128 --feeds=ready --rounds=5
 
 Ours is train.fit as a Run calls it (no folder, so neither checkpoints nor TensorBoard);
-Keras' is model.fit of the same network; PyTorch's, where it and timm are installed (the
-extra `bench`), a plain loop over timm's network of that name in train mode, channels
-last, its ResNets striding where TF-Slim's do. All make SGD steps with Nesterov momentum
-on the cross-entropy, without weight decay and at one precision, float32; ours and Keras
-count hits too, ours takes the gradient's norm, and its rate follows the cosine.
+Keras' is model.fit of the same network with Keras' own batch norm; PyTorch's, where it
+and timm are installed (the extra `bench`), a plain loop over timm's network of the name
+in train mode, channels last, its ResNets striding where TF-Slim's do. All make steps of
+SGD with Nesterov momentum on the cross-entropy, in float32 and without weight decay.
+Ours and Keras count hits too; ours takes the gradient's norm, and its rate follows the
+cosine.
 
 What they are fed:
 
@@ -139,6 +140,7 @@ def keras(arch, size, feed):
     import keras
 
     from tfxfer import models
+    from tfxfer.nets import batch_norm
 
     marks = Marks()
 
@@ -147,6 +149,9 @@ def keras(arch, size, feed):
             model.stop_training = marks.note()
 
     network = models.build(arch, CLASSES, image_size=size, **models.TRAINING['paper'])
+    for layer in network.layers:
+        if isinstance(layer, batch_norm.BatchNormalization):
+            layer.__class__ = keras.layers.BatchNormalization
     model = keras.Model(network.input, network.output['logits'])
     model.compile(
         keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
@@ -268,8 +273,9 @@ def apart(side, feed, arch, size, folder):
         *(f'--archs={arch}:{size}', f'--batch={BATCH.value}', f'--folder={folder}'),
         *(f'--every={EVERY.value}', f'--seconds={SECONDS.value}'),
     ]
-    environment = {'TF_CPP_MIN_LOG_LEVEL': '2', **os.environ, 'TQDM_DISABLE': '1'}
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f'{side} of {arch}: {done.stderr[-2000:]}')
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -294,8 +300,11 @@ def rates(arch, size, folder, *, gpu):
     }
 
 
-def lines(arch, size, found, work, peak, *, gpu):
-    """What is printed of a network: a line a feed."""
+def lines(arch, size, batch, found, *, work, peak, gpu):
+    """What is printed of a network: a line a feed.
+
+    work: multiply-adds of an image forward; peak: operations a second; gpu: its name.
+    """
     own = found['ours', 'ready']
     parts = [f'ours {own:.1f}']
     for side, name in (('keras', 'Keras'), ('pytorch', 'PyTorch'), ('xla', 'XLA')):
@@ -320,7 +329,7 @@ def lines(arch, size, found, work, peak, *, gpu):
         share = found['ours', 'files'] / found['ours', 'memory']
         texts['files'].insert(1, f'{100 * share:.0f} % of memory')
     for feed, parts in texts.items():
-        yield f'{arch} {size} px x {BATCH.value}, {feed}: {", ".join(parts)}'
+        yield f'{arch} {size} px x {batch}, {feed}: {", ".join(parts)}'
 
 
 def card():
@@ -355,8 +364,11 @@ def main(argv):
         for arch, size in problems:
             work = apart('multiply_adds', 'ready', arch, size, folder)
             found = rates(arch, size, folder, gpu=gpu)
-            reached = peak or found.get(('product', 'ready'))
-            for line in lines(arch, size, found, work, reached, gpu=gpu):
+            printed = lines(
+                arch, size, BATCH.value, found,
+                work=work, peak=peak or found.get(('product', 'ready')), gpu=gpu,
+            )  # fmt: skip
+            for line in printed:
                 print(line, flush=True)
 
 

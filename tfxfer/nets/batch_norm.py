@@ -1,0 +1,46 @@
+"""Batch norm as Keras has it, its training step in one kernel of TensorFlow's."""
+
+import tensorflow as tf
+from keras import layers
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Keras' layer, the same to rounding.
+
+    Keras' own training step is a dozen operations over the whole activation: a third of
+    the time of a step of MobileNet or ResNet on a CPU.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        last = self.axis in (-1, 3) and len(inputs.shape) == 4
+        plain = not (training and self.trainable) or mask is not None or not last
+        if plain or self.synchronized or self.renorm:
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        zeros = tf.zeros(channels)
+        normed = tf.raw_ops.FusedBatchNormV3(
+            # As Keras': in float32 under any policy.
+            x=tf.cast(inputs, tf.float32),
+            scale=tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels),
+            offset=tf.convert_to_tensor(self.beta) if self.center else zeros,
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            is_training=True,
+        )  # fmt: skip
+        count = tf.cast(tf.size(inputs) // channels, tf.float32)
+        # The kernel gives the unbiased variance; Keras moves by the biased one.
+        variance = normed.batch_variance * ((count - 1) / count)
+        for moving, new in (
+            (self.moving_mean, normed.batch_mean),
+            (self.moving_variance, variance),
+        ):
+            moving.assign(moving * self.momentum + new * (1 - self.momentum))
+        return tf.cast(normed.y, self.compute_dtype)
+
+
+def replace(model):
+    """Makes every batch norm of a Keras model, whoever built it, one of these."""
+    for layer in model.layers:
+        if type(layer) is layers.BatchNormalization:
+            layer.__class__ = BatchNormalization
