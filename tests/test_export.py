@@ -376,6 +376,8 @@ def test_a_run_with_auxiliary_classifier_and_dropout_is_exported_without(
 ):
     trained, folder = aux(name)
     assert export.export(folder, tmp_path / 'trained') < 1e-5
+    network = export.served(folder)[0].network
+    assert set(network.output) == {'features', 'logits'}
     _, fixed = finished(
         'logistic', weights=f'run:{trained.run.id}', dataset=trained.run.dataset
     )
