@@ -134,7 +134,9 @@ def fields(cls, *, leave_out=(), **values):
             (kind,) = set(typing.get_args(types[field.name])) - {type(None)}
             value = ml_collections.config_dict.placeholder(kind)
         found[field.name] = value
-    return ml_collections.ConfigDict({**found, **values})
+    for name, value in values.items():
+        found[name] = value
+    return found
 
 
 def checkpoints_folder():
