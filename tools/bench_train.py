@@ -80,6 +80,13 @@ class Marks(list):
         return reports * EVERY.value * BATCH.value / (self[-1] - self[0])
 
 
+def built(arch, size):
+    """The network of ours and of Keras' side."""
+    from tfxfer import models
+
+    return models.build(arch, CLASSES, image_size=size, dropout=0.0, aux=False)
+
+
 def ready(size):
     """A batch u8 [b, s, s, 3] of random pixels, and labels i32 [b]."""
     rng = np.random.default_rng(0)
@@ -108,7 +115,7 @@ def made(feed, size):
 def ours(arch, size, feed, jit_compile=False):
     import tensorflow as tf
 
-    from tfxfer import models, train
+    from tfxfer import train
 
     marks = Marks()
 
@@ -120,7 +127,7 @@ def ours(arch, size, feed, jit_compile=False):
     steps = 50 * EVERY.value  # So that fit reports after so many.
     with contextlib.suppress(Enough):
         train.fit(
-            models.build(arch, CLASSES, image_size=size, **models.TRAINING['paper']),
+            built(arch, size),
             lambda start, share, parts: batches,
             config.Finetune(steps=steps, batch=BATCH.value),
             None,
@@ -139,7 +146,6 @@ def xla(arch, size, feed):
 def keras(arch, size, feed):
     import keras
 
-    from tfxfer import models
     from tfxfer.nets import batch_norm
 
     marks = Marks()
@@ -148,7 +154,7 @@ def keras(arch, size, feed):
         if batch % EVERY.value == EVERY.value - 1:
             model.stop_training = marks.note()
 
-    network = models.build(arch, CLASSES, image_size=size, **models.TRAINING['paper'])
+    network = built(arch, size)
     for layer in network.layers:
         if isinstance(layer, batch_norm.BatchNormalization):
             layer.__class__ = keras.layers.BatchNormalization
@@ -238,12 +244,10 @@ def product(arch, size, feed):
 
 def multiply_adds(arch, size, feed):
     """Of one image forward: a kernel moves over every output pixel once."""
-    from tfxfer import models
-
     return sum(
         math.prod(layer.output.shape[1:3] if len(variable.shape) > 2 else ())
         * math.prod(variable.shape)
-        for layer in models.build(arch, CLASSES, image_size=size).layers
+        for layer in built(arch, size).layers
         for variable in layer.weights
         if variable.name.endswith('kernel')
     )
