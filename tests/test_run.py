@@ -101,6 +101,7 @@ def test_pre_empted_it_saves_and_ends_with_a_status_of_its_own(program, tmp_path
         (['--config.dataset=folder:/no/such/folder'], 'No folder'),
         (['--workdir=setup.cfg/x'], 'setup.cfg'),
         (['--config=configs/nothing.py'], 'configs/nothing.py'),
+        (['--profile=a,b'], 'first and last step, as 20,30'),
         (['extra'], "Unknown argument 'extra'"),
     ],
 )

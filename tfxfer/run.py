@@ -318,8 +318,8 @@ def main(argv):
         limit_threads(THREADS.value)
     from tfxfer import train  # TensorFlow, after its variables are set.
 
-    profile = tuple(map(int, PROFILE.value))
-    if profile and not (len(profile) == 2 and 1 <= profile[0] <= profile[1]):
+    profile = tuple(int(text) for text in PROFILE.value if text.isdecimal())
+    if PROFILE.value and not (len(profile) == 2 and 1 <= profile[0] <= profile[1]):
         raise config.InputError(
             f'--profile takes its first and last step, as 20,30; got {PROFILE.value}.'
         )
@@ -366,7 +366,10 @@ if __name__ == '__main__':
         'save_every', None, 'Training steps between checkpoints.', lower_bound=1
     )
     SAVE_MINUTES = flags.DEFINE_float(
-        'save_minutes', 10.0, 'Minutes between checkpoints.', lower_bound=0.0
+        'save_minutes',
+        10.0,
+        'Minutes between checkpoints; 0: by steps alone.',
+        lower_bound=0.0,
     )
     VALID_EVERY = flags.DEFINE_integer(
         'valid_every',

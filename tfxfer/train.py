@@ -30,14 +30,14 @@ class Options:
 
     Attributes:
         save_every: steps between checkpoints; None: by the clock alone.
-        save_minutes: minutes between checkpoints; None: by steps alone.
+        save_minutes: minutes between checkpoints; 0: by steps alone.
         valid_every: steps between validations that TensorBoard shows.
         profile: (first, last) step of a profile for TensorBoard, or None.
         jit_compile: by XLA. It rounds differently, so records say it.
     """
 
     save_every: int | None = None
-    save_minutes: float | None = 10.0
+    save_minutes: float = 10.0
     valid_every: int = 2000
     profile: tuple[int, int] | None = None
     jit_compile: bool = False
