@@ -14,7 +14,7 @@ def get_config(setting='logistic', weights='slim', **hparams):
     """Every field of config.Run, with what differs from the protocol in `hparams`."""
     return app.fields(
         protocol.Run,
-        leave_out=('dataset_digest', 'weights_digest', 'trials'),
+        leave_out=('dataset_digest', 'weights_digest', 'trials', 'search', 'resume'),
         arch='mobilenet_v1',
         dataset='digits',
         setting=setting,

@@ -12,7 +12,9 @@ from tfxfer import config as protocol
 
 
 def get_config():
-    config = app.fields(sweep.Study, leave_out=('digests',), archs=(), datasets=())
+    config = app.fields(
+        sweep.Study, leave_out=('digests', 'images'), archs=(), datasets=()
+    )
     config.archs = ('mobilenet_v1_0.25', 'mobilenet_v1_0.5', 'mobilenet_v2_0.35')
     config.datasets = ('digits_5_9',)
     config.settings = ('logistic', 'finetune', 'scratch')
@@ -37,4 +39,5 @@ def get_config():
 
 def grid(setting, **values):
     """Every hyperparameter of a setting, with `lrs` and `wds` for the grid."""
+    values = {'epochs': 0.0, **values}
     return app.fields(protocol.HPARAMS[setting], leave_out=('lr', 'wd'), **values)

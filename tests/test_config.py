@@ -47,14 +47,16 @@ OTHER = {
     'feature_dtype': 'float16',
     'dataset_digest': 'x',
     'weights_digest': 'y',
+    'until': 5,
 }
+PROVENANCE = {'trials': ('t',), 'search': 'grid', 'resume': 'r'}
 
 
 @pytest.mark.parametrize('name', [f.name for f in dataclasses.fields(config.Run)])
 def test_id_changes_with_whatever_changes_the_number_and_nothing_else(name):
     run = config.from_dict(FIELDS)
-    if name == 'trials':  # Only how the hyperparameters were found.
-        assert dataclasses.replace(run, trials=('t',)).id == run.id
+    if name in PROVENANCE:  # How the values were found, and where weights were kept.
+        assert dataclasses.replace(run, **{name: PROVENANCE[name]}).id == run.id
     else:
         assert dataclasses.replace(run, **{name: OTHER[name]}).id != run.id
 

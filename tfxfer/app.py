@@ -1,8 +1,8 @@
 """How every program starts: flags, help, and errors as one line.
 
 Exit status: 0 done, 1 a fault of the program (with its traceback) or a failed Run,
-2 bad input or a file system that refuses, 75 stopped by SIGTERM and saved, 130
-interrupted.
+2 bad input or a file system that refuses, 75 stopped by SIGTERM and saved, or another
+process is at the same work, 130 interrupted.
 """
 
 import dataclasses
@@ -77,6 +77,8 @@ def _guard(main, argv, *, positional):
         return main(argv)
     except config.InputError as error:
         stop(str(error))
+    except config.Busy as busy:
+        stop(f'Another process does this already: {busy}', status=75)
     except config.Stopped as stopped:
         stop(f'{stopped} The same command goes on from there.', status=75)
     except OSError as error:

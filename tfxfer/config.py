@@ -2,12 +2,14 @@
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import math
 import typing
 
 PHASES = ('trial', 'final')
+SEARCHES = ('grid', 'halving', 'asha')
 PRECISIONS = ('float32', 'bfloat16')  # Of inference; and of training, as Keras' policy:
 POLICIES = {
     'float32': 'float32',
@@ -24,6 +26,10 @@ class Stopped(Exception):
 
     Programs print it as one line and exit with status 75 (EX_TEMPFAIL).
     """
+
+
+class Busy(Exception):
+    """Another process is at this very work. Programs exit with status 75 likewise."""
 
 
 class InputError(ValueError):
@@ -159,7 +165,12 @@ class Run:
         feature_dtype: in which features are kept, one of FEATURE_DTYPES.
         dataset_digest: of a folder's files; its path is not part of the id.
         weights_digest: of a weights file; likewise.
+        until: a trial stops after so many of `hparams.steps` and is scored there, on
+            the schedule of all of them; None: it goes to their end.
         trials: ids of the trial Runs that chose these hyperparameters.
+        search: how they did, one of SEARCHES; '' without trials.
+        resume: id of the trial whose checkpoint this one goes on from, for speed alone:
+            where that is gone it starts anew, with the same result.
     """
 
     arch: str
@@ -178,9 +189,12 @@ class Run:
     feature_dtype: str = 'float32'
     dataset_digest: str | None = None
     weights_digest: str | None = None
+    until: int | None = None
     trials: tuple[str, ...] = ()
+    search: str = ''
+    resume: str = ''
 
-    @property
+    @functools.cached_property  # A study has 22,000 of them, asked for again and again.
     def id(self):
         """Readable name and a digest of all that may change the number.
 
@@ -189,13 +203,14 @@ class Run:
         """
         facts = {
             name: value
-            for name, value in to_dict(self).items()
-            if name in ('phase', 'seed', 'weights') or value != _DEFAULTS.get(name)
+            for name, value in vars(self).items()
+            if name in _ALWAYS or (name in _DEFAULTS and value != _DEFAULTS[name])
         }
         # Likewise for hyperparameters, which are new as 0: switched off.
-        facts['hparams'] = {k: v for k, v in facts['hparams'].items() if v != 0}
+        facts['hparams'] = _on(self.hparams)
         # How the values were found does not change the number.
-        facts.pop('trials', None)
+        for name in _NOT_IN_ID:
+            facts.pop(name, None)
         if self.dataset_digest:
             facts['dataset'] = self.dataset.partition(':')[0]
         if self.weights_digest:
@@ -207,6 +222,14 @@ class Run:
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Run)}
+_ALWAYS = ('phase', 'seed', 'weights')
+_NOT_IN_ID = ('trials', 'search', 'resume')
+
+
+@functools.lru_cache(maxsize=4096)
+def _on(hparams):
+    """{name: value} of the hyperparameters that are not 0."""
+    return {name: value for name, value in vars(hparams).items() if value != 0}
 
 
 def to_dict(run):
@@ -236,12 +259,21 @@ def from_dict(fields):
             f'feature_dtype is for fixed features (setting logistic), not {setting}. '
             f'Got {run.feature_dtype!r}.'
         )
-    for name in ('per_class', 'image_size'):
+    for name in ('per_class', 'image_size', 'until'):
         value = getattr(run, name)
         if value is not None and value < 1:
             raise InputError(
                 f'{name} must be at least 1 (or unset for all); got {value}.'
             )
+    if run.search:
+        find('search', dict.fromkeys(SEARCHES), run.search)
+    if run.until is not None and (
+        run.phase != 'trial' or setting == 'logistic' or run.until >= hparams.steps
+    ):
+        raise InputError(
+            'until is for a trial that stops before its last step; got '
+            f'until={run.until} in phase {run.phase}, setting {setting}.'
+        )
     if setting in ('scratch', 'pretrain') and run.weights:
         raise InputError(
             f'{setting} starts from random weights; got weights={run.weights!r}. '

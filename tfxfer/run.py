@@ -7,6 +7,7 @@ and, for trained networks, the weights and a TensorBoard log. Stopped at any mom
 same command goes on where it was; a Run that is done is not done again.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -26,6 +27,7 @@ from tfxfer import (
     datasets,
     files,
     imagesets,
+    leases,
     results,
     sources,
     splits,
@@ -189,6 +191,7 @@ def execute(
 
     Raises:
         config.InputError: see resolve.
+        config.Busy: another process carries it out.
     """
     start = time.monotonic()
     results.writable(workdir)
@@ -199,6 +202,33 @@ def execute(
     if (record := results.read(folder)) is not None:
         logging.info('Done before: %s', folder)
         return record
+    with _leased(workdir, run) as lease:
+        # Another process may have done it in the meantime.
+        if (record := results.read(folder)) is not None:
+            return record
+        return _measure(
+            run, workdir, arch, dataset, images, weights, source, options, keep, lease,
+            start,
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _leased(workdir, run):
+    """Keeps other processes from a Run; of several workers the chief alone does."""
+    if cluster.worker():
+        yield None
+        return
+    lease = leases.claim(workdir, run.id)
+    try:
+        yield lease
+    finally:
+        lease.release(done=(results.folder(workdir, run) / 'record.json').exists())
+
+
+def _measure(
+    run, workdir, arch, dataset, images, weights, source, options, keep, lease, start
+):  # fmt: skip
+    folder = results.folder(workdir, run)
     results.write_run(workdir, run)
     logging.info('%s: %s', run.id, config.to_dict(run))
     for name in ('train', 'valid', 'test'):
@@ -234,6 +264,7 @@ def execute(
             'keras': metadata.version('keras'),
         },
         trials=trials,
+        resume=run.resume and pathlib.Path(workdir) / run.resume / 'ckpt',
         options=options,
         keep=keep,
         devices=devices,
@@ -269,9 +300,15 @@ def execute(
         },
         versions=versions(devices, options.jit_compile),
     )
+    if lease and not lease.held():
+        raise config.Stopped(
+            f'Another process took {run.id} over, as this one had given no sign of '
+            f'life for {leases.EXPIRES:.0f} s.'
+        )
     results.write(workdir, record, result.predictions)
     cluster.wait_for_all(devices)
-    tidy(folder)
+    if run.until is None:  # Else another Run goes on from there.
+        tidy(folder)
     logging.info(
         '%s = %s', dataset.metric, result.score if final else result.valid_score
     )

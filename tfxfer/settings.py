@@ -4,6 +4,7 @@ Each reads like the paper's method section: data, fit, choose, refit, score.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 from absl import logging
@@ -52,16 +53,17 @@ class Task:
 
     def __init__(
         self, run, arch, dataset, images, *, weights=None, folder=None, cache=None,
-        facts=None, trials=(), options=None, keep=None, devices=None,
+        facts=None, trials=(), resume=None, options=None, keep=None, devices=None,
     ):  # fmt: skip
         """weights: a path or source that models.build takes; facts: see features;
-        options: train.Options; keep: imagecache.Keep, for training; devices:
+        resume: folder of checkpoints to go on from, if still there; options:
+        train.Options; keep: imagecache.Keep, for training; devices: its
         tf.distribute.Strategy.
         """
         self.run, self.arch, self.dataset, self.images = run, arch, dataset, images
         self.weights, self.folder, self.cache = weights, folder, cache
         self.facts, self.trials, self.options = facts or {}, trials, options
-        self.keep = keep
+        self.keep, self.resume = keep, resume
         self.size = run.image_size or arch.input_size
         self.devices = devices or cluster.strategy()
         self._network = self._exact = None
@@ -145,7 +147,8 @@ class Task:
 
         train.fit(
             model, batches, hparams, self.folder, images=len(indices),
-            devices=self.devices, options=self.options,
+            devices=self.devices, options=self.options, until=self.run.until,
+            resume=self.resume,
             validate=validate if self.run.phase == 'trial' else None,
         )  # fmt: skip
         return self.exact(model)
@@ -159,7 +162,7 @@ class Task:
         """TensorBoard's last entries: a score, and the most confident mistakes."""
         if not self.shown:
             return
-        steps = self.run.hparams.steps
+        steps = self.run.until or self.run.hparams.steps
         board.scalars(self.folder, part, steps, {'accuracy': score})
         rows, said, p = board.worst(seen['label'], seen['logits'])
         if not len(rows):
@@ -230,12 +233,15 @@ def trained(task):
         {
             'lr': trial.run.hparams.lr,
             'wd': trial.run.hparams.wd,
+            'steps': trial.run.until or trial.run.hparams.steps,
             'valid_score': trial.valid_score,
             'status': trial.status,
         }
-        for trial in task.trials
+        for trial in _furthest(task.trials)
     )
-    valid_score = max((point['valid_score'] for point in curve), default=None)
+    valid_score = max(
+        (p['valid_score'] for p in curve if p['steps'] == hparams.steps), default=None
+    )
     try:
         model = task.trained('train+valid' if final else 'train')
     except sgd.Diverged as fault:
@@ -254,6 +260,14 @@ def trained(task):
     score = task.score(seen['label'], seen['logits'])
     task.show_end('test', seen, score)
     return Result(score, valid_score, seen, chosen, curve, model=model)
+
+
+def _furthest(trials):
+    """Of each point of the grid the trial that came furthest, in the grid's order."""
+    best = {}
+    for trial in sorted(trials, key=lambda trial: trial.run.until or math.inf):
+        best[trial.run.hparams] = trial
+    return sorted(best.values(), key=lambda t: (t.run.hparams.lr, t.run.hparams.wd))
 
 
 # What carries out each setting of config.HPARAMS.

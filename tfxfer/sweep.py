@@ -1,12 +1,19 @@
 """A study as Runs: which there are, which can start now. Touches no files."""
 
+import collections
 import dataclasses
+import functools
 import itertools
+import math
 import typing
 
 from tfxfer import architectures, config, datasets
 
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
+PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras'.
+AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
+TRAINED = ('finetune', 'scratch')  # Settings whose cells have a grid of trials.
+OF_GRID = ('lrs', 'wds', 'epochs')  # In their hyperparameters in a study.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +24,28 @@ class Study:
         archs, datasets, settings, seeds: one Run, or one set of trials and their final
             Run, for each combination.
         per_class: training images a class; 0 is all.
-        weights: of logistic and finetune; as in config.Run, or 'pretrain'.
+        lengths: training steps of finetune and scratch, each with its own schedule and
+            its own trials; empty: the one length that their hyperparameters say.
+        weights: of logistic and finetune; as in config.Run, or 'public' or 'pretrain'.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
         image_size, metric, skip_broken, accept_counts, precision: as in config.Run.
         feature_dtype: likewise, for logistic.
         logistic, finetune, scratch, pretrain: hyperparameters that differ from the
-            defaults. For finetune and scratch also `lrs` and `wds`: the grid.
+            defaults. For finetune and scratch also `lrs` and `wds`, the grid, and
+            `epochs`: steps are then so many passes over train + valid, where that is
+            more than `steps`.
+        search: how the grid is searched, one of config.SEARCHES. 'grid': every point to
+            the end, as in the paper. 'halving': every point for a few steps, the best
+            of them for more, and so on (Jamieson & Talwalkar 2016, successive halving).
+            'asha': likewise, but a point goes on as soon as it is among the best of
+            those that have come as far (Li et al. 2020), so that many workers never
+            wait; which points get far then depends on who is first.
+        eta: of halving: each time about one point in `eta` goes on, to `eta` times the
+            steps.
+        rungs: of halving: how many times points are scored, the last at the end.
         digests: of what a name does not determine, by the name of the dataset (a
             folder) or network (its weights file); whoever reads the files fills it in.
+        images: {dataset: images in train + valid}, for `epochs`; likewise.
     """
 
     archs: tuple[str, ...]
@@ -32,6 +53,7 @@ class Study:
     settings: tuple[str, ...] = ('logistic', 'finetune', 'scratch')
     seeds: tuple[int, ...] = (0,)
     per_class: tuple[int, ...] = (0,)
+    lengths: tuple[int, ...] = ()
     weights: str = 'slim'
     source: str = ''
     image_size: int | None = None
@@ -44,7 +66,11 @@ class Study:
     finetune: dict = dataclasses.field(default_factory=dict)
     scratch: dict = dataclasses.field(default_factory=dict)
     pretrain: dict = dataclasses.field(default_factory=dict)
+    search: str = 'grid'
+    eta: int = 4
+    rungs: int = 3
     digests: dict = dataclasses.field(default_factory=dict)
+    images: dict = dataclasses.field(default_factory=dict)
 
 
 def study_from(fields):
@@ -55,16 +81,26 @@ def study_from(fields):
             axis or grid, weights that a network does not have.
     """
     study = config.build('config field', Study, fields)
-    for axis in ('archs', 'datasets', 'settings', 'seeds', 'per_class'):
+    for axis in (*AXES, 'lengths'):
         values = getattr(study, axis)
-        if not values:
+        if not values and axis != 'lengths':
             raise config.InputError(f'{axis} is empty: a study needs at least one.')
         if len(set(values)) < len(values):
             raise config.InputError(f'{axis} names something twice: {values}.')
+    if min(study.lengths, default=1) < 1:
+        raise config.InputError(f'lengths must be positive; got {study.lengths}.')
+    config.find('search', dict.fromkeys(config.SEARCHES), study.search)
+    if study.eta < 2 or study.rungs < 1:
+        raise config.InputError(
+            f'eta must be at least 2 and rungs at least 1; got eta={study.eta} and '
+            f'rungs={study.rungs}.'
+        )
     for name in study.archs:
         arch = config.find('architecture', architectures.ARCHITECTURES, name)
         source = study.weights
-        if source in ('slim', 'keras') and source not in arch.weights:
+        missing = source in ('slim', 'keras') and source not in arch.weights
+        missing |= source == PUBLIC and not arch.weights
+        if missing and set(study.settings) - {'scratch'}:
             offered = (
                 ', '.join(arch.weights) or "none; pretrain it (weights='pretrain')"
             )
@@ -100,9 +136,10 @@ class Plan(typing.NamedTuple):
     ready: dict
     done: dict
     waiting: int  # How many more there will be, when those are done.
+    spent: list  # Ids of trials whose checkpoints nothing will go on from.
 
 
-def plan(study, done):
+def plan(study_cells, done):
     """What can start now, and what waits for it.
 
     Trials start at once, or when the pretrain Run that makes their weights is done; a
@@ -110,26 +147,38 @@ def plan(study, done):
     validation (a tie goes to the stronger weight decay, then to the smaller rate).
 
     Args:
-        study: Study.
+        study_cells: sequence of Cells: of `cells(study)`.
         done: Records by Run id.
     """
-    result, waiting = Plan({}, {}, 0), 0
+    result, waiting = Plan({}, {}, 0, []), 0
 
     def place(run):
         finished = run.id in done
         (result.done if finished else result.ready)[run.id] = run
         return finished
 
-    for cell in cells(study):
+    for cell in study_cells:
         if cell.source and not place(cell.source):
-            waiting += len(cell.trials) + 1
+            waiting += cell.runs
             continue
-        tried = [place(trial) for trial in cell.trials]
-        if all(tried):
-            place(cell.final([done[trial.id] for trial in cell.trials]))
+        tried = cell.search(done)
+        for trial in tried.runs:
+            place(trial)
+        if tried.best or not cell.trials:
+            place(cell.final(tried))
         else:
-            waiting += 1
+            waiting += tried.more + 1
+        result.spent.extend(tried.spent)
     return result._replace(waiting=waiting)
+
+
+class Tried(typing.NamedTuple):
+    """Trials of a Cell so far."""
+
+    runs: list  # Those that are done or can start, by the steps that they reach.
+    more: int = 0  # How many more will come, at least.
+    best: object = None  # The Record of the chosen one, once that is settled.
+    spent: tuple = ()  # Ids of those done whose checkpoint is of no more use.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,56 +187,102 @@ class Cell:
 
     Attributes:
         base: the final Run, but for the hyperparameters that trials choose.
-        trials: the grid; empty for logistic, which chooses within its Run.
+        trials: the grid, every point to its end; empty for logistic, which chooses
+            within its Run.
         source: the pretrain Run whose weights it takes, if any.
+        method, eta: Study.search and Study.eta.
+        stops: steps after which trials are scored, the last one the end.
     """
 
     base: config.Run
     trials: tuple[config.Run, ...] = ()
     source: config.Run | None = None
+    method: str = 'grid'
+    eta: int = 4
+    stops: tuple[int, ...] = ()
 
-    def final(self, records):
-        """The final Run, given the trials' Records."""
+    @property
+    def runs(self):
+        """How many Runs it takes at least, but for the pretrain Run."""
+        return sum(self.planned()) + 1
+
+    def planned(self):
+        """How many trials reach each of `stops`, at least."""
+        counts = [len(self.trials)] if self.trials else []
+        while 0 < len(counts) < len(self.stops):
+            counts.append(math.ceil(counts[-1] / self.eta))
+        return counts
+
+    def search(self, done):
+        """Tried: what is to be tried, as far as the Records in `done` say."""
+        runs, spent, planned, best = [], [], self.planned(), None
+        points, earlier, settled = range(len(self.trials)), {}, True
+        for rung in range(len(planned)):
+            here = {i: self._trial(i, rung, earlier.get(i, '')) for i in points}
+            runs += here.values()
+            scored = {i: done[run.id] for i, run in here.items() if run.id in done}
+            settled = settled and len(scored) == len(here)
+            ranked = sorted(scored, key=lambda i, s=scored: _merit(s[i]), reverse=True)
+            if rung + 1 == len(planned):
+                best = scored[ranked[0]] if settled else None
+                break
+            ahead = {i for i in scored if self._trial(i, rung + 1).id in done}
+            keep = set(ranked[: planned[rung + 1]]) if settled else set()
+            if self.method == 'asha':
+                # Once among the best it went on, whatever came in since.
+                keep |= ahead | set(ranked[: len(scored) // self.eta])
+            left = set(scored) - keep if settled else set()
+            spent += [here[i].id for i in sorted(ahead | left)]
+            points, earlier = sorted(keep), {i: run.id for i, run in here.items()}
+        return Tried(runs, max(0, sum(planned) - len(runs)), best, tuple(spent))
+
+    def _trial(self, point, rung, resume=''):
+        """The Run of a point of the grid up to a stop."""
+        if len(self.stops) == 1:
+            return self.trials[point]
+        return _trial(self.trials[point], self.stops[rung], resume)
+
+    def final(self, tried):
+        """The final Run, given the trials."""
         if not self.trials:
             return self.base
-        best = max(
-            records,
-            key=lambda record: (
-                record.valid_score,
-                record.run.hparams.wd,
-                -record.run.hparams.lr,
-            ),
-        )
         return dataclasses.replace(
             self.base,
-            hparams=best.run.hparams,
-            trials=tuple(trial.id for trial in self.trials),
+            hparams=tried.best.run.hparams,
+            trials=tuple(run.id for run in tried.runs),
+            search=self.method,
         )
+
+
+@functools.cache  # Its id is asked for at every plan.
+def _trial(run, stop, resume):
+    until = None if stop == run.hparams.steps else stop
+    return dataclasses.replace(run, until=until, resume=resume)
+
+
+def _merit(record):
+    hparams = record.run.hparams
+    return record.valid_score, hparams.wd, -hparams.lr
 
 
 def cells(study):
     """Every Cell of a study, in the order of its axes."""
-    axes = study.archs, study.datasets, study.settings, study.per_class, study.seeds
-    for arch, dataset, setting, per_class, seed in itertools.product(*axes):
+    bases = {name: _hparams(study, name) for name in study.settings}
+    grids = {}  # Of so many steps; the same for most Cells.
+    for arch, dataset, setting, per_class, seed in itertools.product(
+        *(getattr(study, axis) for axis in AXES)
+    ):
         source, weights = None, ''
         if setting != 'scratch':
-            weights = study.weights
+            weights = weights_of(study, arch)
             if weights == PRETRAIN:
                 source = pretrain_run(study, arch, seed)
                 weights = f'run:{source.id}'
-        values = dict(getattr(study, setting))
-        fixed = {}
-        if setting == 'logistic':
-            fixed = {'feature_dtype': study.feature_dtype}
-        grid = {
-            name: values.pop(name, config.GRIDS.get(setting, {}).get(name))
-            for name in ('lrs', 'wds')
-        }
         base = config.Run(
             arch=arch,
             dataset=dataset,
             setting=setting,
-            hparams=config.hparams_from(setting, values),
+            hparams=bases[setting],
             seed=seed,
             weights=weights,
             per_class=per_class or None,
@@ -196,25 +291,75 @@ def cells(study):
             skip_broken=study.skip_broken,
             accept_counts=study.accept_counts,
             precision=study.precision,
-            **fixed,
+            feature_dtype=study.feature_dtype if setting == 'logistic' else 'float32',
             dataset_digest=study.digests.get(dataset),
             weights_digest=study.digests.get(arch) if setting != 'scratch' else None,
         )
         if setting == 'logistic':
             yield Cell(base, source=source)
             continue
-        for name, points in grid.items():
-            if not points:
-                raise config.InputError(f'{setting}.{name} is empty: nothing to try.')
-        trials = tuple(
-            dataclasses.replace(
-                base,
-                phase='trial',
-                hparams=config.hparams_from(setting, {**values, 'lr': lr, 'wd': wd}),
+        for length in study.lengths or (base.hparams.steps,):
+            steps = max(length, _epochs(study, base))
+            if (setting, steps) not in grids:
+                grids[setting, steps] = _grid(study, setting, steps)
+            trials = tuple(
+                dataclasses.replace(base, phase='trial', hparams=hparams)
+                for hparams in grids[setting, steps]
             )
-            for lr, wd in itertools.product(grid['lrs'], grid['wds'])
-        )
-        yield Cell(base, trials, source)
+            yield Cell(
+                base, trials, source, study.search, study.eta, _stops(study, steps)
+            )
+
+
+def weights_of(study, name):
+    """What `weights` a network's Runs have, or PRETRAIN."""
+    if study.weights != PUBLIC:
+        return study.weights
+    return architectures.ARCHITECTURES[name].weights[0]
+
+
+def _hparams(study, setting, **values):
+    """Hyperparameters of a setting in the study, those of its grid as in `values`."""
+    own = dict(getattr(study, setting))
+    for name in OF_GRID if setting in TRAINED else ():
+        own.pop(name, None)
+    return config.hparams_from(setting, {**own, **values})
+
+
+def _grid(study, setting, steps):
+    """Hyperparameters of every point, by learning rate and weight decay."""
+    own = getattr(study, setting)
+    lrs, wds = (own.get(name, config.GRIDS[setting][name]) for name in ('lrs', 'wds'))
+    for name, points in (('lrs', lrs), ('wds', wds)):
+        if not points:
+            raise config.InputError(f'{setting}.{name} is empty: nothing to try.')
+    return tuple(
+        _hparams(study, setting, lr=lr, wd=wd, steps=steps)
+        for lr, wd in itertools.product(lrs, wds)
+    )
+
+
+def _epochs(study, run):
+    """The steps of `epochs` passes over the images that a final Run trains on."""
+    epochs = getattr(study, run.setting).get('epochs', 0)
+    if not epochs:
+        return 0
+    count, known = study.images.get(run.dataset), datasets.find(run.dataset)
+    if count is None and known.sizes:
+        count = known.sizes[0] + known.sizes[1]
+    if run.per_class and known.classes:
+        count = min(count or math.inf, run.per_class * known.classes)
+    if not count:  # Not read yet: this is a first look at the names.
+        return 0
+    return math.ceil(epochs * count / run.hparams.batch)
+
+
+def _stops(study, steps):
+    """Steps at which trials are scored, each eta times the one before; last `steps`."""
+    if study.search == 'grid':
+        return (steps,)
+    stops = {round(steps / study.eta**k) for k in range(study.rungs)}
+    return tuple(sorted(stops - {0}))
 
 
 def pretrain_run(study, arch, seed):
@@ -231,6 +376,63 @@ def pretrain_run(study, arch, seed):
         precision=study.precision,
         dataset_digest=study.digests.get(study.source),
     )
+
+
+class Load(typing.NamedTuple):
+    """What Runs ask of devices."""
+
+    runs: int = 0
+    steps: int = 0
+    trained: int = 0  # Images that training steps take.
+    seen: int = 0  # Images that go through a network once, for features or a score.
+
+    def __add__(self, other):
+        return Load(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def loads(study_cells, sizes):
+    """What all Runs of a study ask for: {(setting, phase, arch): Load}.
+
+    Of a search by halving these are the fewest. Features of one network and dataset
+    are counted once: all Runs that need them share them.
+
+    Args:
+        study_cells: Cells.
+        sizes: {dataset: (images in train, valid, test, classes)}.
+    """
+    found, features, sources = collections.defaultdict(Load), {}, {}
+    for cell in study_cells:
+        run = cell.base
+        train, valid, test, classes = sizes[run.dataset]
+        if run.per_class:
+            share = min(1, run.per_class * classes / max(1, train + valid))
+            train, valid = round(share * train), round(share * valid)
+        if cell.source:
+            sources[cell.source.id] = cell.source
+        if not cell.trials:
+            key = run.arch, run.weights, run.weights_digest, run.dataset
+            fit, most, score = features.get(key, (0, 0, 0))
+            features[key] = fit + train + valid, sum(sizes[run.dataset][:2]), test
+            found['logistic', 'final', run.arch] += Load(runs=1)
+            continue
+        batch, at = run.hparams.batch, 0
+        for count, stop in zip(cell.planned(), cell.stops, strict=True):
+            steps = count * (stop - at)
+            found[run.setting, 'trial', run.arch] += Load(
+                count, steps, steps * batch, count * valid
+            )
+            at = stop
+        found[run.setting, 'final', run.arch] += Load(
+            1, run.hparams.steps, run.hparams.steps * batch, test
+        )
+    for (arch, *_), (fit, most, score) in features.items():
+        found['logistic', 'final', arch] += Load(seen=min(fit, most) + score)
+    for run in sources.values():
+        steps = run.hparams.steps
+        found[PRETRAIN, 'final', run.arch] += Load(
+            1, steps, steps * run.hparams.batch, sizes[run.dataset][2]
+        )
+    return dict(found)
 
 
 def first_runs(study):

@@ -6,6 +6,7 @@ this module says when a checkpoint is due and what ends the training.
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import shutil
 import signal
@@ -57,7 +58,11 @@ class Checkpoints:
     def save(self, step):
         with results.replacing_folder(self.folder / str(step)) as aside:
             self.state.write(str(aside / 'state'))
-        for old in self.steps()[_KEPT:]:
+        self.prune(_KEPT)
+
+    def prune(self, count):
+        """Removes all but the newest."""
+        for old in self.steps()[count:]:
             shutil.rmtree(self.folder / str(old), ignore_errors=True)
 
     def restore(self):
@@ -83,18 +88,44 @@ class Checkpoints:
             return step
         return 0
 
+    def adopt(self, others, most):
+        """Takes the newest checkpoint of another training up to a step, where it is.
+
+        The files are shared, not copied, where the file system can do so.
+        """
+        found = Checkpoints(others, None).steps()
+        for step in [step for step in found if step <= most][:1]:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            source, target = pathlib.Path(others) / str(step), self.folder / str(step)
+            try:
+                with results.replacing_folder(target) as aside:
+                    shutil.copytree(
+                        source, aside, copy_function=_share, dirs_exist_ok=True
+                    )
+            except (FileNotFoundError, shutil.Error):  # It was removed meanwhile.
+                logging.info('%s is gone: from the beginning.', source)
+
     def clear(self):
         """Removes what a killed process left half-written."""
         for path in self.folder.glob('.*'):
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _share(source, target):
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
+
+
 class _Loop(orbit.AbstractTrainer):
     """Steps between two reports, and what may happen after each of them."""
 
-    def __init__(self, trainer, folder, options, validate):
+    def __init__(self, trainer, folder, options, validate, until=None):
         self.trainer, self.options, self.validate = trainer, options, validate
-        self.steps = trainer.hparams.steps
+        self.steps = until or trainer.hparams.steps
         # Steps between reports.
         self.every = max(1, min(self.steps // 50, 100))
         self.chief, self.several = cluster.worker() == 0, cluster.workers() > 1
@@ -108,8 +139,10 @@ class _Loop(orbit.AbstractTrainer):
             total=self.steps, unit='step', desc='Training', disable=not self.chief
         )
 
-    def restore(self):
+    def restore(self, resume=None):
         """Goes to the last checkpoint; returns its step.
+
+        resume: folder of another training's, for where this one has none.
 
         Raises:
             config.InputError: the workers do not see the same one.
@@ -117,6 +150,8 @@ class _Loop(orbit.AbstractTrainer):
         if self.checkpoints:
             if self.chief:
                 self.checkpoints.clear()
+                if resume and not self.checkpoints.steps():
+                    self.checkpoints.adopt(resume, self.steps)
             self.at = self.checkpoints.restore()
         if self.several and not self._agreed():
             raise config.InputError(
@@ -290,7 +325,8 @@ def _explained(loop):
 
 
 def fit(
-    model, batches, hparams, folder, *, images, devices, options=None, validate=None
+    model, batches, hparams, folder, *, images, devices, options=None, validate=None,
+    until=None, resume=None,
 ):  # fmt: skip
     """Trains `model` in place, from the last checkpoint in `folder` if there is one.
 
@@ -303,6 +339,9 @@ def fit(
         devices: tf.distribute.Strategy.
         options: Options.
         validate: model -> accuracy, for TensorBoard; or None.
+        until: step to stop at, of hparams.steps; None: the last.
+        resume: folder of the checkpoints of the same training, stopped earlier; used
+            where `folder` has none of its own.
 
     Raises:
         sgd.Diverged: the loss is not finite.
@@ -314,11 +353,11 @@ def fit(
     trainer = sgd.Trainer(
         model, hparams, images, devices=devices, jit_compile=options.jit_compile
     )
-    loop = _Loop(trainer, folder, options, validate)
+    loop = _Loop(trainer, folder, options, validate, until)
     with (
         contextlib.closing(loop), _explained(loop), _quiet_orbit(), _signals(loop)
     ):  # fmt: skip
-        start = loop.restore()
+        start = loop.restore(resume)
         loop.batches = iter(
             devices.distribute_datasets_from_function(
                 lambda context: batches(
@@ -335,7 +374,9 @@ def fit(
             steps_per_loop=loop.until_report,
             summary_dir=loop.board,
         )
-        controller.train(hparams.steps)
+        controller.train(loop.steps)
         loop.save()
+        if until and loop.checkpoints and loop.chief:
+            loop.checkpoints.prune(1)  # There may be many such trainings at a time.
     trainer.synchronise()
     trainer.take_averages()

@@ -1,0 +1,216 @@
+"""Who works at what, among processes that share a folder: leases that expire.
+
+WORKDIR/leases/NAME.N is the N-th lease of a piece of work, renewed while its holder
+lives; the highest N counts. A lease is never written over by another: whoever takes
+work up makes N + 1, which the file system lets one process do. It needs no locks, so it
+holds on network file systems too.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import secrets
+import signal
+import threading
+import time
+
+from tfxfer import config
+
+EXPIRES = 180.0  # Seconds without a sign of life.
+RENEWED = 20.0  # Seconds between two of them.
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """Who holds a lease, and since when it has given no sign, in seconds."""
+
+    host: str
+    pid: int
+    silent: float
+    machine: str = ''
+    born: int | None = None
+    released: bool = False
+
+    @property
+    def alive(self):
+        """Whether the lease counts.
+
+        The end of a process on this machine is seen at once; of others it is known by
+        their silence.
+        """
+        if self.released or self.silent > EXPIRES:
+            return False
+        return self.machine != _machine() or _born(self.pid) == self.born
+
+    def __str__(self):
+        return f'process {self.pid} on {self.host}'
+
+
+class Lease:
+    """A lease that this process holds, renewed by a thread until it is released."""
+
+    def __init__(self, path, lost):
+        self.path, self._lost, self._over = path, lost, threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread.start()
+
+    def held(self):
+        """Whether nobody has taken it over, as they may after a long silence."""
+        name, number = _split(self.path.name)
+        newest = max(_numbers(self.path.parent, name), default=0)
+        return newest == number
+
+    def release(self, *, done):
+        """Gives it up; done: nobody will need to know that it was there."""
+        self._over.set()
+        name, number = _split(self.path.name)
+        if self.held() and not done:
+            facts = json.loads(self.path.read_text()) | {'released': True}
+            aside = _aside(self.path.parent, facts)
+            os.replace(aside, self.path)  # Kept, so that its number is not used again.
+            return
+        for other in _numbers(self.path.parent, name):
+            if other <= number:
+                _path(self.path.parent, name, other).unlink(missing_ok=True)
+
+    def _renew(self):
+        while not self._over.wait(RENEWED):
+            with contextlib.suppress(OSError):  # A network file system may stumble.
+                if not self.held():
+                    self._lost()
+                    return
+                os.utime(self.path)
+
+
+def claim(workdir, name, *, lost=None):
+    """Takes up a piece of work: a Lease.
+
+    Args:
+        workdir: folder that all who might do it share.
+        name: of the work, a Run's id.
+        lost: called, in another thread, if the lease is taken over; by default the
+            process sends itself SIGTERM, which saves and stops.
+
+    Raises:
+        config.Busy: another process holds it.
+    """
+    folder = pathlib.Path(workdir) / 'leases'
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = _aside(folder, _facts())
+    try:
+        now = aside.stat().st_mtime  # The file system's clock, which all share.
+        newest = max(_numbers(folder, name), default=0)
+        if newest:
+            _refuse(_holder(_path(folder, name, newest), now))
+        path = _path(folder, name, newest + 1)
+        try:
+            _link(aside, path)
+        except FileExistsError:
+            _refuse(_holder(path, now))
+            raise config.Busy(f'Another process has just taken up {name}.') from None
+    finally:
+        aside.unlink(missing_ok=True)
+    for number in _numbers(folder, name):
+        if number <= newest:
+            _path(folder, name, number).unlink(missing_ok=True)
+    return Lease(path, lost or _terminate)
+
+
+def holders(workdir):
+    """Who works at what: {name: Holder} of all leases that count."""
+    folder, newest = pathlib.Path(workdir) / 'leases', {}
+    with contextlib.suppress(FileNotFoundError):
+        for file in os.listdir(folder):
+            if not file.startswith('.'):
+                name, number = _split(file)
+                newest[name] = max(number, newest.get(name, 0))
+    found = {
+        name: _holder(_path(folder, name, number), time.time())
+        for name, number in newest.items()
+    }
+    return {name: holder for name, holder in found.items() if holder and holder.alive}
+
+
+def _refuse(holder):
+    if holder and holder.alive:
+        raise config.Busy(
+            f'{holder} is at it; its last sign was {holder.silent:.0f} s ago.'
+        )
+
+
+def _holder(path, now):
+    """The Holder in a file, None where the file is gone."""
+    try:
+        silent, text = now - path.stat().st_mtime, path.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        return Holder(silent=silent, **json.loads(text))
+    except (ValueError, TypeError):  # Where links cannot be had it may be half there.
+        return Holder('another machine', 0, silent)
+
+
+def _facts():
+    return {
+        'host': platform.node(),
+        'pid': os.getpid(),
+        'machine': _machine(),
+        'born': _born(os.getpid()),
+    }
+
+
+def _aside(folder, facts):
+    path = folder / f'.{platform.node()}.{os.getpid()}.{secrets.token_hex(4)}'
+    path.write_text(json.dumps(facts))
+    return path
+
+
+def _link(aside, path):
+    """Makes `path` with the content of `aside`, unless it exists."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # A file system without hard links.
+        with open(path, 'x') as file:
+            file.write(aside.read_text())
+
+
+def _path(folder, name, number):
+    return folder / f'{name}.{number}'
+
+
+def _split(file):
+    name, _, number = file.rpartition('.')
+    return name, int(number)
+
+
+def _numbers(folder, name):
+    start = f'{name}.'
+    return [_split(file)[1] for file in os.listdir(folder) if file.startswith(start)]
+
+
+def _machine():
+    """What tells machines, and containers on them, apart; '' where that is unknown."""
+    try:
+        boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+        return f'{boot} {os.readlink("/proc/self/ns/pid")}'
+    except OSError:
+        return ''
+
+
+def _born(pid):
+    """When a process of this machine began, in the kernel's ticks; None: it is gone."""
+    try:
+        text = pathlib.Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return None
+    state, *rest = text.rpartition(')')[2].split()
+    return None if state in 'ZX' else int(rest[18])
+
+
+def _terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
