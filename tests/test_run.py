@@ -1,5 +1,6 @@
 """The programs as a user calls them, in processes of their own."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tfxfer import checkpoints, results
+from tfxfer import checkpoints, config, results
 
 SMALL = [
     '--config=configs/scratch.py',
@@ -44,7 +45,7 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    (folder,) = (p for p in (tmp_path / 'killed').iterdir() if p.name != 'cache')
+    (folder,) = (p.parent for p in (tmp_path / 'killed').glob('*/run.json'))
     assert results.read(folder) is None
     again = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr[-2000:]
@@ -54,6 +55,62 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
     assert results.read(folder).score == results.read(reference).score
     predictions = [results.read_predictions(f)['logits'] for f in (folder, reference)]
     np.testing.assert_array_equal(*predictions)
+
+
+def test_a_trial_in_two_parts_equals_one_that_went_through(program, tmp_path):
+    """As successive halving makes them."""
+    whole = config.Run(
+        'mobilenet_v1_0.25', 'digits_5_9', 'scratch',
+        config.Scratch(lr=0.05, steps=6, batch=8, dropout=0.5, ema=0.9),
+        phase='trial', image_size=32, per_class=10,
+    )  # fmt: skip
+    first = dataclasses.replace(whole, until=3)
+    second = dataclasses.replace(whole, resume=first.id)
+    assert first.id != whole.id == second.id
+    for workdir, runs in (('parts', (first, second)), ('whole', (whole,))):
+        for run in runs:
+            results.write_run(tmp_path / workdir, run)
+            path = results.folder(tmp_path / workdir, run) / 'run.json'
+            done = program(
+                'tfxfer.run', f'--run={path}', f'--workdir={tmp_path / workdir}'
+            )
+            assert done.returncode == 0, done.stderr[-2000:]
+            # The last words of its bar: steps done here.
+            count = 3 if workdir == 'parts' else 6
+            assert f'| {count if run is first else 6}/' in done.stderr
+            assert ('Going on at step 3' in done.stderr) == (run is second)
+    parts, through = (tmp_path / name for name in ('parts', 'whole'))
+    assert [p.name for p in (parts / first.id / 'ckpt').iterdir()] == ['3']
+    assert not (parts / second.id / 'ckpt').exists()
+    early, late = (results.read(parts / run.id) for run in (first, second))
+    assert early.run.until == 3 and early.score is None
+    assert late.valid_score == results.read(through / whole.id).valid_score
+    logits = [
+        results.read_predictions(w / whole.id)['logits'] for w in (parts, through)
+    ]
+    np.testing.assert_array_equal(*logits)
+    half = results.read_predictions(parts / first.id)['logits']
+    assert not np.array_equal(half, logits[0])
+
+
+def test_two_processes_do_not_carry_out_the_same_run(program, tmp_path):
+    arguments = [*SMALL, '--config.hparams.steps=2000', f'--workdir={tmp_path}']
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'tfxfer.run', *arguments],
+        cwd=ROOT, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not list(tmp_path.glob('leases/*')):
+        assert process.poll() is None
+        time.sleep(0.05)
+    try:
+        second = program('tfxfer.run', *arguments)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert second.returncode == 75
+    assert second.stderr.splitlines()[-1].startswith(
+        f'error: Another process does this already: process {process.pid} on '
+    )
 
 
 def test_interrupted_politely_it_says_how_to_go_on(tmp_path):
@@ -173,13 +230,16 @@ def test_a_run_that_crashes_costs_one_run_and_what_is_done_is_not_done_again(
     environment['PYTHONPATH'] = str(ROOT / 'tests' / 'crash')
     done = program('tools.sweep', *arguments, env=environment)
     assert done.returncode == 1, done.stderr[-2000:]
-    assert 'FAILED (exit status -9)' in done.stderr
-    assert '1 Runs failed' in done.stderr
+    assert done.stderr.count('FAILED (exit status -11)') == 2
+    assert '1 Runs are set aside after 2 failures' in done.stderr
     settings = sorted(r.run.setting for r in results.read_all(tmp_path))
     assert settings == ['pretrain', 'scratch', 'scratch', 'scratch']
 
     before = files(tmp_path)
-    healed = program('tools.sweep', *arguments)
+    same = program('tools.sweep', *arguments)
+    assert same.returncode == 1 and files(tmp_path).keys() == before.keys()
+
+    healed = program('tools.sweep', *arguments, '--retry_failed')
     assert healed.returncode == 0, healed.stderr[-2000:]
     assert healed.stdout.splitlines()[-1] == str(tmp_path / 'report.html')
     records = results.read_all(tmp_path)

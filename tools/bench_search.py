@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 
 from tfxfer import app, config, driver, executors, formats, results, sweep
-from tools import sweep as sweeps
+from tools import studies
 
 
 def outcome(study, done):
@@ -103,7 +103,7 @@ def main(argv):
     found = {}
     for name in SEARCHES.value:
         study = sweep.study_from({**fields, 'search': name})
-        study, _, _ = sweeps.resolved(study, workdir, CHECKPOINTS.value, None)
+        study, _, _ = studies.resolved(study, workdir, CHECKPOINTS.value, None)
         arguments = [f'--threads={max(1, cores // jobs)}']
         if CHECKPOINTS.value:
             arguments.append(f'--checkpoints={CHECKPOINTS.value}')

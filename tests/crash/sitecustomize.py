@@ -6,4 +6,4 @@ import sys
 
 setting = os.environ.get('TFXFER_TEST_CRASH')
 if setting and any(f'-{setting}-' in argument for argument in sys.orig_argv):
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,0 +1,30 @@
+"""How many images does each setting need? Inception v4 on few images a class (Fig. 9).
+
+    python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size
+
+gives score against images a class for logistic, fine-tuned and from scratch on the same
+nested, stratified subsets, three draws of each, and how many images let scratch reach
+what fine-tuning does with half of them. On GPUs, many days with the whole grid
+(--plan says how many); --config.search=halving takes a sixth.
+
+Batches, divided grids and lengths (1,000 steps or 100 passes, whichever is more) are
+remembered from the paper's supplement, not confirmed.
+"""
+
+from configs import quickstart, study
+from tfxfer import config as protocol
+
+
+def get_config():
+    config = study.get_config()
+    config.archs = ('inception_v4',)
+    config.datasets = ('food101', 'cifar10', 'cifar100')
+    config.per_class = (5, 10, 20, 40, 80, 160, 320)
+    config.seeds = (0, 1, 2)
+    for setting, batch, share in (('finetune', 64, 4), ('scratch', 16, 16)):
+        grid = protocol.GRIDS[setting]
+        lrs = tuple(lr / share for lr in grid['lrs'])
+        config[setting] = quickstart.grid(
+            setting, batch=batch, steps=1000, epochs=100.0, lrs=lrs, wds=grid['wds']
+        )
+    return config

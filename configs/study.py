@@ -1,0 +1,37 @@
+"""The whole study: 16 networks x 12 datasets x 3 settings, some 22,000 Runs.
+
+    python -m tools.sweep --config=configs/study.py --plan
+    python -m tools.sweep --config=configs/study.py --data=MY_DATA --workdir=runs/study
+
+The first says what it takes, in seconds; the second wants many GPUs: see README for
+clusters. Axes are narrowed by flags (--config.archs=resnet_50,inception_v4), and
+--config.search=halving takes a sixth of the steps. Weights are the public ones, from
+TF-Slim where there are such (--checkpoints=FOLDER), else from Keras.
+"""
+
+from configs import quickstart
+from tfxfer import app, sweep
+from tfxfer import config as protocol
+
+
+def get_config():
+    config = app.fields(
+        sweep.Study,
+        leave_out=('digests', 'images'),
+        archs=(
+            *('inception_v1', 'bn_inception', 'inception_v3', 'inception_v4'),
+            *('inception_resnet_v2', 'resnet_50', 'resnet_101', 'resnet_152'),
+            *('densenet_121', 'densenet_169', 'densenet_201', 'mobilenet_v1'),
+            *('mobilenet_v2', 'mobilenet_v2_1.4', 'nasnet_mobile', 'nasnet_large'),
+        ),
+        datasets=(
+            *('food101', 'cifar10', 'cifar100', 'birdsnap', 'sun397', 'cars'),
+            *('aircraft', 'voc2007', 'dtd', 'pets', 'caltech101', 'flowers'),
+        ),
+        weights='public',
+    )
+    config.logistic = app.fields(protocol.Logistic)
+    for setting, values in protocol.GRIDS.items():
+        config[setting] = quickstart.grid(setting, **values)
+    config.pretrain = app.fields(protocol.Pretrain)
+    return config

@@ -1,0 +1,137 @@
+"""One small study on one machine, on shards that are killed, and on a Ray cluster."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+from tfxfer import driver, leases, results
+
+pytestmark = pytest.mark.slow
+
+# 1 pretrain, 1 logistic, 4 + 2 + 1 trials by halving and 1 final: 10 Runs.
+STUDY = (
+    '--config=configs/quickstart.py',
+    '--config.archs=mobilenet_v1_0.25',
+    '--config.settings=logistic,finetune',
+    '--config.image_size=32',
+    '--config.pretrain.steps=4',
+    '--config.finetune.steps=8',
+    '--config.finetune.batch=8',
+    '--config.finetune.lrs=0.05,0.01',
+    '--config.finetune.wds=1e-5,1e-4',
+    '--config.search=halving',
+    '--config.eta=2',
+    '--threads=1',
+)
+RUNS = 10
+KILLED = 20
+
+
+def command(workdir, *flags):
+    return [sys.executable, '-m', 'tools.sweep', *STUDY, f'--workdir={workdir}', *flags]
+
+
+def carry_out(workdir, *flags, **options):
+    done = subprocess.run(
+        command(workdir, *flags), cwd=ROOT, capture_output=True, text=True, **options
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not leases.holders(workdir)
+    return done
+
+
+@pytest.fixture(scope='session')
+def undisturbed(tmp_path_factory):
+    """A folder where the study went through; the same for all processes of pytest."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+    workdir = shared / 'undisturbed'
+    with results.locked(workdir):
+        if not (workdir / 'report.html').exists():
+            carry_out(workdir, '--jobs=2')
+    return workdir
+
+
+def facts(workdir):
+    """All that the Runs left, but for times and hosts: {Run id: facts}."""
+    found = {}
+    for path in sorted(pathlib.Path(workdir).glob('*/record.json')):
+        record = json.loads(path.read_text())
+        assert record['seconds'].pop('total') > 0
+        del record['seconds'], record['versions']['host']
+        arrays = results.read_predictions(path.parent)
+        bits = {name: (a.dtype.str, a.tobytes()) for name, a in arrays.items()}
+        found[path.parent.name] = record, bits
+    return found
+
+
+def workers(workdir):
+    """Process ids of the Runs of a folder."""
+    found = subprocess.run(
+        ['pgrep', '-f', f'tfxfer.run --run={workdir}/'], capture_output=True, text=True
+    )
+    return [int(text) for text in found.stdout.split()]
+
+
+def test_two_drivers_killed_twenty_times_lose_nothing(undisturbed, tmp_path):
+    chance, drivers = random.Random(0), {}
+    kills = {'driver': 0, 'Run': 0}
+
+    def keep_both_going():
+        for i in range(2):
+            if i not in drivers or drivers[i].poll() is not None:
+                drivers[i] = subprocess.Popen(
+                    command(tmp_path, f'--shard={i}/2', '--jobs=1', '--retry_failed'),
+                    cwd=ROOT,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+
+    while sum(kills.values()) < KILLED:
+        keep_both_going()
+        time.sleep(chance.uniform(0.2, 5))
+        # Runs of a driver that was killed go on without it, and may be killed too.
+        victims = [('driver', process.pid) for process in drivers.values()]
+        victims += [('Run', pid) for pid in workers(tmp_path)]
+        kind, pid = chance.choice(victims)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        kills[kind] += 1
+    for process in drivers.values():
+        process.kill()
+        process.wait()
+    assert min(kills.values()) >= 3, kills
+    carry_out(tmp_path, '--retry_failed', '--jobs=2')
+    assert facts(tmp_path) == facts(undisturbed)
+    assert len(facts(tmp_path)) == RUNS
+    assert not list((tmp_path / 'leases').iterdir())
+    assert not list(tmp_path.glob('*/ckpt'))
+
+
+def test_a_ray_cluster_of_two_nodes_gives_the_same(undisturbed, tmp_path):
+    pytest.importorskip('ray')
+    from ray import cluster_utils
+
+    nodes = cluster_utils.Cluster(
+        initialize_head=True, head_node_args={'num_cpus': 1, 'include_dashboard': False}
+    )
+    try:
+        nodes.add_node(num_cpus=1)
+        carry_out(tmp_path, f'--ray_address={nodes.address}', timeout=500)
+    finally:
+        nodes.shutdown()
+    assert facts(tmp_path) == facts(undisturbed)
+    # Each in a process of its own, which was a node's.
+    logs = [path.read_text() for path in tmp_path.glob('*/log.txt')]
+    assert len(logs) == RUNS and not driver.forget_failures(tmp_path)
