@@ -124,3 +124,71 @@ def write_study(workdir, networks=NETWORKS, settings=tuple(RIGHT)):
         for arch, right in zip(networks, RIGHT[setting], strict=False):
             write_cell(workdir, arch, setting, right)
     return workdir
+
+
+def study_records(networks, datasets, *, points=56, curve=45):
+    """Records of a whole study, in memory: every network, dataset and setting.
+
+    networks: {name: source accuracy, 0-1}; datasets: names. Behind each finetune and
+    scratch cell stand `points` trials; logistic tried `curve` penalties. A network's
+    score rises with its source accuracy, more on later datasets.
+    """
+    grid = list(itertools.product(config.log_spaced(-4, -1, 7), range(8)))[:points]
+    l2s = config.log_spaced(-6, 5, curve)
+    found = []
+    for (arch, top1), (d, dataset) in itertools.product(
+        networks.items(), enumerate(datasets)
+    ):
+        origin = {'dataset': 'imagenet2012', 'score': top1, 'images': None}
+        base = {'arch': arch, 'dataset': dataset, 'weights': 'slim'}
+        score = round(0.5 + 0.4 * top1 + 0.005 * d, 4)
+        of = config.from_dict(
+            base | {'setting': 'logistic', 'hparams': {'l2s': list(l2s)}}
+        )
+        points_of = tuple(
+            {'l2': l2, 'valid_score': 0.5 + 0.3 / (1 + abs(i - 20)), 'solved': True}
+            for i, l2 in enumerate(l2s)
+        )
+        chosen = {'l2': l2s[min(20, curve - 1)]}
+        more = {'source': origin, 'n': 10_000}
+        found.append(record(of, score, curve=points_of, chosen=chosen, **more))
+        for setting, gain in (('finetune', 0.02), ('scratch', -0.2)):
+            base = base | {'setting': setting}
+            if setting == 'scratch':
+                base, more = base | {'weights': ''}, more | {'source': None}
+            trials = []
+            for lr, k in grid:
+                hparams = {'lr': lr, 'wd': k * 1e-5}
+                trial = config.from_dict(base | {'hparams': hparams, 'phase': 'trial'})
+                value = 0.5 + 0.3 / (1 + k) - lr
+                trials.append(record(trial, None, valid_score=value, **more))
+            ids = [trial.run.id for trial in trials]
+            rows = tuple(
+                {'lr': trial.run.hparams.lr, 'wd': trial.run.hparams.wd,
+                 'valid_score': trial.valid_score, 'status': 'done'}
+                for trial in trials
+            )  # fmt: skip
+            best = max(rows, key=lambda row: row['valid_score'])
+            hparams = {name: best[name] for name in ('lr', 'wd')}
+            of = config.from_dict(base | {'hparams': hparams, 'trials': ids})
+            found += [*trials, record(of, score + gain, curve=rows, **more)]
+    return found
+
+
+def final(arch, setting, score, *, source_score=None, n=1000, hparams=None, **fields):
+    """A final Record in memory, without trials; source_score: on ImageNet, or None.
+
+    fields: of the Run; `images`, `source` and `metric` of the Record.
+    """
+    own = {k: fields.pop(k) for k in ('images', 'source', 'metric') if k in fields}
+    if source_score is not None:
+        own['source'] = {
+            'dataset': 'imagenet2012',
+            'score': source_score,
+            'images': None,
+        }
+    weights = '' if setting in ('scratch', 'pretrain') else 'slim'
+    facts = {'arch': arch, 'dataset': 'pets', 'setting': setting, 'weights': weights}
+    default = {'l2s': list(CURVE)} if setting == 'logistic' else {}
+    of = config.from_dict({**facts, 'hparams': hparams or default, **fields})
+    return record(of, score, n=n, **own)

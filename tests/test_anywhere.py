@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -117,6 +118,39 @@ def test_two_drivers_killed_twenty_times_lose_nothing(undisturbed, tmp_path):
     assert len(facts(tmp_path)) == RUNS
     assert not list((tmp_path / 'leases').iterdir())
     assert not list(tmp_path.glob('*/ckpt'))
+
+
+def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
+    from tensorboard import program
+
+    board = program.TensorBoard()
+    board.configure(argv=['', f'--logdir={undisturbed}', '--port=0'])
+    url = board.launch()
+
+    def ask(path, **fields):
+        data = json.dumps(fields).encode() if fields else None
+        with urllib.request.urlopen(f'{url}data/plugin/{path}', data) as answer:
+            return json.load(answer)
+
+    trained = {
+        path.parent.name
+        for path in undisturbed.glob('*/record.json')
+        if '-logistic-' not in path.parent.name
+    }
+    end = time.monotonic() + 60
+    while True:  # It reads the folder beside.
+        tags = {run: set(of) for run, of in ask('scalars/tags').items()}
+        groups = ask(
+            'hparams/session_groups', allowedStatuses=['STATUS_UNKNOWN'],
+            colParams=[], startIndex=0, sliceSize=100,
+        ).get('sessionGroups', [])  # fmt: skip
+        seen = {run.partition('/')[0] for run, of in tags.items() if 'loss' in of}
+        if (seen, len(groups)) == (trained, len(trained)):
+            break
+        assert time.monotonic() < end, (sorted(tags), groups)
+        time.sleep(0.5)
+    assert {group['hparams']['lr'] for group in groups} >= {0.05, 0.01}
+    assert any('accuracy' in of for run, of in tags.items() if run.endswith('test'))
 
 
 def test_a_ray_cluster_of_two_nodes_gives_the_same(undisturbed, tmp_path):

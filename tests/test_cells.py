@@ -206,3 +206,11 @@ def test_an_empty_folder_says_how_to_fill_it(tmp_path):
 def test_no_folder_is_said(tmp_path):
     with pytest.raises(config.InputError, match=r"No results folder '.*nowhere'"):
         cells.read(tmp_path / 'nowhere')
+
+
+def test_a_runs_id_is_computed_once_however_often_it_is_asked_for():
+    records = made.study_records({'a': 0.7, 'b': 0.8}, ['dtd', 'pets'], points=4)
+    cells.run_id.cache_clear()
+    assert len(cells.cells(records)) == 2 * 2 * 3
+    assert cells.missing(records) == []
+    assert cells.run_id.cache_info().misses == len(records)

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
 from tests import made_results as made
 from tfxfer import cells, comparisons, config, results, stats
@@ -84,17 +85,29 @@ def test_subsets_are_conditions_of_their_own(tmp_path):
     assert all(len(group) == 3 for group in found.values())
 
 
-def test_the_recipe_of_most_networks_is_drawn_and_the_other_named(tmp_path):
-    for i, arch in enumerate(made.NETWORKS):
-        for steps in (50, 500) if i else (50,):
-            run = made.run(arch, 'scratch', hparams={'steps': steps})
-            record = made.record(run, steps / 1000)
-            results.write(tmp_path, record, made.predictions(steps // 10))
-    made.write_sources(tmp_path)
-    ((_, group),) = comparisons.conditions(read(tmp_path)).items()
-    points, (note,) = comparisons.points(group)
-    assert [point.score for point in points] == [0.05] * 3
-    assert note == 'scratch: drawn with steps=50; in the tables also steps=500.'
+def write_lengths(folder, lengths):
+    """Writes scratch Runs, {steps: number of networks}, that score steps / 1000."""
+    for steps, count in lengths.items():
+        for i in range(count):
+            run = made.run(f'network_{i}', 'scratch', hparams={'steps': steps})
+            origin = {'dataset': 'imagenet2012', 'score': 0.7, 'images': None}
+            record = made.record(run, steps / 1000, source=origin)
+            results.write(folder, record, made.predictions(steps // 10))
+    ((_, group),) = comparisons.conditions(read(folder)).items()
+    return comparisons.points(group)
+
+
+def test_of_several_lengths_the_longest_is_drawn_and_the_others_named(tmp_path):
+    points, (note,) = write_lengths(tmp_path, {50: 3, 100: 3, 500: 2})
+    assert [point.score for point in points] == [0.5] * 2
+    assert (
+        note == 'scratch: drawn with steps=500; in the tables also steps=100, steps=50.'
+    )
+
+
+def test_one_network_trained_longer_does_not_stand_for_all(tmp_path):
+    points, _ = write_lengths(tmp_path, {50: 4, 500: 1})
+    assert [point.score for point in points] == [0.05] * 4
 
 
 def test_the_best_is_tested_on_the_same_images(tmp_path):
@@ -193,3 +206,57 @@ def test_ties_are_no_wins(tmp_path):
         made.write_cell(tmp_path, arch, 'finetune', right)
     ((row,), _) = comparisons.wins(read(tmp_path))
     assert row == ('finetune', 'logistic', 0, 1, 2, 1.0)
+
+
+def test_points_of_each_dataset_have_its_own_networks(tmp_path):
+    made.write_sources(tmp_path)
+    for i, dataset in ((0, 'digits'), (1, 'digits'), (1, 'pets')):
+        made.write_cell(tmp_path, made.NETWORKS[i], 'logistic', 80, dataset=dataset)
+    ((_, group),) = comparisons.conditions(read(tmp_path)).items()
+    points = comparisons.dataset_points(group)
+    assert [(p.datasets, p.network) for p in points] == [
+        (('digits',), made.NETWORKS[0]),
+        (('digits',), made.NETWORKS[1]),
+        (('pets',), made.NETWORKS[1]),
+    ]
+    assert {p.bars for p in points} == {'binomial'}
+
+
+def write_matrix(folder, right):
+    """Logistic cells, {network number: right of 100 by dataset}; None: not measured."""
+    for i, row in right.items():
+        for dataset, count in zip(('dtd', 'flowers', 'pets'), row, strict=True):
+            if count is not None:
+                made.write_cell(
+                    folder, made.NETWORKS[i], 'logistic', count, dataset=dataset
+                )
+    return comparisons.network_pairs(read(folder))
+
+
+def test_networks_are_tested_over_datasets_as_scipy_does_it(tmp_path):
+    right = {0: (50, 60, 70), 1: (55, 70, 90), 2: (50, 65, 60)}
+    rows, notes = write_matrix(tmp_path, right)
+    assert notes == []
+    odds = {i: [math.log(c / (100 - c)) for c in row] for i, row in right.items()}
+    p = [scipy_stats.ttest_rel(odds[a], odds[b]).pvalue for a, b in
+         ((0, 1), (0, 2), (1, 2))]  # fmt: skip
+    assert [row.test.p for row in rows] == pytest.approx(p)
+    assert [(row.a, row.b) for row in rows] == [
+        (made.NETWORKS[a], made.NETWORKS[b]) for a, b in ((0, 1), (0, 2), (1, 2))
+    ]
+    # Holm by hand: the smallest times 3, the next times 2, never falling.
+    order = np.argsort(p)
+    by_hand = np.maximum.accumulate(np.array(p)[order] * [3, 2, 1]).clip(max=1)
+    assert [rows[i].p_holm for i in order] == pytest.approx(by_hand)
+
+
+def test_a_network_without_all_datasets_is_named_not_tested(tmp_path):
+    right = {0: (50, 60, 70), 1: (55, 70, 90), 2: (50, None, 60)}
+    rows, (note,) = write_matrix(tmp_path, right)
+    assert [(row.a, row.b) for row in rows] == [made.NETWORKS[:2]]
+    assert made.NETWORKS[2] in note and '3 datasets' in note
+
+
+def test_equal_differences_have_no_test_and_that_is_said(tmp_path):
+    rows, (note,) = write_matrix(tmp_path, {0: (50, 60, 70), 1: (50, 60, 70)})
+    assert rows == [] and 'the same log odds' in note

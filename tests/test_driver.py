@@ -286,8 +286,23 @@ def test_plan_counts_by_hand_and_starts_nothing(tmp_path):
     assert rows['pretrain final'][:3] == ['3', '900', '28,800']
     assert rows['all'][0] == '30'
     trained, seen = (int(rows['all'][i].replace(',', '')) for i in (2, 3))
-    assert float(rows['all'][4]) == round((trained / 8 + seen / 24) / 3600, 1)
+    assert rows['all'][4] == f'{(trained / 8 + seen / 24) / 3600:.2g}'
     assert not (tmp_path / 'w').exists()
+
+
+def test_plan_measures_this_machine_once(tmp_path):
+    flags = [
+        CONFIG, f'--workdir={tmp_path}', '--plan', '--config.image_size=32',
+        '--config.archs=mobilenet_v1_0.25',
+    ]  # fmt: skip
+    first = tool(*flags)
+    path = tmp_path / 'cache' / 'rates.json'
+    (((train, infer),),) = [json.loads(path.read_text()).values()]
+    assert f'{train:.1f} images/s in training, {infer:.1f} scored' in first
+    assert 'device-hours' in first
+    assert infer > train > 10  # A tiny network.
+    assert tool(*flags) == first  # Not measured again.
+    assert [p.name for p in tmp_path.iterdir()] == ['cache']
 
 
 def test_plan_of_what_is_not_on_this_machine(tmp_path):

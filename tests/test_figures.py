@@ -5,11 +5,22 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import cm
 from matplotlib.backends import backend_agg
 from PIL import Image
+from sklearn import metrics
 
 from tests import made_results as made
-from tfxfer import cells, comparisons, figures, results
+from tests import test_experiments
+from tfxfer import (
+    cells,
+    comparisons,
+    details,
+    figures,
+    plots,
+    published,
+    results,
+)
 
 
 @pytest.fixture(scope='module')
@@ -23,6 +34,7 @@ def test_a_study_has_one_figure_a_question(drawings):
         'grid_finetune_digits_5_9',
         'grid_scratch_digits_5_9',
         'l2_digits_5_9',
+        'settings',
         'transfer_digits_0_4',
     ]
 
@@ -154,7 +166,7 @@ def test_networks_that_share_no_dataset_are_not_drawn(tmp_path):
     for arch, dataset in zip(made.NETWORKS, ('digits', 'pets', 'cars'), strict=True):
         made.write_cell(tmp_path, arch, 'logistic', 80, dataset=dataset)
     drawn = {d.subject for d in figures.draw(cells.read(tmp_path))}
-    assert drawn == {'choice'}
+    assert 'transfer' not in drawn and 'choice' in drawn
 
 
 def test_l2_curve_draws_the_records_curve_and_rings_the_choice(drawings):
@@ -183,11 +195,39 @@ def test_grid_draws_every_trial_and_frames_the_choice(drawings):
     ]
     chosen = own[own.chosen]
     assert chosen[['lr', 'wd']].values.tolist() == [[0.1, 0.0]]
-    panel = drawing.figure.axes[1]
-    (frame,) = panel.patches
-    assert (round(frame.get_x()), round(frame.get_y())) == (1, 0)  # lr[1], wd[0].
+    # One image holds all three tiles; the middle one begins after two rates and a gap.
+    panel = drawing.figure.axes[0]
+    (frames,) = panel.collections
+    corners = [path.get_extents() for path in frames.get_paths()]
+    middles = [tuple(((box.min + box.max) / 2).round(3).tolist()) for box in corners]
+    assert middles == [(1, 0), (4, 0), (7, 0)]  # lr[1], wd[0] of each.
     texts = {text.get_position(): text.get_text() for text in panel.texts}
-    assert texts == {(0, 0): '50.0', (0, 1): '75.0', (1, 0): '90.0', (1, 1): '25.0'}
+    own = {(x - 3, y): text for (x, y), text in texts.items() if x in (3, 4)}
+    assert own == {(0, 0): '50.0', (0, 1): '75.0', (1, 0): '90.0', (1, 1): '25.0'}
+    titles = [text for (_, y), text in sorted(texts.items()) if y not in (0, 1)]
+    assert titles == list(made.NETWORKS)
+
+
+def test_every_trial_is_the_pixel_of_its_score(drawings):
+    drawing = drawings['grid_finetune_digits_5_9']
+    panel, bar = drawing.figure.axes
+    (image,) = panel.get_images()
+    pixels = image.get_array()
+    assert pixels.shape == (4, 8, 4)  # 2 rates x 3 and 2 gaps; 2 decays and a title.
+    low, high = bar.get_ylim()
+    assert (low, high) == (25, 90)
+    for (x, y), score in {(0, 0): 50, (3, 1): 75, (7, 0): 90, (4, 1): 25}.items():
+        shade = cm.cividis((score - low) / (high - low))
+        assert pixels[y, x].tolist() == pytest.approx(shade, abs=0.01)
+    assert pixels[:, 2, 3].tolist() == [0] * 4  # The gap is not drawn.
+
+
+def test_a_whole_grid_for_sixteen_networks_is_few_artists():
+    found = made.study_records({f'network_{i}': 0.7 for i in range(16)}, ['pets'])
+    drawing = next(d for d in figures.draw(found) if d.name == 'grid_scratch_pets')
+    panel, _ = drawing.figure.axes
+    assert len(drawing.frame) == 16 * 56
+    assert len(panel.get_children()) < 40
 
 
 def test_a_diverged_trial_is_crossed_out(tmp_path):
@@ -200,7 +240,11 @@ def test_a_diverged_trial_is_crossed_out(tmp_path):
     record = made.record(run, 0.5, curve=curve)
     results.write(tmp_path, record, made.predictions(50))
     grid = figures.draw(cells.read(tmp_path))[-1]
-    assert [text.get_text() for text in grid.figure.axes[0].texts] == ['90.0', 'x']
+    panel = grid.figure.axes[0]
+    assert [text.get_text() for text in panel.texts] == ['90.0', run.arch]
+    (crosses,) = panel.get_lines()
+    assert crosses.get_marker() == 'x'
+    assert crosses.get_xydata().tolist() == [[1, 0]]
     assert grid.frame.valid_score.isna().tolist() == [False, True]
 
 
@@ -208,7 +252,7 @@ def test_a_diverged_trial_is_crossed_out(tmp_path):
     ('low', 'high'), [(0.0, 3.5), (2.5, 2.8), (-7, 7), (4.0, 7.0), (-0.5, 0.5)]
 )
 def test_percent_ticks_are_round_inside_and_apart(low, high):
-    ticks = figures.percent_ticks(low, high, 6)
+    ticks = plots.percent_ticks(low, high, 6)
     places = [math.log(p / (100 - p)) for p in ticks]
     assert 3 <= len(ticks) <= 10
     assert low <= places[0] and places[-1] <= high
@@ -219,7 +263,8 @@ def test_percent_ticks_are_round_inside_and_apart(low, high):
 def test_files_hold_the_figure_and_its_numbers(drawings, tmp_path):
     drawing = drawings['transfer_digits_0_4']
     png, pdf, csv = figures.save([drawing], tmp_path)
-    assert Image.open(png).size == tuple(200 * drawing.figure.get_size_inches())
+    size = 200 * drawing.figure.get_size_inches()
+    assert np.abs(Image.open(png).size - size).max() < 1
     assert pdf.read_bytes()[:5] == b'%PDF-'
     read = pd.read_csv(csv)
     pd.testing.assert_frame_equal(read, drawing.frame, check_dtype=False)
@@ -266,3 +311,280 @@ def test_points_drawn_are_those_of_comparisons(drawings, tmp_path):
     frame = drawings['transfer_digits_0_4'].frame
     drawn = frame[frame.kind == 'network']
     assert drawn.y.tolist() == [point.y for point in points]
+
+
+def numbers(frame, **facts):
+    """Rows of a frame that have these facts."""
+    for name, value in facts.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
+def logit(p):
+    return math.log(p / (1 - p))
+
+
+@pytest.fixture(scope='module')
+def whole():
+    """The figures of 5 networks x 3 datasets x 3 settings, by name."""
+    networks = {f'network_{i}': 0.7 + 0.02 * i for i in range(5)}
+    records = made.study_records(networks, ['cars', 'dtd', 'pets'], points=2, curve=3)
+    return {drawing.name: drawing for drawing in figures.draw(records)}
+
+
+def test_each_setting_has_a_figure_with_a_panel_a_dataset(whole):
+    drawing = whole['transfer_logistic_imagenet2012']
+    assert drawing.subject == 'transfer'
+    titles = [p.get_title('left').split(',')[0] for p in drawing.figure.axes]
+    assert titles[:3] == ['cars', 'dtd', 'pets']
+    own = numbers(drawing.frame, kind='network', datasets='dtd')
+    # made.study_records: 0.5 + 0.4 top-1 + 0.005 a dataset.
+    assert own.score.tolist() == [round(0.785 + 0.008 * i, 4) for i in range(5)]
+    assert own.y.tolist() == pytest.approx([logit(p) for p in own.score])
+    assert own.x.tolist() == pytest.approx([logit(0.7 + 0.02 * i) for i in range(5)])
+
+
+def test_panels_of_datasets_name_their_r_and_draw_their_line(whole):
+    drawing = whole['transfer_finetune_imagenet2012']
+    own = numbers(drawing.frame, kind='network', datasets='cars')
+    (r,) = numbers(drawing.frame, kind='correlation', datasets='cars').r
+    assert r == pytest.approx(np.corrcoef(own.x, own.y)[0, 1])
+    assert f'r = {r:.2f} (n = 5)' in drawing.figure.axes[0].get_title('left')
+    slope, intercept = np.polyfit(own.x, own.y, 1)
+    line = numbers(drawing.frame, kind='line', datasets='cars')
+    np.testing.assert_allclose(line.y, slope * line.x + intercept)
+    assert (line.low <= line.high).all()
+
+
+def test_the_settings_stand_side_by_side_with_every_score(whole):
+    drawing = whole['settings']
+    assert (drawing.subject, len(drawing.frame)) == ('comparison', 5 * 3 * 3)
+    (row,) = numbers(
+        drawing.frame, network='network_1', dataset='pets', setting='scratch'
+    ).itertuples()
+    assert row.score == pytest.approx(0.5 + 0.4 * 0.72 + 0.01 - 0.2)
+    assert row.log_odds == pytest.approx(logit(row.score))
+    drawn = [
+        (x, y)
+        for line in drawing.figure.axes[0].get_lines()
+        if line.get_linestyle() == 'None'
+        for x, y in line.get_xydata()
+    ]
+    assert len(drawn) == 45
+    assert sorted(y for _, y in drawn) == pytest.approx(sorted(drawing.frame.log_odds))
+    # Pets is the third dataset, scratch the right of three.
+    assert any((x, y) == pytest.approx((2.26, row.log_odds)) for x, y in drawn)
+
+
+def test_new_figures_do_not_overlap(whole, tmp_path):
+    test_nothing_that_is_written_overlaps(whole, tmp_path)
+    drawn = {d.name: d for d in figures.draw(sizes() + lengths())}
+    assert {'dataset_size', 'convergence'} < set(drawn)
+    test_nothing_that_is_written_overlaps(drawn, tmp_path)
+
+
+PUBLISHED = (
+    published.Published('pets', 'Theirs', 'finetune', 0.9, 0.76, 'paper'),
+    published.Published('pets', 'Old', 'finetune', 0.8, 0.7, 'paper'),
+    published.Published('flowers', 'Theirs', 'finetune', 0.95, 0.76, 'paper'),
+)
+
+
+def test_the_best_of_the_study_is_drawn_against_the_best_published():
+    records = [made.final(f'n{i}', 'finetune', 0.85 + 0.01 * i) for i in range(3)]
+    records.append(made.final('n0', 'finetune', 0.99, per_class=10))  # Another task.
+    drawn = {d.name: d for d in figures.draw(records, PUBLISHED)}
+    frame = drawn['best_against_published'].frame
+    assert frame[['kind', 'dataset', 'network', 'score', 'from']].values.tolist() == [
+        ['study', 'pets', 'n2', 0.87, ''],
+        ['published', 'pets', 'Theirs', 0.9, 'paper'],
+    ]
+    (lines,) = drawn['best_against_published'].figure.axes[0].collections
+    assert lines.get_segments()[0][0][1] == pytest.approx(logit(0.9))
+
+
+def test_published_results_of_other_datasets_draw_nothing():
+    records = [made.final('a', 'finetune', 0.8, dataset='dtd')]
+    names = [d.name for d in figures.draw(records, PUBLISHED)]
+    assert 'best_against_published' not in names
+
+
+def test_three_published_networks_have_a_transfer_figure_without_records():
+    more = published.Published('pets', 'Third', 'finetune', 0.85, 0.74, 'paper')
+    (drawing,) = figures.draw([], (*PUBLISHED[:2], more))
+    assert drawing.name == 'transfer_imagenet2012'
+    frame = numbers(drawing.frame, kind='network')
+    assert frame.network.tolist() == ['Old', 'Theirs', 'Third']
+    assert frame.y.tolist() == pytest.approx([logit(p) for p in (0.8, 0.9, 0.85)])
+    (r,) = numbers(drawing.frame, kind='correlation').r
+    assert r == pytest.approx(np.corrcoef(frame.x, frame.y)[0, 1])
+
+
+def test_two_published_networks_are_no_trend():
+    assert figures.draw([], PUBLISHED) == []
+
+
+def test_simclrs_table_alone_gives_the_settings_side_by_side(shared):
+    path = shared / 'published' / 'simclr_resnet50_transfer.csv'
+    (drawing,) = figures.draw([], published.read(path))
+    assert drawing.name == 'settings_simclr_resnet50_transfer'
+    assert len(drawing.frame) == 60
+    own = numbers(drawing.frame, dataset='pets', setting='finetune')
+    assert dict(zip(own.network, own.score, strict=True)) == {
+        'SimCLR': 0.892,
+        'Supervised': 0.921,
+    }
+
+
+def sizes():
+    """Records of one network on pets: 10 and 20 images a class, 2 draws of scratch."""
+    return [
+        made.final('a', setting, score, per_class=per_class, seed=seed)
+        for setting, per_class, seed, score in (
+            ('finetune', 10, 0, 0.5),
+            ('finetune', 20, 0, 0.6),
+            ('scratch', 10, 0, 0.2),
+            ('scratch', 10, 1, 0.3),
+            ('scratch', 20, 0, 0.4),
+        )
+    ]
+
+
+def test_dataset_size_draws_means_over_draws_with_their_errors():
+    drawn = {d.name: d for d in figures.draw(sizes())}
+    drawing = drawn['dataset_size']
+    (few,) = numbers(drawing.frame, setting='scratch', images=10).itertuples()
+    assert few.log_odds == pytest.approx((logit(0.2) + logit(0.3)) / 2)
+    # Of two values the standard error of the mean is half their distance.
+    assert few.error == pytest.approx((logit(0.3) - logit(0.2)) / 2)
+    assert drawing.subject == 'experiment'
+    assert 'standard error of the mean log odds over draws' in drawing.caption
+    panel = drawing.figure.axes[0]
+    assert panel.get_xscale() == 'log'
+    drawn = [c.lines[0].get_ydata().tolist() for c in panel.containers]
+    assert drawn[0] == pytest.approx([0, logit(0.6)])
+    assert drawn[1] == pytest.approx([few.log_odds, logit(0.4)])
+
+
+def lengths():
+    return [
+        made.final('b', setting, score, hparams={'steps': steps}, dataset='dtd')
+        for setting, steps, score in (
+            ('finetune', 100, 0.5),
+            ('finetune', 1000, 0.7),
+            ('scratch', 100, 0.1),
+            ('scratch', 1000, 0.6),
+        )
+    ]
+
+
+def test_convergence_draws_a_line_a_setting_over_steps():
+    drawing = next(d for d in figures.draw(lengths()) if d.name == 'convergence')
+    panel = drawing.figure.axes[0]
+    drawn = [line.get_xydata().tolist() for line in panel.get_lines()]
+    assert drawn[0] == [[100, pytest.approx(0)], [1000, pytest.approx(logit(0.7))]]
+    assert drawn[1][1] == [1000, pytest.approx(logit(0.6))]
+    assert panel.get_xscale() == 'log'
+    assert drawing.frame.steps.tolist() == [100, 1000, 100, 1000]
+
+
+def test_training_settings_draw_the_mean_over_common_datasets_and_the_effect():
+    scores = {
+        (0.0, 0.2): {'pets': 0.8, 'dtd': 0.6},
+        (0.1, 0.2): {'pets': 0.7, 'dtd': 0.55, 'cars': 0.9},
+    }
+    drawn = {d.name: d for d in figures.draw(test_experiments.pretrained(scores))}
+    frame = drawn['training_settings_inception_v1'].frame
+    assert frame.datasets.unique().tolist() == ['dtd; pets']
+    assert frame.settings.tolist() == ['label_smoothing 0', 'label_smoothing 0.1']
+    means = [(logit(0.8) + logit(0.6)) / 2, (logit(0.7) + logit(0.55)) / 2]
+    assert frame.log_odds.tolist() == pytest.approx(means)
+    (effect,) = drawn['setting_effects'].frame.itertuples()
+    assert effect.mean == pytest.approx(means[1] - means[0])
+    container = drawn['setting_effects'].figure.axes[0].containers[0]
+    assert container.lines[0].get_xdata().tolist() == pytest.approx([effect.mean])
+    assert isinstance(effect.error, float) and effect.error > 0
+
+
+def test_the_confusion_of_the_best_cell_is_of_its_predictions(tmp_path):
+    made.write_cell(tmp_path, made.NETWORKS[0], 'scratch', 70)
+    made.write_cell(tmp_path, made.NETWORKS[1], 'scratch', 90)
+    records = cells.read(tmp_path)
+    assert not any(d.subject == 'detail' for d in figures.draw(records))
+    drawing = figures.draw(records, workdir=tmp_path)[-1]
+    assert (drawing.name, drawing.subject) == ('confusion_digits_5_9', 'detail')
+    assert made.NETWORKS[1] in drawing.title
+    # made.predictions: images 90 to 99 are taken for the next class, two of each.
+    found = metrics.confusion_matrix(
+        np.arange(100) % 5, [(i + (i >= 90)) % 5 for i in range(100)]
+    )
+    shown = np.asarray(drawing.figure.axes[0].get_images()[0].get_array())
+    np.testing.assert_allclose(shown, 100 * found / 20)
+    counts = {(r.true, r.taken_for): r.images for r in drawing.frame.itertuples()}
+    assert counts['5', '6'] == 2 and counts['9', '9'] == 18 and len(counts) == 10
+
+
+def test_a_class_without_test_images_has_no_share():
+    record = made.final('a', 'scratch', 0.5)
+    cell = cells.cells([record])[0]
+    drawing = details.confusion(cell, np.array([0, 0, 1]), np.array([0, 1, 1]))
+    shown = np.ma.filled(drawing.figure.axes[0].get_images()[0].get_array(), np.nan)
+    assert shown[0, :2].tolist() == [50, 50]
+    assert np.isnan(shown[2]).all()
+
+
+def test_predictions_that_are_gone_leave_the_other_figures(tmp_path):
+    record = made.write_cell(tmp_path, made.NETWORKS[0], 'scratch', 70)
+    (results.folder(tmp_path, record.run) / 'predictions.npz').unlink()
+    drawn = figures.draw(cells.read(tmp_path), workdir=tmp_path)
+    assert {d.subject for d in drawn} >= {'choice'}
+    assert 'detail' not in {d.subject for d in drawn}
+
+
+def test_tsne_keeps_clusters_apart_and_ten_classes():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(12), 12)
+    features = 20 * np.eye(12)[labels] + rng.normal(size=(144, 12))
+    drawing = details.tsne(features, labels, [f'class {i}' for i in range(12)])
+    assert sorted(drawing.frame['class'].unique()) == sorted(
+        f'class {i}' for i in range(10)
+    )
+    at = drawing.frame[['x', 'y']].to_numpy()
+    own = labels[:120]
+    distance = np.linalg.norm(at[:, None] - at[None], axis=-1)
+    distance[np.diag_indices(120)] = np.inf
+    assert (own[distance.argmin(axis=1)] == own).all()
+    again = details.tsne(features, labels, [f'class {i}' for i in range(12)])
+    assert again.frame.equals(drawing.frame)
+
+
+@pytest.mark.parametrize(
+    ('features', 'labels', 'said'),
+    [
+        (np.zeros((20, 3)), np.zeros(19), 'got shapes'),
+        (np.full((20, 3), np.nan), np.zeros(20), 'finite'),
+        (np.zeros((5, 3)), np.zeros(5), 'at least 10 images; got 5'),
+    ],
+)
+def test_tsne_refuses_what_it_cannot_draw(features, labels, said):
+    with pytest.raises(ValueError, match=said):
+        details.tsne(features, labels, ['a'])
+
+
+def test_saved_figures_let_go_of_their_pixels(whole, tmp_path):
+    drawing = whole['transfer_imagenet2012']
+    figures.save([drawing], tmp_path)
+    assert not hasattr(drawing.figure.canvas, 'renderer')
+    assert drawing.figure.dpi == 100
+
+
+def test_choices_are_rasterised_once_and_their_pdf_is_a_page_of_that(
+    drawings, tmp_path
+):
+    drawing = drawings['grid_finetune_digits_5_9']
+    png, pdf, _ = figures.save([drawing], tmp_path)
+    size = 120 * drawing.figure.get_size_inches()
+    assert np.abs(Image.open(png).size - size).max() < 1
+    assert b'/Subtype /Image' in pdf.read_bytes()
+    vector = figures.save([drawings['transfer_digits_0_4']], tmp_path)[1]
+    assert b'/Font' in vector.read_bytes()

@@ -1,6 +1,8 @@
 import io
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tfxfer import config, formats
@@ -111,3 +113,38 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(config.InputError, match="'tec'.*Did you mean 'tex'"):
         formats.write([example()], tmp_path / 'new', ['csv', 'tec'])
     assert not (tmp_path / 'new').exists()
+
+
+def test_parquet_keeps_numbers_and_what_is_not_known(tmp_path):
+    (path,) = formats.write([example()], tmp_path, ['parquet'])
+    read = pq.read_table(path)
+    assert read.schema.names == ['name', 'score', 'n']
+    assert read.column('score').to_pylist() == [0.5, 1 / 3]
+    assert read.column('n').to_pylist() == [3, None]
+    assert read.schema.field('n').type == pa.int64()
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
+    (path,) = formats.write([example()], tmp_path, ['parquet'])
+    old = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError('No space left on device')
+
+    monkeypatch.setattr(pd.DataFrame, 'to_parquet', fail)
+    with pytest.raises(OSError, match='No space'):
+        formats.write([example(text='new')], tmp_path, ['parquet'])
+    assert path.read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_html_file_is_a_page_of_its_own(tmp_path):
+    (path,) = formats.write([example(text='Größe')], tmp_path, ['html'])
+    text = path.read_text(encoding='utf-8')
+    assert text.startswith('<!DOCTYPE html>') and 'charset="utf-8"' in text
+    assert '<td>Größe</td>' in text and '<h1>50 % &amp; more</h1>' in text
+
+
+def test_what_nobody_asked_for_is_not_written(tmp_path):
+    paths = formats.write([example()], tmp_path)
+    assert [path.suffix for path in paths] == ['.csv', '.md', '.tex']

@@ -18,6 +18,7 @@ LINES = (
         'architectures',
         'datasets',
         'files',
+        'leases',
         'results',
         'stats',
         'logreg',
@@ -37,27 +38,40 @@ LINES = (
         'train',
         'cells',
         'formats',
+        'plots',
     },
-    {'folders', 'prepared', 'inputs', 'models', 'frozen', 'comparisons'},
+    {
+        'driver',
+        'folders',
+        'prepared',
+        'inputs',
+        'models',
+        'frozen',
+        'comparisons',
+        'choices',
+        'published',
+    },
     {
         'sources',
         'predict',
         'imagecache',
         'predict_images',
-        'tables',
-        'figures',
+        'experiments',
+        'details',
         'card',
         'tflite',
     },
-    {'features', 'answers'},
-    {'settings', 'report'},
+    {'features', 'tables', 'experiment_figures'},
+    {'answers', 'figures'},
+    {'settings', 'report', 'rates'},
     {'run'},
     {'export'},
 )
 WITHOUT_TENSORFLOW = (
     'config architectures datasets files imagefiles folders prepared imagesets metrics '
-    'splits stats results sources sweep executors cells comparisons formats tables '
-    'figures answers report app logreg card'
+    'splits stats results sources sweep executors leases driver cells comparisons '
+    'formats tables figures answers report app logreg card plots choices experiments '
+    'published experiment_figures details'
 ).split()
 MODULES = sorted((ROOT / 'tfxfer').glob('*.py'))
 
@@ -133,15 +147,16 @@ def test_every_config_says_command_and_loads(path):
     if 'archs' in fields:
         from tfxfer import sweep
 
-        assert sweep.plan(sweep.study_from(fields), {}).ready
-        assert set(fields) == names(sweep.Study) - {'digests'}
+        study = sweep.study_from(fields)
+        assert sweep.plan(tuple(sweep.cells(study)), {}).ready
+        assert set(fields) == names(sweep.Study) - {'digests', 'images'}
         for setting, cls in config.HPARAMS.items():
             grid = setting in config.GRIDS
-            swapped = {'lr', 'wd', 'lrs', 'wds'} if grid else set()
+            swapped = {'lr', 'wd', *sweep.OF_GRID} if grid else set()
             assert set(fields[setting]) == names(cls) ^ swapped
     else:
         assert config.from_dict(fields).id
-        filled = {'trials', 'dataset_digest', 'weights_digest'}
+        filled = {'trials', 'search', 'resume', 'dataset_digest', 'weights_digest'}
         assert set(fields) == names(config.Run) - filled
         assert set(fields['hparams']) == names(config.HPARAMS[fields['setting']])
 

@@ -2,8 +2,18 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
+from statsmodels import api as sm
+from statsmodels.stats import (
+    anova,
+    contingency_tables,
+    descriptivestats,
+    multitest,
+    proportion,
+    weightstats,
+)
 
 from tfxfer import stats
 
@@ -59,6 +69,14 @@ def test_wilson_equals_scipys(correct, n):
     np.testing.assert_allclose(stats.wilson(correct, n), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize('level', [0.9, 0.95, 0.99])
+def test_wilson_equals_statsmodels_at_every_count(level):
+    n = 37
+    counts = np.arange(n + 1)
+    expected = proportion.proportion_confint(counts, n, 1 - level, method='wilson')
+    np.testing.assert_allclose(stats.wilson(counts, n, level), expected, atol=1e-12)
+
+
 def test_wilson_of_90_in_100_is_the_textbook_interval():
     low, high = stats.wilson(90, 100)
     assert (round(float(low), 4), round(float(high), 4)) == (0.8256, 0.9448)
@@ -103,6 +121,19 @@ def test_within_errors_of_two_networks_equal_the_paired_differences_error():
     np.testing.assert_allclose(stats.within_errors(x), [error, error])
 
 
+def test_squared_within_errors_average_to_the_anovas_error():
+    # Morey (2008): what his factor is for. Of a repeated-measures analysis of variance
+    # with the datasets as subjects, the mean square of the error / datasets.
+    x = normal(5, 8)
+    rows = [
+        {'network': m, 'dataset': d, 'x': x[m, d]} for m in range(5) for d in range(8)
+    ]
+    table = anova.AnovaRM(pd.DataFrame(rows), 'x', 'dataset', ['network']).fit()
+    between = 8 * x.mean(axis=1).var(ddof=1)  # Mean square of the networks.
+    error = between / table.anova_table['F Value'].iloc[0]
+    assert np.mean(stats.within_errors(x) ** 2) == pytest.approx(error / 8)
+
+
 def test_a_dataset_wide_constant_changes_nothing():
     x = normal(5, 7)
     shifted = x + normal(7, seed=1)
@@ -142,6 +173,22 @@ def test_correlation_by_hand():
     assert (found.low, found.high) == (-1, 1)
     assert found.rho == pytest.approx(0.5)
     assert found.n == 3
+
+
+def test_correlation_and_line_equal_those_of_statsmodels_regression():
+    x, noise = normal(2, 16)
+    fit = sm.OLS(x + 2 * noise, sm.add_constant(x)).fit()
+    found = stats.correlate(x, x + 2 * noise)
+    # Of a line through points r^2 is the share explained; r's p is the slope's.
+    assert found.r == pytest.approx(math.copysign(fit.rsquared**0.5, fit.params[1]))
+    assert found.p == pytest.approx(fit.pvalues[1])
+    assert stats.line(x, x + 2 * noise) == pytest.approx(tuple(fit.params[::-1]))
+
+
+def test_spearman_by_hand():
+    # Ranks 2 1 4 3 5 differ by 1, 1, 1, 1, 0: rho = 1 - 6 x 4 / (5 x 24) = 0.8.
+    found = stats.correlate([10, 20, 30, 40, 50], [2, 1, 9, 4, 70])
+    assert found.rho == pytest.approx(0.8)
 
 
 def test_correlation_interval_equals_scipys():
@@ -262,12 +309,67 @@ def test_permutation_of_top1_equals_mcnemar(only_a, only_b):
     assert stats.permutation(a, b) == pytest.approx(stats.mcnemar(a, b).p, abs=1e-12)
 
 
-def test_sampled_permutation_is_close_to_mcnemar():
+def test_permutation_of_many_images_still_equals_mcnemar():
     a, b = right(300, 30, 50, 40)
     exact = stats.mcnemar(a, b).p  # 0.033
+    assert stats.permutation(a, b) == pytest.approx(exact, rel=1e-9)
+    a, b = right(9000, 3000, 2900, 500)
+    assert stats.permutation(a, b) == pytest.approx(stats.mcnemar(a, b).p, rel=1e-9)
+
+
+@pytest.mark.parametrize(('only_a', 'only_b'), [(0, 0), (1, 5), (30, 50), (7, 7)])
+def test_mcnemar_equals_statsmodels(only_a, only_b):
+    a, b = right(20, only_a, only_b, 3)
+    table = [[20, only_a], [only_b, 3]]
+    expected = contingency_tables.mcnemar(table, exact=True)
+    assert stats.mcnemar(a, b).p == pytest.approx(expected.pvalue)
+
+
+def sums(amounts, counts):
+    """{sum: number of sign patterns} of whole amounts, by multiplying out."""
+    found = {0: 1}
+    for amount in np.repeat(amounts, counts).tolist():
+        more = {}
+        for total, ways in found.items():
+            for sign in (-amount, amount):
+                more[total + sign] = more.get(total + sign, 0) + ways
+        found = more
+    return found
+
+
+# Differing images of classes of 1 / amount images: exact, exact, sampled.
+@pytest.mark.parametrize(
+    ('amounts', 'counts', 'only_a'),
+    [
+        ((1, 2, 3), (5, 5, 5), (5, 4, 3)),
+        ((2, 7), (90, 80), (55, 50)),
+        ((1, 2, 3, 5, 7, 11), (70, 64, 20, 9, 128, 3), (43, 40, 11, 6, 71, 2)),
+    ],
+)
+def test_permutation_equals_the_distribution_by_hand(amounts, counts, only_a):
+    won = [
+        sign * amount
+        for amount, n, k in zip(amounts, counts, only_a, strict=True)
+        for sign in [1] * k + [-1] * (n - k)
+    ]
+    ways = sums(amounts, counts)
+    extreme = sum(n for total, n in ways.items() if abs(total) >= abs(sum(won)))
+    expected = extreme / 2 ** len(won)
+    assert 0.001 < expected < 0.5
+    found = stats.permutation(np.maximum(won, 0), -np.minimum(won, 0))
+    sampled = math.prod(n + 1 for n in counts) > 2**16
     # Four standard errors of a proportion of 10,000 samples.
-    tolerance = 4 * math.sqrt(exact * (1 - exact) / 10_000)
-    assert stats.permutation(a, b) == pytest.approx(exact, abs=tolerance)
+    four = 4 * math.sqrt(expected * (1 - expected) / 10_000)
+    assert found == pytest.approx(expected, abs=four if sampled else 1e-9)
+
+
+def test_a_sampled_permutation_depends_on_the_seed_only():
+    a, b = normal(2, 40)
+    found = stats.permutation(a, b)
+    assert stats.permutation(a, b) == stats.permutation(b, a) == found
+    assert stats.permutation(a, b, seed=1) != found
+    order = np.random.default_rng(0).permutation(40)
+    assert stats.permutation(a[order], b[order]) == found
 
 
 def test_permutation_equals_scipys_on_weighted_values():
@@ -282,9 +384,12 @@ def test_permutation_equals_scipys_on_weighted_values():
     assert stats.permutation(a, b) == pytest.approx(expected.pvalue)
 
 
-def test_permutation_is_symmetric_and_never_0():
+def test_permutation_is_symmetric_and_a_sampled_one_never_0():
     a, b = right(0, 40, 0, 0)
-    assert stats.permutation(a, b) == stats.permutation(b, a) == 1 / 10_001
+    assert stats.permutation(a, b) == pytest.approx(2 / 2**40)
+    assert stats.permutation(b, a) == stats.permutation(a, b)
+    apart = np.arange(1.0, 41)  # Every pair by another amount: 2^40 outcomes.
+    assert stats.permutation(apart, 0 * apart) == 1 / 10_001
 
 
 def test_paired_tests_refuse_different_images():
@@ -306,6 +411,15 @@ def test_paired_t_by_hand():
     assert found.n == 3
 
 
+def test_paired_t_equals_statsmodels():
+    x, y = normal(2, 12)
+    peer = weightstats.DescrStatsW(x - y)
+    t, p, _ = peer.ttest_mean()
+    found = stats.paired_t(x, y)
+    assert (found.t, found.p) == pytest.approx((t, p))
+    assert (found.low, found.high) == pytest.approx(peer.tconfint_mean(0.05))
+
+
 @pytest.mark.parametrize('shift', [0, 0.5])
 def test_paired_t_refuses_one_difference_everywhere(shift):
     x = normal(5)
@@ -322,6 +436,13 @@ def test_sign_test_counts_coin_flips():
 def test_sign_test_of_the_papers_179_of_192_wins():
     tail = sum(math.comb(192, k) for k in range(14))
     assert stats.sign_test(179, 13) == pytest.approx(2 * tail / 2**192, rel=1e-9)
+
+
+@pytest.mark.parametrize(('wins', 'losses', 'ties'), [(9, 3, 0), (4, 4, 2), (1, 6, 5)])
+def test_sign_test_equals_statsmodels_which_leaves_out_ties_too(wins, losses, ties):
+    differences = [1.0] * wins + [-1.0] * losses + [0.0] * ties
+    _, expected = descriptivestats.sign_test(differences)
+    assert stats.sign_test(wins, losses) == pytest.approx(expected)
 
 
 def test_sign_test_refuses_negative_counts():
@@ -351,6 +472,122 @@ def test_holm_rejects_what_stepping_down_by_definition_rejects():
         assert np.sum(stats.holm(p) <= 0.05) == rejected, p
 
 
+def test_holm_equals_statsmodels():
+    p = np.random.default_rng(1).beta(0.3, 3, size=(20, 9)).round(2)  # With ties.
+    for row in p:
+        expected = multitest.multipletests(row, method='holm')[1]
+        np.testing.assert_allclose(stats.holm(row), expected, atol=1e-15)
+
+
 def test_holm_refuses_what_is_no_p():
     with pytest.raises(ValueError, match='from 0 to 1'):
         stats.holm([0.1, 1.2])
+
+
+def table(text):
+    """Scores of '1 - 1' and such rows: 1.0 where there is one, NaN where a dash."""
+    rows = [row.split() for row in text.split('/')]
+    return np.array([[math.nan if v == '-' else float(v) for v in row] for row in rows])
+
+
+def test_what_a_table_with_gaps_offers():
+    x = table('1 2 3 4 / 1 2 3 - / - 2 3 4')
+    found = stats.common(x, 'abc', 'wxyz')
+    np.testing.assert_array_equal(found.there, ~np.isnan(x))
+    assert found.missing == (('b', 'z'), ('c', 'w'))
+    assert found.datasets == ('x', 'y')
+    # Three blocks of 6: all three networks on x, y comes before two on three datasets.
+    assert found.block == (('a', 'b', 'c'), ('x', 'y'))
+    assert found.exact
+
+
+def test_leaving_out_a_network_may_keep_more():
+    x = table('1 2 3 4 / 1 2 3 4 / 1 2 3 4 / 1 - - -')
+    found = stats.common(x, 'abcd', 'wxyz')
+    assert found.datasets == ('w',)
+    assert found.block == (('a', 'b', 'c'), tuple('wxyz'))
+
+
+def test_a_block_has_at_least_two_networks():
+    # The first alone has 3 datasets; nothing is compared with it there.
+    found = stats.common(table('1 1 1 / 1 - -'), 'ab', 'xyz')
+    assert found.block == (('a', 'b'), ('x',))
+    found = stats.common(table('1 - / - 1'), 'ab', 'xy')
+    assert (found.datasets, found.block) == ((), ((), ()))
+
+
+def test_a_whole_table_is_its_own_block():
+    found = stats.common(SCORES, 'abc', 'xy')
+    assert found.missing == ()
+    assert found.datasets == ('x', 'y') and found.block == (('a', 'b', 'c'), ('x', 'y'))
+
+
+@pytest.mark.parametrize('shape', [(4, 6), (6, 4)])
+def test_the_block_is_as_large_as_any_of_all_blocks(shape):
+    rng = np.random.default_rng(0)
+    names = [f'n{i}' for i in range(shape[0])], [f'd{i}' for i in range(shape[1])]
+    for _ in range(30):
+        x = np.where(rng.random(shape) < 0.3, math.nan, 1)
+        sizes = [0]
+        for mask in itertools.product((False, True), repeat=sum(shape)):
+            rows, columns = np.array(mask[: shape[0]]), np.array(mask[shape[0] :])
+            if rows.sum() >= 2 and not np.isnan(x[np.ix_(rows, columns)]).any():
+                sizes.append(rows.sum() * columns.sum())
+        networks, datasets = stats.common(x, *names).block
+        assert len(networks) * len(datasets) == max(sizes)
+        own = (
+            [names[0].index(n) for n in networks],
+            [names[1].index(d) for d in datasets],
+        )
+        assert not np.isnan(x[np.ix_(*own)]).any()
+
+
+def test_of_a_large_table_a_block_is_found_and_said_not_to_be_exact():
+    x = np.ones((20, 17))
+    x[3], x[:, 5] = math.nan, math.nan
+    x[3, 0] = 1
+    found = stats.common(x, range(20), range(17))
+    assert not found.exact
+    assert found.block == (
+        tuple(i for i in range(20) if i != 3), tuple(j for j in range(17) if j != 5)
+    )  # fmt: skip
+    assert stats.common(x[:16], range(16), range(17)).exact
+
+
+def test_permuting_networks_offers_the_same():
+    x, order = table('1 - 1 / 1 1 1 / - 1 1 / 1 1 -'), [2, 0, 3, 1]
+    whole = stats.common(x, 'abcd', 'xyz')
+    other = stats.common(x[order], [('abcd')[i] for i in order], 'xyz')
+    assert set(whole.missing) == set(other.missing)
+    assert whole.datasets == other.datasets
+    sizes = [len(c.block[0]) * len(c.block[1]) for c in (whole, other)]
+    assert sizes[0] == sizes[1] == 4
+
+
+def test_means_are_those_of_rows():
+    np.testing.assert_array_equal(stats.means(SCORES, 'abc', 'xy'), [3, 5.5, 5])
+
+
+def test_a_mean_over_different_datasets_is_refused_and_both_offers_are_named():
+    x = table('1 2 3 4 / 1 2 3 - / 1 - - - ')
+    with pytest.raises(ValueError) as caught:
+        stats.means(x, ('resnet', 'vgg', 'nas'), ('cars', 'dtd', 'pets', 'sun'))
+    assert str(caught.value) == (
+        'No mean over different datasets. Missing: vgg on sun; nas on dtd; nas on '
+        'pets; and 1 more. Complete are 3 networks on 1 datasets (cars), or 2 networks '
+        '(resnet, vgg) on 3 (cars, dtd, pets).'
+    )
+
+
+@pytest.mark.parametrize(
+    ('x', 'networks', 'datasets', 'reason'),
+    [
+        (SCORES, 'abc', 'xyz', r'got \(3, 2\) for 3 networks and 3 datasets'),
+        (SCORES, 'aab', 'xy', 'networks must differ'),
+        (SCORES * math.inf, 'abc', 'xy', 'finite'),
+        (np.ones((3, 0)), 'abc', '', 'no mean of 3 networks on 0 datasets'),
+    ],
+)
+def test_means_refuse(x, networks, datasets, reason):
+    with pytest.raises(ValueError, match=reason):
+        stats.means(x, networks, datasets)

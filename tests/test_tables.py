@@ -1,10 +1,14 @@
 import io
+import math
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats as scipy_stats
 
 from tests import made_results as made
-from tfxfer import cells, comparisons, formats, results, tables
+from tests import test_experiments, test_figures
+from tfxfer import cells, comparisons, formats, published, results, tables
 
 
 @pytest.fixture
@@ -164,9 +168,209 @@ def test_comparisons_read_from_the_best_down(study):
     assert table['p (Holm)'].tolist()[:3] == ['0.5', '0.25', '0.023']
 
 
-def test_names_list_every_table(study):
-    built, _ = build(study)
-    assert set(built) | {'missing'} == set(tables.NAMES)
+def test_names_list_every_table(tmp_path):
+    records = cells.read(made.write_study(tmp_path))
+    records += made.study_records({'x': 0.7, 'y': 0.8}, ['dtd', 'pets'], points=1)
+    records += test_figures.sizes() + test_figures.lengths()
+    scores = {(0.0, 0.2): {'cars': 0.8}, (0.1, 0.2): {'cars': 0.7}}
+    records += test_experiments.pretrained(scores)
+    paired, _ = comparisons.compare(cells.cells(cells.read(tmp_path)), tmp_path)
+    built, _ = tables.build(records, paired, PUBLISHED)
+    assert tuple(table.name for table in built) == tables.NAMES
+
+
+PUBLISHED = (
+    published.Published('pets', 'Theirs', 'finetune', 0.9, 0.76, 'paper'),
+    published.Published('pets', 'Old', 'finetune', 0.8, None, 'paper'),
+    published.Published('flowers', 'Theirs', 'finetune', 0.95, 0.76, 'paper'),
+)
+
+
+def tables_of(records, published=()):
+    built, notes = tables.build(records, [], published)
+    return {table.name: table for table in built}, notes
+
+
+def logit(p):
+    return math.log(p / (1 - p))
+
+
+def matrix_of(scores, setting='logistic'):
+    """Records of {network: {dataset: score}}."""
+    return [
+        made.final(network, setting, score, dataset=dataset, source_score=0.7)
+        for network, row in scores.items()
+        for dataset, score in row.items()
+    ]
+
+
+def test_scores_are_networks_by_datasets_with_the_mean_log_odds():
+    scores = {'a': {'dtd': 0.5, 'pets': 0.5}, 'b': {'dtd': 0.8, 'pets': 0.6}}
+    built, _ = tables_of(matrix_of(scores))
+    table = built['scores_logistic']
+    # Of two networks Morey's bar is sem(differences) / sqrt 2; d = ln 4, ln 1.5.
+    error = (math.log(4) - math.log(1.5)) / 2 / math.sqrt(2)
+    mean = (math.log(4) + math.log(1.5)) / 2
+    assert table.shown.values.tolist() == [
+        ['a', '50.0', '50.0', f'0.000 +- {error:.3f}'],
+        ['b', '80.0', '60.0', f'{mean:.3f} +- {error:.3f}'],
+    ]
+    assert table.bold == {(1, 'dtd %'), (1, 'pets %')}
+    assert table.frame.error.tolist() == pytest.approx([error, error])
+
+
+def test_a_network_that_lacks_a_dataset_has_no_mean_and_that_is_said():
+    scores = {'a': {'dtd': 0.9, 'pets': 0.5}, 'b': {'dtd': 0.8}}
+    built, notes = tables_of(matrix_of(scores))
+    table = built['scores_logistic']
+    assert table.shown['pets %'].tolist() == ['50.0', '']
+    assert table.shown['mean log odds'].tolist() == [
+        f'{(logit(0.9) + logit(0.5)) / 2:.3f}',
+        '',
+    ]
+    assert any('1 cells are not measured yet' in note for note in notes)
+    assert built['missing'].shown.values.tolist() == [['b', 'pets', 'logistic', '0']]
+
+
+def test_each_size_of_subset_has_its_own_best_in_the_scores():
+    records = [
+        made.final(network, 'scratch', score, per_class=per_class)
+        for network, per_class, score in (
+            ('a', 5, 0.5),
+            ('b', 5, 0.4),
+            ('a', None, 0.9),
+        )
+    ]
+    built, _ = tables_of(records)
+    table = built['scores_scratch']
+    rows = [table.shown.values.tolist()[i] for i, _ in sorted(table.bold)]
+    assert rows == [['a', '', '90.0'], ['a', '5', '50.0']]
+
+
+def test_correlations_are_of_each_dataset_and_of_their_mean():
+    rng = np.random.default_rng(0)
+    tops = {f'n{i}': 0.6 + 0.05 * i for i in range(5)}
+    scores = {n: dict(zip(('dtd', 'pets'), rng.uniform(0.5, 0.9, 2), strict=True))
+              for n in tops}  # fmt: skip
+    records = [
+        made.final(n, 'logistic', score, dataset=dataset, source_score=tops[n])
+        for n, row in scores.items()
+        for dataset, score in row.items()
+    ]
+    frame = tables_of(records)[0]['correlations'].frame
+    assert frame.datasets.tolist() == ['dtd; pets', 'dtd', 'pets']
+    x = [logit(top) for top in tops.values()]
+    odds = {d: [logit(scores[n][d]) for n in tops] for d in ('dtd', 'pets')}
+    y = [np.mean([odds['dtd'], odds['pets']], axis=0), odds['dtd'], odds['pets']]
+    r = [scipy_stats.pearsonr(x, values).statistic for values in y]
+    assert frame.r.tolist() == pytest.approx(r)
+
+
+def test_t_tests_are_those_of_comparisons():
+    scores = {'a': {'dtd': 0.5, 'pets': 0.5}, 'b': {'dtd': 0.8, 'pets': 0.6}}
+    records = matrix_of(scores)
+    (row,) = tables_of(records)[0]['t_tests'].frame.itertuples()
+    test = scipy_stats.ttest_rel([0, 0], [logit(0.8), logit(0.6)])
+    assert (row.a, row.b, row.n) == ('a', 'b', 2)
+    assert (row.t, row.p) == pytest.approx((test.statistic, test.pvalue))
+    assert row.p_holm == pytest.approx(test.pvalue)
+    assert row.mean == pytest.approx(-(math.log(4) + math.log(1.5)) / 2)
+
+
+def test_published_results_stand_beside_our_best_of_the_same_task():
+    records = [made.final('a', 'finetune', 0.85), made.final('b', 'finetune', 0.87)]
+    records += [made.final('a', 'logistic', 0.99)]
+    records += [made.final('a', 'finetune', 0.99, per_class=5)]
+    table = tables_of(records, PUBLISHED)[0]['published']
+    assert table.frame.our_network.tolist() == ['b, finetune'] * 2
+    assert table.frame.difference.tolist() == pytest.approx([-0.03, 0.07])
+    assert table.shown['points more'].tolist() == ['-3.0', '+7.0']
+    assert 'published' not in tables_of(records)[0]
+
+
+def test_dataset_size_has_scores_errors_and_draws_by_setting():
+    built, _ = tables_of(test_figures.sizes())
+    few, many = built['dataset_size'].frame.to_dict('records')
+    assert (few['images'], few['finetune.score'], few['scratch.draws']) == (10, 0.5, 2)
+    half = (logit(0.3) - logit(0.2)) / 2
+    assert few['scratch.error'] == pytest.approx(half)
+    assert math.isnan(many['scratch.error'])
+    shown = built['dataset_size'].shown
+    assert shown['draws'].tolist() == ['1 / 2', '1 / 1']
+    assert shown['scratch %'].tolist() == ['24.7 (20.0-30.0)', '40.0']
+    assert built['crossings'].shown['training images a class'].tolist() == [
+        'not up to 20 images a class, the most that compare'
+    ]
+
+
+def test_convergence_says_steps_epochs_and_ratio():
+    images = {'train': 2944, 'valid': 736, 'test': 3669}
+    records = [
+        made.final('a', setting, score, hparams={'steps': steps * scale}, images=images)
+        for setting, scale in (('finetune', 1), ('scratch', 10))
+        for steps, score in ((100, 0.5), (1000, 8 / 9), (4000, 10 / 11))
+    ]
+    built, _ = tables_of(records)
+    shown = built['convergence'].shown.to_dict('records')
+    # 90 % of odds of 10 is half-way from 8 to 10: 2,000 steps, x 256 / 3,680 epochs.
+    assert [row['steps to 90 %'] for row in shown] == ['2000', '20000']
+    assert [row['epochs to 90 %'] for row in shown] == ['139', '1391']
+    assert [row['scratch / finetune'] for row in shown] == ['', '10']
+    assert shown[0]['at steps'] == '4000 (the longest)'
+    assert built['convergence'].frame.best_odds.tolist() == pytest.approx([10, 10])
+
+
+def test_lengths_of_training_do_not_spoil_the_other_tables():
+    tops = {'a': 0.7, 'b': 0.75, 'c': 0.8}
+    records = [
+        made.final(n, 'finetune', top, hparams={'steps': steps}, source_score=top)
+        for n, top in tops.items()
+        for steps in ((20_000, 100) if n == 'a' else (20_000,))
+    ]
+    built, _ = tables_of(records)
+    assert built['scores_finetune'].shown['pets %'].tolist() == ['70.0', '75.0', '80.0']
+    assert built['correlations'].frame.r.tolist() == pytest.approx([1])
+
+
+def test_training_settings_and_their_effects_are_tables():
+    scores = {
+        (0.0, 0.2): {'pets': 0.8, 'dtd': 0.6},
+        (0.1, 0.2): {'pets': 0.7, 'dtd': 0.55},
+    }
+    built, _ = tables_of(test_experiments.pretrained(scores))
+    frame = built['training_settings'].frame
+    assert frame[['dataset', 'label_smoothing', 'score']].values.tolist() == [
+        ['dtd', 0.0, 0.6], ['dtd', 0.1, 0.55], ['pets', 0.0, 0.8], ['pets', 0.1, 0.7],
+    ]  # fmt: skip
+    x = [logit(0.55) - logit(0.6), logit(0.7) - logit(0.8)]
+    shown = built['setting_effects'].shown.to_dict('records')[0]
+    assert shown['changed'] == 'label smoothing 0 to 0.1'
+    assert (
+        shown['change of log odds'] == f'{np.mean(x):.3f} +- {scipy_stats.sem(x):.3f}'
+    )
+    assert built['setting_effects'].frame.p[0] == pytest.approx(
+        scipy_stats.ttest_1samp(x, 0).pvalue
+    )
+
+
+def test_every_format_takes_every_table(tmp_path):
+    records = made.study_records({'x': 0.7, 'y': 0.8}, ['dtd', 'pets'], points=1)
+    records += test_figures.sizes() + test_figures.lengths()
+    scores = {(0.0, 0.2): {'cars': 0.8}, (0.1, 0.2): {'cars': 0.7}}
+    records += test_experiments.pretrained(scores)
+    built, _ = tables.build(records, [], PUBLISHED)
+    formats.write(built, tmp_path, tuple(formats.FORMATS))
+    for table in built:
+        read = pd.read_parquet(tmp_path / f'{table.name}.parquet')
+        text = pd.read_csv(tmp_path / f'{table.name}.csv')
+        pd.testing.assert_frame_equal(
+            read.astype(object).fillna(0).astype(str).replace({'': '0', 'None': '0'}),
+            table.frame.astype(object)
+            .fillna(0)
+            .astype(str)
+            .replace({'': '0', 'None': '0'}),
+        )
+        assert len(text) == len(read) == len(table.shown)
 
 
 def test_export_tables_writes_the_formats_asked_for(study, program, tmp_path):
@@ -184,4 +388,27 @@ def test_export_tables_names_a_wrong_format_in_one_line(study, program, tmp_path
     done = program('tools.export_tables', f'--results={study}', '--formats=xls')
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
-    assert "No format named 'xls'" in line and 'csv, md, tex' in line
+    assert "No format named 'xls'" in line
+    assert 'csv, md, tex, html, parquet' in line
+
+
+def test_export_tables_takes_published_results_and_says_what_is_missing(
+    program, tmp_path
+):
+    study, out = tmp_path / 'study', tmp_path / 'out'
+    made.write_cell(study, made.NETWORKS[0], 'scratch', 80, dataset='pets')
+    made.write_trials(study, made.NETWORKS[1], 'scratch', dataset='pets')
+    theirs = tmp_path / 'theirs.csv'
+    theirs.write_text('dataset,network,setting,score\nPets,A,scratch,81.5\n')
+    done = program(
+        'tools.export_tables', f'--results={study}', f'--output={out}',
+        '--formats=parquet', f'--published={theirs}',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert f'Missing: {made.NETWORKS[1]}, pets, scratch (4 trials are done).' in said
+    read = pd.read_parquet(out / 'published.parquet')
+    assert read[['network', 'score', 'our_score']].values.tolist() == [
+        ['A', 0.815, 0.8]
+    ]
+    assert {path.suffix for path in out.iterdir()} == {'.parquet'}

@@ -6,6 +6,7 @@ the seeds it was measured with.
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -197,7 +198,7 @@ def missing(records):
     has = {study.key(record) for record in study.finals}
     used = {name for record in study.finals for name in record.run.trials}
     waiting = collections.Counter(
-        study.key(record) for record in study.trials if record.run.id not in used
+        study.key(record) for record in study.trials if run_id(record.run) not in used
     )
     found = []
     for (per_class, size), keys in grouped(
@@ -213,6 +214,12 @@ def missing(records):
                     Missing(network, dataset, setting, per_class, size, waiting[key])
                 )
     return found
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def run_id(run):
+    """Run.id, computed once: a study has tens of thousands and asks many times."""
+    return run.id
 
 
 def best(group):
@@ -241,11 +248,13 @@ class _Study:
     """What the Records of a folder are called, together."""
 
     def __init__(self, records):
-        self.by_id = {record.run.id: record for record in records}
+        self.by_id = {run_id(record.run): record for record in records}
         rest = [record for record in records if record.run.setting != 'pretrain']
         self.pretrained = [r for r in records if r.run.setting == 'pretrain']
         self.finals = [record for record in rest if record.run.phase == 'final']
         self.trials = [record for record in rest if record.run.phase == 'trial']
+        self.by_arch = grouped(self.finals, lambda record: record.run.arch)
+        self.weights = {}  # What _weights found, by what it depends on.
         self.datasets = _dataset_labels(records)
         self.source_names = {
             record.run.dataset: self.datasets[_dataset_key(record.run)]
@@ -312,7 +321,7 @@ class _Study:
 
     def _arch_sources(self, arch):
         """What an architecture was trained for, for the Runs that start at random."""
-        others = [r for r in self.finals if r.run.arch == arch and r.source]
+        others = [record for record in self.by_arch.get(arch, ()) if record.source]
         if len({self._weights(record.run) for record in others}) > 1:
             return []  # Which of them to lay beside scratch is not known.
         own = [record.source for record in others] or [
@@ -333,6 +342,12 @@ class _Study:
 
     def _weights(self, run):
         """What tells weights apart: not the seed of the pretrain Run; None: random."""
+        key = run.weights, run.weights_digest
+        if key not in self.weights:
+            self.weights[key] = self._weights_facts(run)
+        return self.weights[key]
+
+    def _weights_facts(self, run):
         if not run.weights:
             return None
         record = self.by_id.get(run.weights.partition(':')[2])
@@ -346,7 +361,7 @@ class _Study:
         labels = {}
         for arch, group in grouped(records, lambda record: record.run.arch).items():
             names = {}
-            for record in sorted(group, key=lambda record: record.run.id):
+            for record in sorted(group, key=lambda record: run_id(record.run)):
                 names.setdefault(self._weights(record.run), record.run.weights)
             kinds = {key: name for key, name in names.items() if key is not None}
             short = {key: self._weights_name(name) for key, name in kinds.items()}

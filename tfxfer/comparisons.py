@@ -1,5 +1,6 @@
 """Cells laid beside one another: points of the figures, paired tests, wins."""
 
+import itertools
 import typing
 import zipfile
 import zlib
@@ -72,7 +73,7 @@ def points(group):
     """
     found, notes = [], []
     for setting in cells.SETTINGS:
-        own, note = _one_recipe([cell for cell in group if cell.setting == setting])
+        own, note = one_recipe([cell for cell in group if cell.setting == setting])
         notes += note
         if not own:
             continue
@@ -92,15 +93,52 @@ def points(group):
     return found, notes
 
 
-def _one_recipe(own):
-    """The Cells of the recipe with most of them, and a note about the others."""
+def dataset_points(group):
+    """Points of each dataset alone, of the Cells of one Condition.
+
+    Of each setting's one recipe, as `points` takes it over all datasets.
+
+    Returns:
+        [Point, ...] by dataset, setting and network.
+    """
+    found = []
+    for name in sorted({cell.dataset for cell in group}):
+        for setting in cells.SETTINGS:
+            own, _ = one_recipe([cell for cell in group if cell.setting == setting])
+            table = {c.network: [c] for c in own if c.dataset == name}
+            if table:
+                networks = sorted(table)
+                rows = [table[network] for network in networks]
+                found += _points(setting, networks, [name], rows)
+    return found
+
+
+def one_recipe(own):
+    """The Cells of one recipe of a setting, and a note about the others.
+
+    That of the longest training, among the recipes that have at least half as many
+    Cells as the commonest: a series of lengths is drawn at its end, and one network
+    that was trained longer than all others does not stand for them.
+    """
     groups = cells.grouped(own, lambda cell: cell.recipe)
     if len(groups) < 2:
         return own, []
-    recipe = max(sorted(groups), key=lambda name: len(groups[name]))
+    least = max(map(len, groups.values())) / 2
+    recipe = max(
+        sorted(name for name, group in groups.items() if len(group) >= least),
+        key=lambda name: (_longest(groups[name]), len(groups[name])),
+    )
     others = ', '.join(name for name in sorted(groups) if name != recipe)
     note = f'{own[0].setting}: drawn with {recipe}; in the tables also {others}.'
     return groups[recipe], [note]
+
+
+def _longest(group):
+    return max(
+        getattr(record.run.hparams, 'steps', 0)
+        for cell in group
+        for record in cell.records
+    )
 
 
 def _points(setting, networks, names, table):
@@ -232,6 +270,17 @@ def _compared(a, b, workdir):
 
 def _right(record, workdir):
     """(index, label, right or wrong) of a final Run's test images, by index."""
+    index, label, logits = predictions(record, workdir)
+    return index, label, logits.argmax(1) == label
+
+
+def predictions(record, workdir):
+    """(index, label, logits) of a final Run's test images, by index.
+
+    Raises:
+        FileNotFoundError: they are gone.
+        config.InputError: they are not those the record was scored on.
+    """
     folder = results.folder(workdir, record.run)
     try:
         seen = results.read_predictions(folder)
@@ -248,7 +297,7 @@ def _right(record, workdir):
             f'{score:.6f}. Remove the folder and run it again.'
         )
     order = np.argsort(index, kind='stable')
-    return index[order], label[order], (logits.argmax(1) == label)[order]
+    return index[order], label[order], logits[order]
 
 
 def wins(all_cells):
@@ -264,7 +313,7 @@ def wins(all_cells):
     )
     scores, notes = {name: {} for name in cells.SETTINGS}, []
     for (setting, *condition), group in groups.items():
-        own, note = _one_recipe(group)
+        own, note = one_recipe(group)
         notes += note
         for cell in own:
             scores[setting][cell.network, cell.dataset, *condition] = cell.score
@@ -277,3 +326,101 @@ def wins(all_cells):
             ties = len(both) - won - lost
             rows.append((a, b, won, lost, ties, stats.sign_test(won, lost)))
     return rows, notes
+
+
+class NetworkPair(typing.NamedTuple):
+    """Networks a and b over the same datasets; `test` is stats.paired_t's Difference.
+
+    mean: of the differences in log odds, a - b. p_holm: corrected for all pairs of the
+    setting.
+    """
+
+    setting: str
+    per_class: int | None
+    image_size: int | None
+    a: str
+    b: str
+    datasets: tuple[str, ...]
+    test: stats.Difference
+    p_holm: float
+
+
+def network_pairs(all_cells):
+    """Paired t-tests over datasets, log odds, of all networks that have all of them.
+
+    The datasets are those that occur in the setting; at least 2. A network that lacks
+    one is left out and named: another set of datasets is another question.
+
+    Returns:
+        ([NetworkPair, ...], [sentence about what could not be tested, ...]).
+    """
+    found, notes = [], []
+    for (setting, *condition), matrix in matrices(all_cells).items():
+        names, full = matrix.datasets, matrix.complete
+        if len(names) < 2 or len(matrix.networks) < 2:
+            continue
+        if len(full) < len(matrix.networks):
+            rest = ', '.join(n for n in matrix.networks if n not in full)
+            notes.append(
+                f'{setting}: no paired t-test of {rest}, which lack one of the '
+                f'{len(names)} datasets.'
+            )
+        rows = []
+        for a, b in itertools.combinations(full, 2):
+            x, y = ([matrix.cells[n, d].log_odds for d in names] for n in (a, b))
+            try:
+                test = stats.paired_t(x, y)
+            except ValueError:
+                notes.append(
+                    f'{setting}: {a} and {b} differ by the same log odds on all '
+                    'datasets; there is no t-test of that.'
+                )
+                continue
+            rows.append(
+                NetworkPair(setting, *condition, a, b, tuple(names), test, test.p)
+            )
+        adjusted = stats.holm([row.test.p for row in rows]) if rows else ()
+        found += [
+            row._replace(p_holm=float(p)) for row, p in zip(rows, adjusted, strict=True)
+        ]
+    return found, notes
+
+
+class Matrix(typing.NamedTuple):
+    """Scores of one setting: networks x datasets.
+
+    cells: {(network, dataset): Cell}, those that were scored. complete: networks that
+    have all datasets.
+    """
+
+    networks: tuple[str, ...]
+    datasets: tuple[str, ...]
+    cells: dict
+    complete: tuple[str, ...]
+
+
+def matrices(all_cells):
+    """{(setting, per_class, image_size): Matrix} of each setting's one recipe."""
+    groups = cells.grouped(
+        all_cells, lambda cell: (cell.setting, cell.per_class, cell.image_size)
+    )
+    found = {}
+    for key, group in sorted(
+        groups.items(),
+        key=lambda item: (cells.SETTINGS.index(item[0][0]), _sizes(item[0])),
+    ):
+        own, _ = one_recipe(group)
+        networks = sorted({cell.network for cell in own})
+        names = sorted({cell.dataset for cell in own})
+        scored = {(c.network, c.dataset): c for c in own if c.score is not None}
+        found[key] = Matrix(
+            tuple(networks),
+            tuple(names),
+            scored,
+            tuple(n for n in networks if all((n, d) in scored for d in names)),
+        )
+    return found
+
+
+def _sizes(key):
+    return cells.sortable(key[1:])

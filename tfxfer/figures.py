@@ -6,75 +6,51 @@ in the marker, so that the figures read in gray. No global state of Matplotlib i
 
 import collections
 import dataclasses
-import io
 import math
-import pathlib
-import re
+import typing
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import cm, colors, figure, lines, patches, ticker
 
-from tfxfer import cells, comparisons, formats, results, stats
+from tfxfer import (
+    cells,
+    choices,
+    comparisons,
+    details,
+    experiment_figures,
+    plots,
+    stats,
+)
 
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#000000', '#56B4E9', '#E69F00')
-# As many as the paper has networks; (k, 1, 0) is a star of k points.
-MARKERS = (
-    'o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p', '*', 'd', 'h',
-    (4, 1, 0), (8, 1, 0), (3, 1, 0),
-)  # fmt: skip
-DASHES = ('-', '--', ':', '-.')
-STYLE = {
-    'font.family': 'DejaVu Sans',  # Comes with Matplotlib.
-    'font.size': 9,
-    'axes.titlesize': 10,
-    'axes.titlelocation': 'left',
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-    'legend.frameon': False,
-    'svg.hashsalt': 'tfxfer',  # The same figure gives the same bytes.
-}
-WRITTEN = 250  # Scores in one figure of heat maps; more would not be read.
 BAND_FROM = 5  # Networks; a bootstrap of fewer repeats the same few lines.
 
+# What programs need of plots.
+Drawing, save, svg = plots.Drawing, plots.save, plots.svg
 
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """A figure.
 
-    Attributes:
-        name: of its files.
-        subject: 'transfer' (accuracy) or 'choice' (of hyperparameters).
-        title: one line.
-        figure: as drawn and laid out.
-        frame: every number drawn.
-        caption: what a reader must know to read it right.
+class Study(typing.NamedTuple):
+    """What drawers draw: Records, their Cells, Published, the Runs' folder or None."""
+
+    records: list
+    found: list
+    published: tuple
+    workdir: str | None
+    styles: dict  # {network: colour and marker}, the same in every figure.
+
+
+def draw(records, published=(), workdir=None):
+    """Every Drawing that is filled; names differ.
+
+    Args:
+        records: all Records; may be empty where results are published.
+        published: published.Published, drawn beside the Records, or alone.
+        workdir: the Runs' folder, for what needs predictions.npz; None: without that.
     """
-
-    name: str
-    subject: str
-    title: str
-    figure: figure.Figure
-    frame: pd.DataFrame
-    caption: str
-
-
-def draw(records):
-    """Every Drawing that the Records fill; names differ."""
     found = cells.cells(records)
-    styles = _styles(found)
-    drawings = [
-        transfer(condition, group, styles)
-        for condition, group in _worth_drawing(comparisons.conditions(found))
-        if comparisons.points(group)[0]
-    ]
-    for group in cells.tasks(found).values():
-        for setting in cells.SETTINGS:
-            own = [c for c in group if c.setting == setting and _first(c).curve]
-            if own:
-                kind = l2_curves if setting == 'logistic' else grids
-                drawings.append(kind(own, styles))
+    networks = {cell.network for cell in found} or {p.network for p in published}
+    study = Study(records, found, tuple(published), workdir, plots.styles(networks))
+    drawings = [drawing for drawer in DRAWERS for drawing in drawer(study)]
     names = collections.Counter()
     for i, drawing in enumerate(drawings):
         names[drawing.name] += 1
@@ -84,23 +60,65 @@ def draw(records):
     return drawings
 
 
+def _transfers(study):
+    """Of the Records; where there are none, of each file of published results."""
+    groups = [study.found]
+    if not study.found:
+        groups = cells.grouped(study.published, lambda p: p.label).values()
+    for group in groups:
+        for condition, own in _worth_drawing(comparisons.conditions(group)):
+            if not study.found and not _correlates(own):
+                continue  # Two networks of a paper are no trend.
+            if comparisons.points(own)[0]:
+                yield transfer(condition, own, study.styles)
+            yield from per_dataset(condition, own, study.styles)
+
+
+def _correlates(group):
+    """Whether a setting of Published has the 3 networks of a correlation."""
+    settings = cells.grouped(group, lambda p: p.setting).values()
+    return any(len({p.network for p in own}) >= 3 for own in settings)
+
+
+def _settings(study):
+    if study.found:
+        groups = cells.grouped(study.found, lambda c: (c.per_class, c.image_size))
+    else:
+        groups = cells.grouped(study.published, lambda p: (p.label,))
+    for key, group in groups.items():
+        drawing = side_by_side(key, group, study.styles)
+        if drawing:
+            yield drawing
+
+
+def _published(study):
+    if study.found and study.published:
+        drawing = against_published(study.found, study.published)
+        if drawing:
+            yield drawing
+
+
+def _experiments(study):
+    return experiment_figures.draw(study.records, study.found)
+
+
+def _choices(study):
+    return choices.draw(study.found, study.styles)
+
+
+def _details(study):
+    return details.draw(study.found, study.workdir) if study.workdir else ()
+
+
+# In the order of the report.
+DRAWERS = (_transfers, _settings, _published, _experiments, _choices, _details)
+
+
 def _worth_drawing(conditions):
     """Those of several networks; if there is none, the first."""
     items = list(conditions.items())
     several = [item for item in items if len({cell.network for cell in item[1]}) > 1]
     return several or items[:1]
-
-
-def _styles(found):
-    """{network: colour and marker}, the same in every figure of a study."""
-    networks = sorted({cell.network for cell in found})
-    return {
-        network: {
-            'color': COLOURS[i % len(COLOURS)],
-            'marker': MARKERS[i % len(MARKERS)],
-        }
-        for i, network in enumerate(networks)
-    }
 
 
 # Transfer accuracy against source accuracy.
@@ -123,26 +141,21 @@ def transfer(condition, group, styles):
         {'kind': 'network', **p._asdict(), 'datasets': '; '.join(p.datasets)}
         for p in points
     ]
-    with matplotlib.rc_context(STYLE):
-        fig = figure.Figure((1.6 + 2.5 * len(settings), 3.9), layout='constrained')
-        panels = fig.subplots(1, len(settings), sharex=True, sharey=True, squeeze=False)
-        _percent_axis(panels[0, 0].xaxis, [p.x for p in points], ticks=5)
+    shown = {n: styles[n] for n in sorted({p.network for p in points})}
+    with matplotlib.rc_context(plots.STYLE):
+        fig, axes = plots.panels(len(settings), 1, width=2.3, height=2.5, legend=shown)
+        plots.percent_axis(axes[0, 0].xaxis, [p.x for p in points], ticks=5)
         ends = [v for p in points for v in (p.y, p.low, p.high) if math.isfinite(v)]
-        _percent_axis(panels[0, 0].yaxis, ends, ticks=8)
-        for panel, setting in zip(panels[0], settings, strict=True):
+        plots.percent_axis(axes[0, 0].yaxis, ends, ticks=8)
+        for panel, setting in zip(axes[0], settings, strict=True):
             own = [point for point in points if point.setting == setting]
-            panel.grid(color='0.9', linewidth=0.6)
-            panel.set_axisbelow(True)
             panel.set_title(setting)
-            rows += _fit(panel, setting, own)
-            for point in own:
-                _point(panel, point, styles[point.network])
+            rows += _fit(panel, setting, own, setting=setting)
+            _points(panel, own, styles)
             panel.set_xlabel(f'Accuracy on {condition.source}, %')
-        panels[0, 0].set_ylabel(f'Accuracy on {_common_dataset(points)}, %')
-        _legend(fig, {n: styles[n] for n in sorted({p.network for p in points})})
-        _lay_out(fig)
-    return Drawing(
-        _name('transfer', *condition),
+        axes[0, 0].set_ylabel(f'Accuracy on {_common_dataset(points)}, %')
+    return plots.Drawing(
+        plots.name('transfer', *condition),
         'transfer',
         'Transfer accuracy against source accuracy',
         fig,
@@ -151,24 +164,79 @@ def transfer(condition, group, styles):
     )
 
 
+def per_dataset(condition, group, styles):
+    """A figure a setting, a panel a dataset, as in the paper's figure 2.
+
+    Only of datasets that have several networks, and of several of these. Axes, line,
+    band and r are as in `transfer`; every panel has y limits of its own.
+    """
+    found = comparisons.dataset_points(group)
+    for setting, points in cells.grouped(found, lambda p: p.setting).items():
+        panels = cells.grouped(points, lambda p: p.datasets[0])
+        panels = {name: own for name, own in panels.items() if len(own) > 1}
+        points = [point for own in panels.values() for point in own]
+        networks = sorted({p.network for p in points})
+        if len(panels) < 2:
+            continue
+        rows = [
+            {'kind': 'network', **p._asdict(), 'datasets': p.datasets[0]}
+            for p in points
+        ]
+        across = min(len(panels), 4)
+        with matplotlib.rc_context({**plots.STYLE, 'axes.titlesize': 9}):
+            fig, axes = plots.panels(
+                across, math.ceil(len(panels) / across), width=2.1, height=1.9,
+                legend={n: styles[n] for n in networks}, gaps=(0.45, 0.4),
+                sharey=False,
+            )  # fmt: skip
+            plots.hide_rest(axes, len(panels))
+            plots.percent_axis(axes[0, 0].xaxis, [p.x for p in points], ticks=5)
+            for panel, (name, own) in zip(axes.flat, panels.items(), strict=False):
+                ends = [v for p in own for v in (p.y, p.low, p.high)]
+                ends = [v for v in ends if math.isfinite(v)]
+                plots.percent_axis(panel.yaxis, ends, ticks=5)
+                panel.set_title(name)
+                rows += _fit(panel, name, own, setting=setting, datasets=name)
+                _points(panel, own, styles)
+            plots.label_axes(
+                fig, axes, f'Accuracy on {condition.source}, %',
+                f'Accuracy, {setting}, %',
+            )  # fmt: skip
+        yield plots.Drawing(
+            plots.name('transfer', setting, *condition),
+            'transfer',
+            f'Transfer accuracy against source accuracy, {setting}, by dataset',
+            fig,
+            pd.DataFrame(rows),
+            _transfer_caption(condition, points, []),
+        )
+
+
 def _common_dataset(points):
     seen = {dataset for point in points for dataset in point.datasets}
     return seen.pop() if len(seen) == 1 else 'the datasets (mean)'
 
 
-def _point(panel, point, style):
+def _points(panel, points, styles):
+    """Draws markers and bars."""
     low, high = panel.get_ylim()
-    ends = np.clip([point.low, point.high], low, high)
-    if point.bars:
-        panel.vlines(point.x, *ends, color=style['color'], linewidth=1.2, alpha=0.8)
-    panel.plot(
-        point.x, point.y, markersize=7, markeredgecolor='white', markeredgewidth=0.8,
-        linestyle='none', zorder=3, **style,
-    )  # fmt: skip
+    barred = [point for point in points if point.bars]
+    if barred:
+        panel.vlines(
+            [p.x for p in barred],
+            *np.clip([[p.low for p in barred], [p.high for p in barred]], low, high),
+            colors=[styles[p.network]['color'] for p in barred],
+            linewidth=1.2, alpha=0.8,
+        )  # fmt: skip
+    for point in points:
+        panel.plot(
+            point.x, point.y, markersize=7, markeredgecolor='white',
+            markeredgewidth=0.8, linestyle='none', zorder=3, **styles[point.network],
+        )  # fmt: skip
 
 
-def _fit(panel, setting, points):
-    """Draws line, band and r; returns the rows of their numbers."""
+def _fit(panel, title, points, **facts):
+    """Draws line, band and r; returns the rows of their numbers, with `facts`."""
     x, y = [point.x for point in points], [point.y for point in points]
     try:
         found = stats.correlate(x, y)
@@ -182,12 +250,12 @@ def _fit(panel, setting, points):
         low, high = stats.line_band(x, y, at)
         panel.fill_between(at, low, high, color='0.6', alpha=0.25, linewidth=0)
     panel.plot(at, on_line, color='0.35', linewidth=1.2)
-    panel.set_title(f'{setting},  r = {found.r:.2f} (n = {found.n})')
+    panel.set_title(f'{title},  r = {found.r:.2f} (n = {found.n})')
     line = [
-        {'kind': 'line', 'setting': setting, 'x': a, 'y': b, 'low': c, 'high': d}
+        {'kind': 'line', **facts, 'x': a, 'y': b, 'low': c, 'high': d}
         for a, b, c, d in zip(at, on_line, low, high, strict=True)
     ]
-    return [{'kind': 'correlation', 'setting': setting, 'r': found.r}, *line]
+    return [{'kind': 'correlation', **facts, 'r': found.r}, *line]
 
 
 def _transfer_caption(condition, points, notes):
@@ -208,7 +276,7 @@ def _transfer_caption(condition, points, notes):
     parts += [
         text for kind, text in bars.items() if any(p.bars == kind for p in points)
     ]
-    counts = collections.Counter(point.setting for point in points).values()
+    counts = collections.Counter((p.setting, p.datasets) for p in points).values()
     if max(counts, default=0) >= 3:
         parts.append("Line: least squares; r: Pearson's, of log odds.")
     if max(counts, default=0) >= BAND_FROM:
@@ -221,290 +289,163 @@ def _transfer_caption(condition, points, notes):
     return ' '.join(['Both axes are log odds, labelled in percent.', *parts, *notes])
 
 
-def _percent_axis(axis, values, *, ticks):
-    """Limits around values, log odds, and round percentages as ticks."""
-    low, high = min(values), max(values)
-    pad = max(0.08 * (high - low), 0.05)
-    low, high = low - pad, high + pad
-    (axis.axes.set_xlim if axis.axis_name == 'x' else axis.axes.set_ylim)(low, high)
-    shares = percent_ticks(low, high, ticks)
-    axis.set_major_locator(ticker.FixedLocator(stats.log_odds(np.array(shares) / 100)))
-    axis.set_major_formatter(ticker.FixedFormatter([f'{share:g}' for share in shares]))
+# Settings beside one another.
 
 
-def percent_ticks(low, high, most):
-    """About `most` round percentages between the log odds low and high.
+def side_by_side(key, group, styles):
+    """Every network in every setting, by dataset, as in the paper's figure 6.
 
-    Evenly spaced in percent where that leaves them apart, else denser in the middle.
+    Of a dataset the settings stand from left to right in the order of the legend; they
+    also differ in colour, the networks in the marker.
+
+    Args:
+        key: what tells the figure from others of its kind, for its name.
+        group: Cells of one size of subset and image, or Published of one file.
+        styles: {network: colour and marker}.
+
+    Returns:
+        Drawing; None where there is one setting.
     """
-    first, last = 100 * stats.proportion([low, high])
-    apart = (high - low) / most
-
-    def between(step):
-        whole = range(math.ceil(first / step), math.floor(last / step) + 1)
-        shares = [round(i * step, 6) for i in whole]
-        return [share for share in shares if 0 < share < 100]
-
-    for step in (20, 10, 5, 2, 1, 0.5, 0.2, 0.1):
-        even = between(step)
-        if len(even) >= 4:
-            odds = stats.log_odds(np.array(even) / 100)
-            gaps = np.diff([low, *odds, high])
-            if gaps[1:-1].min() >= 0.6 * apart and gaps.max() <= 2.2 * apart:
-                return even
-    tails = [10.0**-i for i in range(1, 5)] + [1.0]
-    tails += [round(100 - tail, 6) for tail in tails]
-    chosen = []
-    coarse = [between(50), between(10), tails, between(5), [2, 98]]
-    for level in (*coarse, between(2), between(1), between(0.5), between(0.1)):
-        if level not in coarse and len(chosen) >= 4:
-            break  # Odd numbers would only fill the last gaps.
-        for share in level:
-            x = stats.log_odds(share / 100)
-            near = [abs(x - stats.log_odds(other / 100)) for other in chosen]
-            if low <= x <= high and min(near, default=math.inf) >= apart:
-                chosen.append(share)
-    return sorted(chosen)
-
-
-def _lay_out(fig):
-    """Places everything once, rather than again for every file format."""
-    fig.draw_without_rendering()
-    fig.set_layout_engine('none')
-
-
-def _legend(fig, styles, **options):
-    """One legend for all panels, below them."""
-    handles = [
-        lines.Line2D([], [], linestyle=style.get('linestyle', 'none'), label=label,
-                     markersize=6, **{k: style[k] for k in ('color', 'marker')})
-        for label, style in styles.items()
-    ]  # fmt: skip
-    longest = max(map(len, styles), default=1)
-    columns = max(1, int(fig.get_figwidth() / (0.45 + 0.075 * longest)))
-    fig.legend(
-        handles=handles, loc='outside lower center', ncols=min(columns, len(handles)),
-        fontsize=8, handletextpad=0.4, columnspacing=1.2, **options,
-    )  # fmt: skip
-
-
-# How the hyperparameters of a cell were chosen.
-
-
-def _first(cell):
-    """The Record of a Cell's lowest seed, whose curve is drawn."""
-    return cell.records[0]
-
-
-def _label(cell):
-    return cell.name.replace(f', {cell.setting}', '', 1)
-
-
-def l2_curves(group, styles):
-    """Validation score against l2 of each network; group: logistic Cells of one task.
-
-    The chosen l2 is ringed; points where the solver stopped early are hollow.
-    """
-    drawn, rows, uses = {}, [], collections.Counter()
-    with matplotlib.rc_context(STYLE):
-        fig = figure.Figure((6.4, 4), layout='constrained')
-        panel = fig.subplots()
-        panel.set_xscale('log')
-        panel.grid(color='0.9', linewidth=0.6)
-        for cell in group:
-            style = {
-                **styles[cell.network],
-                'linestyle': DASHES[uses[cell.network] % 4],
-            }
-            uses[cell.network] += 1
-            drawn[_label(cell)] = style
-            rows += _l2_curve(panel, cell, style)
-        panel.set_title(_task_title(group[0]))
-        panel.set_xlabel('l2, the penalty on the weights')
-        panel.set_ylabel(f'Validation {formats.METRICS[group[0].metric]}, %')
-        _legend(fig, drawn)
-        _lay_out(fig)
-    return Drawing(
-        _name('l2', *group[0].task),
-        'choice',
-        f'Choice of l2, logistic, {_task_title(group[0])}',
-        fig,
-        pd.DataFrame(rows),
-        'Ring: chosen, the best on validation images (of equals the strongest penalty).'
-        ' Hollow: the solver stopped before it had converged.' + _seed_note(group),
-    )
-
-
-def _l2_curve(panel, cell, style):
-    record = _first(cell)
-    curve = sorted(record.curve, key=lambda point: point['l2'])
-    l2s = [point['l2'] for point in curve]
-    scores = [100 * point['valid_score'] for point in curve]
-    panel.plot(l2s, scores, color=style['color'], linestyle=style['linestyle'], lw=1.2)
-    for solved, face in ((True, style['color']), (False, 'white')):
-        own = [k for k, point in enumerate(curve) if point['solved'] == solved]
-        panel.plot(
-            [l2s[k] for k in own], [scores[k] for k in own], linestyle='none',
-            marker=style['marker'], color=style['color'], markersize=3.5,
-            markerfacecolor=face, markeredgewidth=0.8,
-        )  # fmt: skip
-    best = l2s.index(record.chosen['l2'])
-    panel.plot(
-        l2s[best], scores[best], 'o', markersize=11, markerfacecolor='none',
-        markeredgecolor=style['color'], markeredgewidth=1.4,
-    )  # fmt: skip
-    return [
-        {
-            'network': cell.network,
-            'recipe': cell.recipe,
-            'image_size': cell.image_size,
-            'seed': record.run.seed,
-            'l2': point['l2'],
-            'valid_score': point['valid_score'],
-            'solved': point['solved'],
-            'chosen': point['l2'] == record.chosen['l2'],
-        }
-        for point in curve
-    ]
-
-
-def grids(group, styles):
-    """Heat maps of the validation score over (lr, wd), a panel a network.
-
-    group: Cells of one task and one setting that trials chose for. The chosen point is
-    framed; a cross is a trial that diverged.
-    """
-    del styles  # Panels are told apart by their titles.
-    points = [point for cell in group for point in _first(cell).curve]
-    lrs = sorted({point['lr'] for point in points})
-    wds = sorted({point['wd'] for point in points})
-    done = [point['valid_score'] for point in points if point['status'] == 'done']
-    scale = cm.ScalarMappable(
-        colors.Normalize(100 * min(done, default=0), 100 * max(done, default=1)),
-        'cividis',
-    )
-    columns = min(len(group), 3 if len(points) <= WRITTEN else 4)
-    down = math.ceil(len(group) / columns)
-    cell_size = (0.44, 0.3) if len(points) <= WRITTEN else (0.24, 0.17)
-    width = columns * (0.2 + cell_size[0] * max(len(lrs), 3))
-    height = down * (0.4 + cell_size[1] * max(len(wds), 4))
-    rows = []
-    with matplotlib.rc_context({**STYLE, 'axes.titlesize': 9, 'font.size': 8}):
-        fig = figure.Figure((2 + width, 0.8 + height), layout='constrained')
-        panels = fig.subplots(down, columns, squeeze=False, sharex=True, sharey=True)
-        for panel, cell in zip(panels.flat, group, strict=False):
-            written = len(points) <= WRITTEN
-            rows += _grid(panel, cell, lrs, wds, scale, written=written)
-            panel.set_title(_label(cell))
-        for i, panel in enumerate(panels.flat):
-            panel.set_visible(i < len(group))
-            # The lowest of each column has the labels.
-            panel.tick_params(labelbottom=i + columns >= len(group))
-        fig.supxlabel('learning rate', size=9)
-        fig.supylabel('weight decay', size=9)
-        bar = fig.colorbar(scale, ax=panels, shrink=0.9, aspect=30, pad=0.01)
-        bar.set_label(f'Validation\n{formats.METRICS[group[0].metric]}, %')
-        bar.outline.set_visible(False)
-        _lay_out(fig)
-    title = _task_title(group[0])
-    return Drawing(
-        _name('grid', group[0].setting, *group[0].task),
-        'choice',
-        f'Choice of learning rate and weight decay, {group[0].setting}, {title}',
-        fig,
-        pd.DataFrame(rows),
-        f'{title}, {group[0].setting}. Frame: chosen, the best on validation images. '
-        'x: the trial diverged. Weight decay is the grid value, which the gradient '
-        'gets divided by the learning rate.' + _seed_note(group),
-    )
-
-
-def _grid(panel, cell, lrs, wds, scale, *, written):
-    """Draws one heat map, with the scores written in it, and returns its rows."""
-    record = _first(cell)
-    image = np.zeros((len(wds), len(lrs), 4))  # Transparent where nothing was tried.
-    rows = []
-    for point in record.curve:
-        i, j = wds.index(point['wd']), lrs.index(point['lr'])
-        chosen = all(point[name] == record.chosen[name] for name in cells.TRIED)
-        done = point['status'] == 'done'
-        score = 100 * point['valid_score']
-        image[i, j] = scale.to_rgba(score) if done else (0.9, 0.9, 0.9, 1)
-        if written or not done:
-            panel.text(
-                j, i, f'{score:.1f}' if done else 'x', ha='center', va='center', size=7,
-                color='black' if _light(image[i, j]) else 'white',
-                weight='bold' if chosen else 'normal',
-            )  # fmt: skip
-        if chosen:
-            frame = patches.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False)
-            frame.set(edgecolor='#D55E00', linewidth=2)
-            panel.add_patch(frame)
-        rows.append(
+    rows, notes = [], []
+    for setting in cells.SETTINGS:
+        own, note = comparisons.one_recipe([c for c in group if c.setting == setting])
+        notes += note
+        rows += [
             {
+                'dataset': cell.dataset,
+                'setting': setting,
                 'network': cell.network,
-                'recipe': cell.recipe,
-                'image_size': cell.image_size,
-                'seed': record.run.seed,
-                'lr': point['lr'],
-                'wd': point['wd'],
-                'valid_score': point['valid_score'] if done else None,
-                'status': point['status'],
-                'chosen': chosen,
+                'log_odds': cell.log_odds,
+                'score': cell.score,
             }
-        )
-    panel.imshow(image, origin='lower', aspect='auto')
-    panel.set_xticks(range(len(lrs)), [f'{lr:.2g}' for lr in lrs], rotation=90)
-    panel.set_yticks(range(len(wds)), [f'{wd:.2g}' for wd in wds])
-    panel.tick_params(length=0)
-    panel.spines[:].set_visible(False)
-    return rows
+            for cell in own
+            if cell.score is not None
+        ]
+    settings = [s for s in cells.SETTINGS if any(r['setting'] == s for r in rows)]
+    if len(settings) < 2:
+        return None
+    names = sorted({row['dataset'] for row in rows})
+    networks = sorted({row['network'] for row in rows})
+    legend = {s: {**plots.SETTINGS[s], 'marker': '', 'linestyle': '-', 'linewidth': 4}
+              for s in settings}  # fmt: skip
+    legend |= {n: {**styles[n], 'color': '0.3'} for n in networks}
+    with matplotlib.rc_context(plots.STYLE):
+        fig, ((panel,),) = _by_dataset(names, [r['log_odds'] for r in rows], legend)
+        for setting in settings:
+            for network in networks:
+                own = [
+                    row
+                    for row in rows
+                    if (row['setting'], row['network']) == (setting, network)
+                ]
+                panel.plot(
+                    [_place(names, settings, row) for row in own],
+                    [row['log_odds'] for row in own], linestyle='none', markersize=5,
+                    marker=styles[network]['marker'], alpha=0.8,
+                    color=plots.SETTINGS[setting]['color'],
+                    markeredgecolor='white', markeredgewidth=0.4,
+                )  # fmt: skip
+    few = (
+        ''
+        if key[0] is None or len(key) < 2
+        else f' Trained on {key[0]} images a class.'
+    )
+    return plots.Drawing(
+        plots.name('settings', *key),
+        'comparison',
+        'The settings side by side',
+        fig,
+        pd.DataFrame(rows),
+        ' '.join(
+            [
+                f'Log odds, labelled in percent. From left to right: '
+                f'{", ".join(settings)}.{few}',
+                *notes,
+            ]
+        ),
+    )
 
 
-def _light(colour):
-    """Whether black reads better on it than white (relative luminance)."""
-    return np.dot(colour[:3], (0.2126, 0.7152, 0.0722)) > 0.45
+def _by_dataset(names, log_odds, legend):
+    """A panel with a column a dataset."""
+    fig, axes = plots.panels(
+        1, 1, width=max(0.62 * len(names), 2.5), height=3.2, legend=legend,
+        bottom=0.3 + 0.075 * max(map(len, names)),
+    )  # fmt: skip
+    panel = axes[0, 0]
+    plots.percent_axis(panel.yaxis, log_odds, ticks=9)
+    panel.set_xticks(range(len(names)), names, rotation=90)
+    panel.set_xlim(-0.6, len(names) - 0.4)
+    panel.grid(visible=False, axis='x')
+    for edge in range(1, len(names)):
+        panel.axvline(edge - 0.5, color='0.9', linewidth=0.6)
+    panel.set_ylabel('Accuracy, %')
+    return fig, axes
 
 
-def _task_title(cell):
-    few = '' if cell.per_class is None else f', {cell.per_class} images a class'
-    return f'{cell.dataset}{few}'
+def _place(names, settings, row):
+    shift = settings.index(row['setting']) - (len(settings) - 1) / 2
+    return names.index(row['dataset']) + 0.26 * shift
 
 
-def _seed_note(group):
-    if all(len(cell.records) == 1 for cell in group):
-        return ''
-    return ' Of several seeds the lowest is drawn.'
+def against_published(found, published):
+    """The best of each setting, with lines of published results: the paper's figure 7.
 
+    Full datasets only, since that is what others report.
 
-def _name(*parts):
-    """A file name of the parts that are not None."""
-    text = '_'.join(str(part) for part in parts if part is not None)
-    return re.sub(r'[^\w.-]+', '_', text)
+    Args:
+        found: Cells.
+        published: published.Published.
 
-
-# Files.
-
-
-def svg(drawing):
-    """The figure as SVG text, the same for the same numbers."""
-    out = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        drawing.figure.savefig(out, format='svg', metadata={'Date': None})
-    return out.getvalue()
-
-
-def save(drawings, folder):
-    """Writes each as <name>.png, .pdf and .csv; returns the paths."""
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for drawing in drawings:
-        for suffix, dated in (('png', None), ('pdf', {'CreationDate': None})):
-            paths.append(folder / f'{drawing.name}.{suffix}')
-            with results.replacing(paths[-1]) as aside, matplotlib.rc_context(STYLE):
-                drawing.figure.savefig(aside, dpi=200, metadata=dated)
-        paths.append(folder / f'{drawing.name}.csv')
-        with results.replacing(paths[-1]) as aside:
-            drawing.frame.to_csv(aside, index=False, lineterminator='\n')
-    return paths
+    Returns:
+        Drawing; None where no dataset has both.
+    """
+    rows = []
+    own = [c for c in found if c.per_class is None and c.score is not None]
+    for kind, group in (('study', own), ('published', published)):
+        best = cells.grouped(group, lambda c: (c.dataset, c.setting))
+        for (dataset, setting), members in sorted(best.items()):
+            top = max(members, key=lambda c: c.score)
+            rows.append(
+                {
+                    'kind': kind,
+                    'dataset': dataset,
+                    'setting': setting,
+                    'network': top.network,
+                    'log_odds': top.log_odds,
+                    'score': top.score,
+                    'from': getattr(top, 'label', ''),
+                }
+            )
+    both = [
+        {r['dataset'] for r in rows if r['kind'] == k} for k in ('study', 'published')
+    ]
+    names = sorted(both[0] & both[1])
+    rows = [row for row in rows if row['dataset'] in names]
+    if not rows:
+        return None
+    settings = [s for s in cells.SETTINGS if any(r['setting'] == s for r in rows)]
+    legend = {s: {**plots.SETTINGS[s], 'linestyle': 'none'} for s in settings}
+    legend['published best'] = {'color': 'black', 'linestyle': '-', 'marker': ''}
+    with matplotlib.rc_context(plots.STYLE):
+        fig, ((panel,),) = _by_dataset(names, [r['log_odds'] for r in rows], legend)
+        for row in rows:
+            x = _place(names, settings, row)
+            if row['kind'] == 'study':
+                panel.plot(x, row['log_odds'], markersize=6, **legend[row['setting']])
+            else:
+                panel.hlines(
+                    row['log_odds'], x - 0.13, x + 0.13, color='black', linewidth=1.4
+                )
+    sources = sorted({row['from'] for row in rows if row['from']})
+    return plots.Drawing(
+        'best_against_published',
+        'comparison',
+        'The best of the study against published results',
+        fig,
+        pd.DataFrame(rows),
+        'Log odds, labelled in percent. Markers: the best network of the study in each '
+        f'setting. Lines: the best published in the same setting '
+        f'({", ".join(sources)}). From left to right: {", ".join(settings)}. The '
+        'best of many networks, picked by the test images, is favoured a little.',
+    )

@@ -1,7 +1,8 @@
-"""A table as .csv .md .tex .html, and numbers as people read them."""
+"""A table as .csv .md .tex .html .parquet, and numbers as people read them."""
 
 import dataclasses
 import html as html_lib
+import io
 import pathlib
 
 import pandas as pd
@@ -177,11 +178,32 @@ def _tex_text(text):
     return plain.replace(' +- ', r' $\pm$ ')
 
 
-FORMATS = {'csv': csv, 'md': md, 'tex': tex}
+def page(table):
+    """The table as an HTML file of its own."""
+    title = html_lib.escape(table.title)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        f'<title>{title}</title>\n<h1>{title}</h1>\n{html(table)}</html>\n'
+    )
 
 
-def write(tables, folder, formats=tuple(FORMATS)):
-    """Writes each Table as <name>.<format>; returns the paths.
+def parquet(table):
+    """The numbers as an Apache Parquet file: the columns of the .csv, with their types.
+
+    Returns:
+        bytes.
+    """
+    out = io.BytesIO()
+    table.frame.to_parquet(out, index=False)
+    return out.getvalue()
+
+
+FORMATS = {'csv': csv, 'md': md, 'tex': tex, 'html': page, 'parquet': parquet}
+USUAL = ('csv', 'md', 'tex')  # What is written where nobody asks for others.
+
+
+def write(tables, folder, formats=USUAL):
+    """Writes each Table as <name>.<format>, complete or not at all; returns the paths.
 
     Raises:
         config.InputError: an unknown format.
@@ -193,6 +215,9 @@ def write(tables, folder, formats=tuple(FORMATS)):
     for one in tables:
         for suffix, writer in writers.items():
             paths.append(folder / f'{one.name}.{suffix}')
+            content = writer(one)
+            if isinstance(content, str):
+                content = content.encode()
             with results.replacing(paths[-1]) as aside:
-                aside.write_text(writer(one), encoding='utf-8', newline='\n')
+                aside.write_bytes(content)
     return paths

@@ -1,16 +1,23 @@
 """Tables, figures and one self-contained report.html of a results folder.
 
     python -m tfxfer.report --results=runs/quickstart
+    python -m tfxfer.report --results=runs/mine --published=theirs.csv
+    python -m tfxfer.report --published=theirs.csv --output=theirs/report.html
 
 writes into the folder report.html, results.csv, .md and .tex, and the other tables and
 all figures into tables/ and figures/. It needs no GPU, no TensorFlow and no images; the
-same records give the same bytes.
+same records give the same bytes. Published results (columns dataset, network, setting,
+score) are laid beside one's own, or drawn alone.
 """
 
 import base64
 import collections
+import contextlib
+import gc
 import html
+import math
 import pathlib
+import re
 
 from absl import flags
 
@@ -23,23 +30,36 @@ from tfxfer import (
     figures,
     formats,
     results,
+    stats,
     tables,
 )
+from tfxfer import published as published_results
 
 
-def write(results_dir, output=None):
+def write(results_dir, output=None, published=()):
     """Writes report, tables and figures; returns the path of the report.
 
     Args:
         results_dir: folder of all Runs' folders.
         output: path of the .html; report.html in results_dir if not given. Tables and
             figures go beside it.
+        published: paths of CSV files of published results, see published.read. With
+            them results_dir may be without Records, or not be there; then there must
+            be an output.
 
     Raises:
-        config.InputError: no folder, no Record or one that cannot be read; a folder
-            that cannot be made.
+        config.InputError: no folder, no Record or one that cannot be read; a file of
+            published results that cannot be read; a folder that cannot be made.
     """
-    records = cells.read(results_dir)
+    try:
+        return _write(results_dir, output, published)
+    finally:
+        gc.unfreeze()
+
+
+def _write(results_dir, output, published):
+    given = [one for path in published for one in published_results.read(path)]
+    records = _read(results_dir, output, given)
     output = pathlib.Path(output or pathlib.Path(results_dir) / 'report.html')
     results.writable(output.parent)
     if output.is_dir():
@@ -49,8 +69,8 @@ def write(results_dir, output=None):
         )
     found = cells.cells(records)
     paired, notes = comparisons.compare(found, results_dir)
-    built, more = tables.build(records, paired)
-    drawings = figures.draw(records)
+    built, more = tables.build(records, paired, given)
+    drawings = figures.draw(records, given, results_dir if records else None)
     main = tables.NAMES[0]
     formats.write([t for t in built if t.name == main], output.parent)
     formats.write([t for t in built if t.name != main], output.parent / 'tables')
@@ -59,10 +79,61 @@ def write(results_dir, output=None):
             (output.parent / 'tables' / f'{name}.{suffix}').unlink(missing_ok=True)
     figures.save(drawings, output.parent / 'figures')
     with results.replacing(output) as aside:
-        gaps = [*notes, *more, *_warnings(records), *_unfinished(results_dir)]
-        text = page(records, answers.write(found, paired), built, drawings, gaps)
+        gaps = [
+            *notes,
+            *more,
+            *_offers(found),
+            *_warnings(records),
+            *_unfinished(results_dir),
+        ]
+        answer = answers.write(found, paired) if records else _published_alone(given)
+        text = page(records, found, answer, built, drawings, gaps)
         aside.write_text(text, encoding='utf-8', newline='\n')
     return output
+
+
+def _read(results_dir, output, given):
+    """The Records; none if results are given and the folder has none."""
+    if not given or any(pathlib.Path(results_dir).glob('*/record.json')):
+        with _lasting():
+            return cells.read(results_dir)
+    if output is None:
+        raise config.InputError(
+            f'{str(results_dir)!r} holds no finished Run. To draw the published '
+            'results alone, say where to: --output=theirs/report.html.'
+        )
+    return []
+
+
+@contextlib.contextmanager
+def _lasting():
+    """What is made in the block is not searched for cycles until `gc.unfreeze`.
+
+    A study's Records are millions of small objects, and none is garbage; looking
+    through them again and again takes a fifth of a report's time.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was:
+            gc.enable()
+
+
+def _published_alone(given):
+    """What is shown where there is no Record, as an answers.Answer."""
+    counts = [
+        f'{len(set(names))} {kind}{"s" if len(set(names)) > 1 else ""}'
+        for kind, names in (
+            ('network', [one.network for one in given]),
+            ('dataset', [one.dataset for one in given]),
+        )
+    ]
+    labels = ', '.join(sorted({one.label for one in given}))
+    text = f'No Run of your own is shown. {len(given)} published results of '
+    return answers.Answer((f'{text}{" on ".join(counts)} ({labels}) are.',))
 
 
 def summary(records):
@@ -72,35 +143,44 @@ def summary(records):
     return f'{text}\nNot measured yet: {len(gaps)}.\n' if gaps else text
 
 
-def page(records, answer, built, drawings, gaps):
+def page(records, found, answer, built, drawings, gaps):
     """The report as HTML; everything it shows is in it.
 
     Args:
         records: all Records.
-        answer: paragraphs of what they say.
+        found: their Cells.
+        answer: answers.Answer.
         built: Tables.
         drawings: Drawings.
         gaps: sentences about what is missing or less sure than it looks.
     """
     named = {table.name: table for table in built}
-    numbers = [named[name] for name in tables.NAMES[:4] if name in named]
-    runs = [named[name] for name in ('runs', 'sources') if name in named]
-    transfers = [d for d in drawings if d.subject == 'transfer']
-    choices = [d for d in drawings if d.subject == 'choice']
-    body = ''.join(
-        [
-            _section('The answer', *map(_paragraph, answer)),
-            _section('Transfer and source accuracy', *map(_drawn, transfers)),
-            _section('Numbers', *map(_titled, numbers)),
-            _section(
-                'Chosen hyperparameters', *map(_titled, runs), *map(_drawn, choices)
-            ),
-            _section('How each number was made', *map(_paragraph, methods(records))),
-            _section('What is missing', *_gaps(named.get('missing'), gaps)),
-            _section('Versions', _versions(records)),
-        ]
-    )
-    return _PAGE.format(style=_STYLE, body=body, script=_SCRIPT)
+    numbers = [table for table in built if table.name not in (*_CHOSEN, 'missing')]
+    runs = [named[name] for name in _CHOSEN if name in named]
+    drawn = {
+        subject: [_drawn(d) for d in drawings if d.subject == subject]
+        for subject in ('transfer', 'comparison', 'experiment')
+    }
+    body = [
+        _section('The answer', *_answered(answer)),
+        _section('Transfer and source accuracy', *drawn['transfer']),
+        _section('Settings compared', *drawn['comparison']),
+        _section('What else was varied', *drawn['experiment']),
+        _section('Numbers', *map(_titled, numbers)),
+        _section(
+            'Chosen hyperparameters',
+            *map(_titled, runs),
+            *_folded('How each was chosen', _of(drawings, 'choice')),
+        ),
+        _section('Details', *_folded('More figures', _of(drawings, 'detail'))),
+        _section('How each number was made', *map(_paragraph, methods(records, found))),
+        _section('What is missing', *_gaps(named.get('missing'), gaps, records)),
+        _section('Versions', *_versions(records)),
+    ]
+    return _PAGE.format(style=_STYLE, body=''.join(body), script=_SCRIPT)
+
+
+_CHOSEN = ('runs', 'sources')  # Tables that stand beside the figures of the choice.
 
 
 def _section(title, *parts):
@@ -109,26 +189,59 @@ def _section(title, *parts):
     return f'<section>\n<h2>{html.escape(title)}</h2>\n{"".join(parts)}</section>\n'
 
 
+def _details(summary, *parts):
+    return (
+        f'<details><summary>{html.escape(summary)}</summary>\n{"".join(parts)}'
+        '</details>\n'
+    )
+
+
 def _paragraph(text):
     return f'<p>{html.escape(text)}</p>\n'
+
+
+def _answered(answer):
+    yield from map(_paragraph, answer.first)
+    if answer.tasks:
+        summary = f'Each of the {len(answer.tasks)} tasks'
+        yield _details(summary, *map(_paragraph, answer.tasks))
 
 
 def _titled(table):
     return f'<h3>{html.escape(table.title)}</h3>\n{formats.html(table)}'
 
 
+def _of(drawings, subject):
+    return [drawing for drawing in drawings if drawing.subject == subject]
+
+
+def _folded(summary, drawings):
+    """The figures behind one click; nothing of none."""
+    if drawings:
+        count = f'{len(drawings)} figure{"s" if len(drawings) > 1 else ""}'
+        yield _details(f'{summary}: {count}', *map(_drawn, drawings))
+
+
 def _drawn(drawing):
-    data = base64.b64encode(figures.svg(drawing).encode()).decode()
+    text = figures.svg(drawing)
+    # Room is kept for it, and it is decoded when it comes into sight.
+    width, height = (float(side) * 4 / 3 for side in _SIZE.search(text).groups())
+    data = base64.b64encode(text.encode()).decode()
     title, caption = html.escape(drawing.title), html.escape(drawing.caption)
     return (
-        f'<figure>\n<img alt="{title}" src="data:image/svg+xml;base64,{data}">\n'
+        f'<figure>\n<div class="wide"><img alt="{title}" width="{width:.0f}" '
+        f'height="{height:.0f}" loading="lazy" decoding="async" '
+        f'src="data:image/svg+xml;base64,{data}"></div>\n'
         f'<figcaption><b>{title}.</b> {caption}</figcaption>\n</figure>\n'
     )
 
 
-def methods(records):
-    """How the numbers that occur were made, a paragraph each."""
-    found = cells.cells(records)
+# In points, of which a pixel of CSS is 3 / 4.
+_SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+
+
+def methods(records, found):
+    """How the numbers that occur were made, a paragraph each; found: Cells."""
     runs = [record.run for cell in found for record in cell.records]
     said = {'logistic': _logistic, 'finetune': _trained, 'scratch': _trained}
     paragraphs = [
@@ -139,12 +252,15 @@ def methods(records):
     pretrain = [r.run for r in records if r.run.setting == 'pretrain']
     if pretrain:
         paragraphs.append(_trained('pretrain', pretrain))
-    paragraphs.append(
-        'Every choice was made on validation images; the chosen values were then '
-        'fitted on train + validation, and the test images scored once.'
-    )
+    if found:
+        paragraphs.append(
+            'Every choice was made on validation images; the chosen values were then '
+            'fitted on train + validation, and the test images scored once.'
+        )
     metrics = sorted({cell.metric for cell in found})
-    paragraphs.append(f'Score: {", ".join(formats.METRICS[name] for name in metrics)}.')
+    if metrics:
+        names = ', '.join(formats.METRICS[name] for name in metrics)
+        paragraphs.append(f'Score: {names}.')
     for name, where in cells.folders(records).items():
         paragraphs.append(f'{name} is {where}.')
     paragraphs.append(
@@ -179,7 +295,7 @@ def _trained(setting, runs):
     )
 
 
-def _gaps(missing, lines):
+def _gaps(missing, lines, records):
     parts = [_titled(missing)] if missing else []
     if lines:
         items = ''.join(f'<li>{html.escape(line)}</li>\n' for line in lines)
@@ -187,7 +303,35 @@ def _gaps(missing, lines):
             f'<details{" open" if len(lines) <= 10 else ""}><summary>Notes on '
             f'{len(lines)} Runs and tables</summary>\n<ul>\n{items}</ul></details>\n'
         )
-    return parts or [_paragraph('Nothing.')]
+    return parts or [_paragraph('Nothing.')] * bool(records)
+
+
+def _offers(found):
+    """What can be averaged where not every network has every dataset."""
+    for condition, group in comparisons.conditions(found).items():
+        for setting, own in cells.grouped(group, lambda cell: cell.setting).items():
+            scores = {(cell.network, cell.dataset): cell.log_odds for cell in own}
+            if len(scores) < len(own):
+                continue  # Of several recipes the gaps depend on which is meant.
+            networks = sorted({cell.network for cell in own})
+            names = sorted({cell.dataset for cell in own})
+            x = [[scores.get((n, d), math.nan) for d in names] for n in networks]
+            offer = stats.common(x, networks, names)
+            if not offer.missing or offer.block in (((), ()), (networks, names)):
+                continue
+            if set(offer.block[0]) == set(networks):
+                continue  # The datasets that all have, which is said beside figures.
+            rest = [name for name in networks if name not in offer.block[0]]
+            rest += [name for name in names if name not in offer.block[1]]
+            largest = 'The largest' if offer.exact else 'A large'
+            few = condition.per_class
+            where = '' if few is None else f', {few} images a class'
+            yield (
+                f'{setting}{where}: {len(offer.missing)} of {len(networks)} x '
+                f'{len(names)} cells are missing. {largest} part without gaps is '
+                f'{len(offer.block[0])} networks on {len(offer.block[1])} datasets; '
+                f'without {", ".join(rest)}.'
+            )
 
 
 def _warnings(records):
@@ -227,7 +371,9 @@ def _unfinished(results_dir):
 
 
 def _versions(records):
-    """Versions by part, with the number of Runs where they differ."""
+    """Versions by part, with the number of Runs of each."""
+    if not records:
+        return
     seen = collections.defaultdict(collections.Counter)
     for record in records:
         for name, value in record.versions.items():
@@ -238,7 +384,7 @@ def _versions(records):
         for name, values in seen.items()
         for value, count in sorted(values.items())
     ]
-    return formats.html(
+    yield formats.html(
         formats.table(
             'versions',
             'Versions',
@@ -258,10 +404,14 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --line: #444; --soft: #aaa;
   --page: #161616; --text: #e8e8e8; --stripe: #202020; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--text);
-  background: var(--page); max-width: 72rem; margin: 0 auto; padding: 1rem; }
+  background: var(--page); max-width: 72rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2rem; }
 h3 { font-size: 1rem; margin-bottom: .3rem; }
-.wide { overflow-x: auto; }
+summary { cursor: pointer; margin: .5rem 0; }
+.wide { overflow: auto; max-height: 36rem; overflow-wrap: normal; }
+figure .wide { max-height: none; }
+thead th { position: sticky; top: 0; background: var(--page); }
 table { border-collapse: collapse; font-size: .85rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: left; white-space: nowrap;
@@ -270,8 +420,9 @@ th { cursor: pointer; } th[aria-sort]::after { content: " \\2193"; }
 th[aria-sort=ascending]::after { content: " \\2191"; }
 tbody tr:nth-child(even) { background: var(--stripe); }
 figure { margin: 1rem 0; }
-figure img { max-width: 100%; background: #fff; padding: .5rem;
+figure img { max-width: 100%; height: auto; background: #fff; padding: .5rem;
   box-sizing: border-box; }
+@media (max-width: 40rem) { figure img { max-width: none; } }
 figcaption, .note { font-size: .85rem; color: var(--soft); max-width: 60rem; }
 """
 
@@ -322,7 +473,7 @@ _PAGE = """<!DOCTYPE html>
 
 def main(argv):
     del argv
-    print(write(RESULTS.value, OUTPUT.value))
+    print(write(RESULTS.value, OUTPUT.value, PUBLISHED.value))
 
 
 if __name__ == '__main__':
@@ -331,5 +482,8 @@ if __name__ == '__main__':
     )
     OUTPUT = flags.DEFINE_string(
         'output', None, 'The .html to write. Default: report.html in --results.'
+    )
+    PUBLISHED = flags.DEFINE_list(
+        'published', [], 'CSV files of published results: dataset,network,setting,score'
     )
     app.run(main)

@@ -11,7 +11,8 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 LEVEL = 0.95  # Of every interval here, unless another is asked for.
-_ENUMERATED = 16  # Differing pairs up to which a permutation test tries all 2^n.
+_OUTCOMES = 2**16  # Up to so many a permutation test is exact, beyond it is sampled.
+_SUBSETS = 16  # Networks or datasets, of whose subsets all 2^n are looked at.
 
 
 def log_odds(p, n=None):
@@ -97,6 +98,135 @@ def adjusted(x):
             'networks have.'
         )
     return x - x.mean(axis=0)
+
+
+class Common(typing.NamedTuple):
+    """What of a table [networks, datasets] with gaps can be averaged over datasets.
+
+    Attributes:
+        there: bools [networks, datasets].
+        missing: (network, dataset) pairs without a score, in the order of the table.
+        datasets: those that all networks have; may be none.
+        block: (networks, datasets) of the largest part without a gap, of at least 2
+            networks; both empty where there is none.
+        exact: whether no larger block exists; False where it was found by leaving out
+            one network or dataset after the other.
+    """
+
+    there: np.ndarray
+    missing: tuple[tuple[str, str], ...]
+    datasets: tuple[str, ...]
+    block: tuple[tuple[str, ...], tuple[str, ...]]
+    exact: bool
+
+
+def common(x, networks, datasets):
+    """The two complete parts that a table with gaps offers: a Common.
+
+    The largest block is exact where there are at most 16 networks or 16 datasets. Of
+    equally large ones it is that of more networks, then of the earlier.
+
+    Args:
+        x: scores [networks, datasets], NaN where there is none.
+        networks, datasets: their names.
+
+    Raises:
+        ValueError: x of another shape, an infinite score, or a name given twice.
+    """
+    x = np.asarray(x, float)
+    networks, datasets = tuple(networks), tuple(datasets)
+    if x.shape != (len(networks), len(datasets)):
+        raise ValueError(
+            f'Scores must be [networks, datasets]; got {x.shape} for {len(networks)} '
+            f'networks and {len(datasets)} datasets.'
+        )
+    _refuse(np.isinf(x), x, 'Scores must be finite, or NaN where there is none')
+    for kind, names in (('networks', networks), ('datasets', datasets)):
+        if len(set(names)) < len(names):
+            raise ValueError(f'Names of {kind} must differ; got {names}.')
+    there = ~np.isnan(x)
+    exact = min(x.shape) <= _SUBSETS
+    if not exact:
+        rows, columns = _thinned(there)
+    elif x.shape[0] <= x.shape[1]:
+        rows, columns = _largest(there)
+    else:
+        columns, rows = _largest(there.T, sideways=True)
+    return Common(
+        there,
+        tuple((networks[i], datasets[j]) for i, j in np.argwhere(~there)),
+        tuple(datasets[j] for j in np.flatnonzero(there.all(axis=0))),
+        (tuple(networks[i] for i in rows), tuple(datasets[j] for j in columns)),
+        exact,
+    )
+
+
+def _largest(there, *, sideways=False):
+    """(rows, columns) of the largest block, of at least 2 networks.
+
+    there [n, m], n small: for every subset of rows the columns that all of them have,
+    as the bits of an integer. sideways: rows are datasets.
+    """
+    own = [sum(1 << j for j in np.flatnonzero(row).tolist()) for row in there]
+    shared = [(1 << there.shape[1]) - 1]
+    best, found = (1, 0), (0, 0)  # A block of nothing is none.
+    for subset in range(1, 1 << len(own)):
+        lowest = (subset & -subset).bit_length() - 1
+        shared.append(shared[subset & (subset - 1)] & own[lowest])
+        sizes = subset.bit_count(), shared[subset].bit_count()
+        networks = sizes[1] if sideways else sizes[0]
+        if networks >= 2 and (sizes[0] * sizes[1], networks) > best:
+            best, found = (sizes[0] * sizes[1], networks), (subset, shared[subset])
+    return tuple(
+        [i for i in range(bits.bit_length()) if bits >> i & 1] for bits in found
+    )
+
+
+def _thinned(there):
+    """(networks, datasets) of a block: the line with most gaps goes, again and again.
+
+    Gaps as a share of the line; of equals a network goes, then the last.
+    """
+    rows, columns = np.arange(there.shape[0]), np.arange(there.shape[1])
+    while not there[np.ix_(rows, columns)].all():
+        gaps = ~there[np.ix_(rows, columns)]
+        by_row, by_column = gaps.mean(axis=1), gaps.mean(axis=0)
+        if by_row.max() >= by_column.max():
+            rows = np.delete(rows, len(rows) - 1 - by_row[::-1].argmax())
+        else:
+            columns = np.delete(columns, len(columns) - 1 - by_column[::-1].argmax())
+    if len(rows) < 2 or not len(columns):
+        return [], []
+    return rows.tolist(), columns.tolist()
+
+
+def means(x, networks, datasets):
+    """Mean over datasets of each network [networks], from a table without gaps.
+
+    Raises:
+        ValueError: a gap; a mean over different datasets would compare datasets, not
+            networks. Names the first missing pairs and what could be averaged instead.
+    """
+    found = common(x, networks, datasets)
+    if not len(found.datasets) == len(datasets) > 0:
+        raise ValueError(_refusal(found, np.shape(x)))
+    return np.mean(np.asarray(x, float), axis=1)
+
+
+def _refusal(found, shape):
+    if not found.missing:
+        return f'There is no mean of {shape[0]} networks on {shape[1]} datasets.'
+    first = '; '.join(
+        f'{network} on {dataset}' for network, dataset in found.missing[:3]
+    )
+    more = f'; and {len(found.missing) - 3} more' if len(found.missing) > 3 else ''
+    whole, (networks, datasets) = found.datasets, found.block
+    return (
+        f'No mean over different datasets. Missing: {first}{more}. Complete are '
+        f'{shape[0]} networks on {len(whole)} datasets ({", ".join(whole) or "none"}), '
+        f'or {len(networks)} networks ({", ".join(networks) or "none"}) on '
+        f'{len(datasets)} ({", ".join(datasets) or "none"}).'
+    )
 
 
 def within_errors(x):
@@ -218,9 +348,11 @@ def mcnemar(a, b):
 def permutation(a, b, *, samples=10_000, seed=0):
     """Two-sided p of the paired permutation test that the mean of a - b is 0.
 
-    The two values of each pair are exchanged at random: every exchange where at most 16
-    pairs differ (then p is exact), else `samples` of them, and p = (as extreme + 1) /
-    (samples + 1), which is never 0.
+    The two values of each pair are exchanged at random. Pairs that differ by the same
+    amount are alike, so only their number counts: p is exact where these numbers allow
+    at most 2^16 outcomes (16 pairs that all differ by another amount; any number of
+    images in top-1, where it equals `mcnemar`). Beyond, `samples` exchanges are drawn,
+    and p = (as extreme + 1) / (samples + 1).
 
     a, b [n]: a value an image, such as 1 / (images of its class) if right, 0 if not,
     whose sums differ by a multiple of mean-per-class accuracy.
@@ -233,18 +365,28 @@ def permutation(a, b, *, samples=10_000, seed=0):
     observed = abs(difference.sum())
     # Sums of the same values in another order must count as equal.
     reached = observed - 1e-9 * np.abs(difference).sum()
-    if len(difference) <= _ENUMERATED:
-        bits = np.arange(2 ** len(difference))[:, None] >> np.arange(len(difference))
-        sums = (1 - 2.0 * (bits & 1)) @ difference
-        return float(np.mean(np.abs(sums) >= reached))
+    amounts, counts = np.unique(np.abs(difference), return_counts=True)
+    if np.prod(counts + 1.0) <= _OUTCOMES:
+        sums, chances = np.zeros(1), np.ones(1)
+        for amount, count in zip(amounts, counts, strict=True):
+            heads = np.arange(count + 1)
+            sums = np.add.outer(sums, amount * (2.0 * heads - count)).ravel()
+            own = scipy_stats.binom.pmf(heads, count, 0.5)
+            chances = np.multiply.outer(chances, own).ravel()
+        return min(1.0, float(chances[np.abs(sums) >= reached].sum()))
     rng = np.random.default_rng(seed)
-    extreme, left = 0, samples
-    while left:
-        count = min(left, 500)  # Bounds memory at many images.
-        signs = 1 - 2.0 * rng.integers(2, size=(count, len(difference)), dtype=np.int8)
-        extreme += int(np.sum(np.abs(signs @ difference) >= reached))
-        left -= count
-    return (extreme + 1) / (samples + 1)
+    sums = np.zeros(samples)
+    for amount, count in zip(amounts, counts, strict=True):
+        sums += amount * (2.0 * _heads(rng, int(count), samples) - count)
+    return (int(np.sum(np.abs(sums) >= reached)) + 1) / (samples + 1)
+
+
+def _heads(rng, count, samples):
+    """Heads in `count` tosses of a coin, `samples` times: counts of random bits."""
+    words, rest = divmod(count, 64)
+    bits = rng.integers(2**64, size=(samples, words + 1), dtype=np.uint64)
+    bits[:, -1] &= np.uint64(2**rest - 1)
+    return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
 
 
 class Difference(typing.NamedTuple):

@@ -1,44 +1,79 @@
-"""Records -> tables; formats.py writes them as .csv .md .tex .html."""
+"""Records -> tables; formats.py writes them as .csv .md .tex .html .parquet."""
 
 import dataclasses
 
-from tfxfer import cells, comparisons, formats, stats
+import numpy as np
+
+from tfxfer import cells, comparisons, experiments, formats, stats
+from tfxfer import published as published_results
 
 NAMES = (
-    'results', 'comparisons', 'correlations', 'wins', 'missing', 'runs', 'sources',
+    'results', 'comparisons', 'correlations', 'wins',
+    'scores_logistic', 'scores_finetune', 'scores_scratch', 't_tests', 'published',
+    'dataset_size', 'crossings', 'convergence', 'training_settings', 'setting_effects',
+    'missing', 'runs', 'sources',
 )  # fmt: skip
 # Heads that say nothing in most studies.
 OPTIONAL = ('images a class', 'pixels', 'recipe')
 
 
-def build(records, paired):
-    """Every Table that the Records fill; `paired` are comparisons.compare's rows.
+def build(records, paired, published=()):
+    """Every Table that is filled, in the order of NAMES.
+
+    Args:
+        records: all Records.
+        paired: comparisons.compare's rows.
+        published: published.Published, to stand beside ours.
 
     Returns:
         ([formats.Table, ...], [sentence about what is left out, ...])
     """
-    found = cells.cells(records)
+    found, absent = cells.cells(records), cells.missing(records)
     points, notes = [], []
     for condition, group in comparisons.conditions(found).items():
         own, more = comparisons.points(group)
         points += [(condition, point) for point in own]
         notes += more
+        # Of one dataset the mean is that dataset.
+        if len({cell.dataset for cell in group}) > 1:
+            points += [(condition, p) for p in comparisons.dataset_points(group)]
     won, more = comparisons.wins(found)
-    tables = (
-        main(records),
+    notes += more
+    pairs, more = comparisons.network_pairs(found)
+    notes += more
+    sizes, more = experiments.sizes(found)
+    notes += more
+    trained = experiments.training_settings(records, found)
+    tables = [
+        _main(found, absent),
         compared(paired),
         correlations(points),
         wins(won),
+        *scores(found),
+        t_tests(pairs),
+        against_published(found, published),
+        dataset_size(sizes),
+        crossings(sizes),
+        convergence(experiments.lengths(found)),
+        training_settings(trained),
+        setting_effects(experiments.effects(trained)),
+        _missing(absent),
         runs(found),
         sources(records),
-        missing(records),
-    )
-    return [t for t in tables if len(t.frame)], list(dict.fromkeys(notes + more))
+    ]
+    if absent:
+        notes.append(
+            f'{len(absent)} cells are not measured yet; the tables are of the others.'
+        )
+    return [t for t in tables if len(t.frame)], list(dict.fromkeys(notes))
 
 
 def main(records):
     """One row a network and dataset: source accuracy and the score of each setting."""
-    found, absent = cells.cells(records), cells.missing(records)
+    return _main(cells.cells(records), cells.missing(records))
+
+
+def _main(found, absent):
     by_key = {(_row_key(item), item.setting): item for item in (*absent, *found)}
     keys = sorted({key for key, _ in by_key}, key=_row_order)
     rows = [
@@ -47,8 +82,9 @@ def main(records):
     ]
     occur = [s for s in cells.SETTINGS if any(s == setting for _, setting in by_key)]
     tops = {task: cells.best(group) for task, group in cells.tasks(found).items()}
+    places = {key: i for i, key in enumerate(keys)}
     bold = {
-        (keys.index(_row_key(cell)), f'{cell.setting} %')
+        (places[_row_key(cell)], f'{cell.setting} %')
         for cell in found
         if cell.score is not None and cell.score == tops[cell.task].score
     }
@@ -209,7 +245,8 @@ def runs(found):
 def _run_row(cell, record):
     hparams = record.run.hparams
     points = hparams.l2s if cell.setting == 'logistic' else record.run.trials
-    trials = tuple(t for t in cell.trials if t.run.id in record.run.trials)
+    names = set(record.run.trials)
+    trials = tuple(t for t in cell.trials if cells.run_id(t.run) in names)
     alone = dataclasses.replace(cell, records=(record,), trials=trials)
     return {
         'run': record.run.id,
@@ -339,11 +376,13 @@ def compared(paired):
 def correlations(points):
     """Source accuracy against transfer accuracy; takes (Condition, Point) pairs.
 
-    A row for each condition and setting of at least 3 networks.
+    A row for each condition, setting and set of datasets of at least 3 networks.
     """
-    groups = cells.grouped(points, lambda pair: (pair[0], pair[1].setting))
+    groups = cells.grouped(
+        points, lambda pair: (pair[0], pair[1].setting, pair[1].datasets)
+    )
     rows = []
-    for (condition, setting), pairs in groups.items():
+    for (condition, setting, _), pairs in groups.items():
         own = [point for _, point in pairs]
         try:
             found = stats.correlate([p.x for p in own], [p.y for p in own])
@@ -402,10 +441,14 @@ def wins(rows):
 
 def missing(records):
     """Cells without a final Run."""
+    return _missing(cells.missing(records))
+
+
+def _missing(absent):
     return formats.table(
         'missing',
         'Not measured yet',
-        [dataclasses.asdict(gap) for gap in cells.missing(records)],
+        [dataclasses.asdict(gap) for gap in absent],
         {
             'network': lambda row: row['network'],
             'dataset': lambda row: row['dataset'],
@@ -416,4 +459,404 @@ def missing(records):
         },
         optional=OPTIONAL,
         note='Every network on every dataset in every setting that occurs is expected.',
+    )
+
+
+# Networks x datasets.
+
+
+def scores(found):
+    """A Table a setting: networks down, datasets across, their mean log odds last.
+
+    The mean is of networks that have all datasets, with Morey's (2008) standard error
+    within datasets where there are two of each.
+    """
+    matrices = comparisons.matrices(found)
+    return [
+        _scores(setting, {k[1:]: m for k, m in matrices.items() if k[0] == setting})
+        for setting in cells.SETTINGS
+        if any(key[0] == setting for key in matrices)
+    ]
+
+
+def _scores(setting, by_condition):
+    names = sorted({name for m in by_condition.values() for name in m.datasets})
+    rows, bold = [], set()
+    for (per_class, size), matrix in by_condition.items():
+        means = _means(matrix)
+        tops = {
+            name: max(
+                (c.score for (_, d), c in matrix.cells.items() if d == name), default=2
+            )
+            for name in names
+        }
+        for network in matrix.networks:
+            own = {n: matrix.cells.get((network, n)) for n in names}
+            bold |= {
+                (len(rows), f'{n} %')
+                for n, c in own.items()
+                if c and c.score == tops[n]
+            }
+            mean, error = means.get(network, (None, None))
+            rows.append(
+                {
+                    'network': network,
+                    'per_class': per_class,
+                    'image_size': size,
+                    **{name: cell and cell.score for name, cell in own.items()},
+                    'mean_log_odds': mean,
+                    'error': error,
+                }
+            )
+    several = len(names) > 1
+    note = 'Best of each dataset in bold.'
+    if several:
+        note += (
+            ' Mean log odds: of networks that have all datasets; after +- the standard '
+            'error within datasets (Morey 2008), where two networks have them.'
+        )
+    return formats.table(
+        f'scores_{setting}',
+        f'Test scores of {setting}',
+        rows,
+        {
+            'network': lambda row: row['network'],
+            'images a class': lambda row: formats.count(row['per_class']),
+            'pixels': lambda row: formats.count(row['image_size']),
+            **{f'{n} %': lambda row, n=n: formats.percent(row[n]) for n in names},
+            'mean log odds': _mean_text,
+        },
+        optional=(*OPTIONAL, 'mean log odds'),
+        bold=bold,
+        note=note,
+    )
+
+
+def _mean_text(row):
+    if row['mean_log_odds'] is None:
+        return ''
+    error = '' if row['error'] is None else f' +- {row["error"]:.3f}'
+    return f'{row["mean_log_odds"]:.3f}{error}'
+
+
+def _means(matrix):
+    """{network: (mean log odds, error or None)} of those that have all datasets."""
+    if len(matrix.datasets) < 2 or not matrix.complete:
+        return {}
+    x = np.array(
+        [
+            [matrix.cells[n, d].log_odds for d in matrix.datasets]
+            for n in matrix.complete
+        ]
+    )
+    errors = stats.within_errors(x).tolist() if len(x) > 1 else [None]
+    return dict(
+        zip(
+            matrix.complete, zip(x.mean(axis=1).tolist(), errors, strict=True),
+            strict=True,
+        )
+    )  # fmt: skip
+
+
+def t_tests(pairs):
+    """Are two networks told apart by all datasets? Takes comparisons.NetworkPairs."""
+    rows = [
+        {
+            'setting': pair.setting,
+            'per_class': pair.per_class,
+            'image_size': pair.image_size,
+            'a': pair.a,
+            'b': pair.b,
+            'datasets': '; '.join(pair.datasets),
+            **pair.test._asdict(),
+            'p_holm': pair.p_holm,
+        }
+        for pair in pairs
+    ]
+    return formats.table(
+        't_tests',
+        'Are networks told apart over the datasets? Paired t-tests of log odds',
+        rows,
+        {
+            'setting': lambda row: row['setting'],
+            'images a class': lambda row: formats.count(row['per_class']),
+            'pixels': lambda row: formats.count(row['image_size']),
+            'network': lambda row: row['a'],
+            'against': lambda row: row['b'],
+            'datasets': lambda row: str(row['n']),
+            'difference': lambda row: f'{row["mean"]:.3f}',
+            '95 % interval': lambda row: f'{row["low"]:.3f} to {row["high"]:.3f}',
+            'p': lambda row: formats.p_value(row['p']),
+            'p (Holm)': lambda row: formats.p_value(row['p_holm']),
+        },
+        optional=OPTIONAL,
+        note='Difference: mean over the datasets of the log odds of the first minus '
+        'those of the second. Two-sided. Holm: corrected for all pairs of the setting; '
+        'at most 0.05 is significant.',
+    )
+
+
+def against_published(found, published):
+    """Each published result of a dataset that the Records have, and our best.
+
+    Of our Cells only those on all training images are laid beside it.
+    """
+    ours = published_results.best(
+        [c for c in found if c.score is not None and c.per_class is None]
+    )
+    rows = []
+    for one in published:
+        cell = ours.get((one.dataset, one.setting))
+        if cell is not None:
+            rows.append(
+                {
+                    'dataset': one.dataset,
+                    'setting': one.setting,
+                    'network': one.network,
+                    'score': one.score,
+                    'source_score': one.source_score,
+                    'from': one.label,
+                    'our_network': cell.name,
+                    'our_score': cell.score,
+                    'our_metric': cell.metric,
+                    'difference': cell.score - one.score,
+                }
+            )
+    return formats.table(
+        'published',
+        'Our best beside published results',
+        rows,
+        {
+            'dataset': lambda row: row['dataset'],
+            'setting': lambda row: row['setting'],
+            'published network': lambda row: row['network'],
+            'published %': lambda row: formats.percent(row['score']),
+            'from': lambda row: row['from'],
+            'our best': lambda row: row['our_network'],
+            'our metric': lambda row: row['our_metric'].replace('_', ' '),
+            'our %': lambda row: formats.percent(row['our_score']),
+            'points more': lambda row: f'{100 * row["difference"]:+.1f}',
+        },
+        note='Points more: ours minus the published. Our best was picked among our '
+        'networks by the same test images, which favours it a little; whether the '
+        'published result used the same splits and metric, its authors say.',
+    )
+
+
+# The further experiments.
+
+
+def dataset_size(sizes):
+    """Score of each setting by training images a class; takes experiments.Sizes."""
+    groups = cells.grouped(
+        sizes, lambda s: (s.network, s.dataset, s.image_size, s.images, s.per_class)
+    )
+    occur = [s for s in cells.SETTINGS if any(size.setting == s for size in sizes)]
+    rows = []
+    for key, own in sorted(groups.items(), key=lambda item: _size_order(item[0])):
+        row = dict(
+            zip(
+                ('network', 'dataset', 'image_size', 'images', 'per_class'), key,
+                strict=True,
+            )
+        )  # fmt: skip
+        by_setting = {size.setting: size for size in own}
+        for setting in occur:
+            size = by_setting.get(setting)
+            for name in ('score', 'log_odds', 'error', 'draws'):
+                row[f'{setting}.{name}'] = size and getattr(size, name)
+        rows.append(row)
+    return formats.table(
+        'dataset_size',
+        'Scores by training images a class',
+        rows,
+        {
+            'network': lambda row: row['network'],
+            'dataset': lambda row: row['dataset'],
+            'pixels': lambda row: formats.count(row['image_size']),
+            'training images a class': lambda row: (
+                experiments.plain(row['images'])
+                + (' (all)' if row['per_class'] is None else '')
+            ),
+            **{f'{s} %': lambda row, s=s: _size_text(row, s) for s in occur},
+            'draws': lambda row: ' / '.join(str(row[f'{s}.draws'] or 0) for s in occur),
+        },
+        optional=OPTIONAL,
+        note='The score whose log odds are the mean over draws (seeds); in parentheses '
+        'one standard error of that mean to each side. Images for validation are not '
+        f'counted. Draws: {" / ".join(occur)}.',
+    )
+
+
+def _size_order(key):
+    network, dataset, size, images, _ = key
+    return network, dataset, cells.sortable((size,)), images
+
+
+def _size_text(row, setting):
+    text = formats.percent(row[f'{setting}.score'])
+    error = row[f'{setting}.error']
+    if error is None:
+        return text
+    x = row[f'{setting}.log_odds']
+    return f'{text} ({formats.interval(*stats.proportion([x - error, x + error]))})'
+
+
+def crossings(sizes):
+    """Where scratch equals fine-tuning on half the images; takes experiments.Sizes."""
+    rows = [
+        {
+            'network': key[0],
+            'dataset': key[1],
+            'image_size': key[2],
+            'images': answer.value,
+            'said': answer.words,
+        }
+        for key, answer in experiments.crossings(sizes)
+    ]
+    return formats.table(
+        'crossings',
+        'From how many images a class does scratch equal fine-tuning on half as many?',
+        rows,
+        {
+            'network': lambda row: row['network'],
+            'dataset': lambda row: row['dataset'],
+            'pixels': lambda row: formats.count(row['image_size']),
+            'training images a class': lambda row: row['said'],
+        },
+        optional=OPTIONAL,
+        note='Between the sizes measured, log odds are taken as linear in the '
+        'logarithm of the images; outside them nothing is said.',
+    )
+
+
+def convergence(series):
+    """Steps to 90 % of the best odds; takes the series of experiments.lengths."""
+    speeds = experiments.speeds(series)
+    rows = []
+    for speed in speeds:
+        ratio = experiments.slower(speed, speeds)
+        rows.append(
+            {
+                **{
+                    name: getattr(speed.best, name)
+                    for name in (
+                        'network', 'dataset', 'per_class', 'image_size', 'setting',
+                        'recipe',
+                    )
+                },
+                'best_odds': speed.best.odds,
+                'best_score': speed.best.score,
+                'best_steps': speed.best.steps,
+                'longest_steps': speed.last.steps,
+                'steps': speed.steps.value,
+                'steps_said': speed.steps.words,
+                'epochs': speed.epochs.value,
+                'epochs_said': speed.epochs.words,
+                'ratio': ratio.value,
+                'ratio_said': ratio.words,
+            }
+        )  # fmt: skip
+    share = f'{100 * experiments.SHARE:g} %'
+    return formats.table(
+        'convergence',
+        f'Steps of training to {share} of the best odds',
+        rows,
+        {
+            'network': lambda row: row['network'],
+            'dataset': lambda row: row['dataset'],
+            'images a class': lambda row: formats.count(row['per_class']),
+            'pixels': lambda row: formats.count(row['image_size']),
+            'setting': lambda row: row['setting'],
+            'recipe': lambda row: row['recipe'],
+            'best odds': lambda row: f'{row["best_odds"]:.3g}',
+            'best %': lambda row: formats.percent(row['best_score']),
+            'at steps': lambda row: (
+                str(row['best_steps'])
+                + (' (the longest)' * (row['best_steps'] == row['longest_steps']))
+            ),
+            f'steps to {share}': lambda row: row['steps_said'],
+            f'epochs to {share}': lambda row: row['epochs_said'],
+            'scratch / finetune': lambda row: row['ratio_said'],
+        },
+        optional=(*OPTIONAL, 'scratch / finetune'),
+        note='Odds: p / (1 - p). Each length is a training of its own; between two '
+        'lengths odds are taken as linear in log steps. <=: the shortest training has '
+        'it already. Where the longest is the best, a longer one may be better and the '
+        'steps more. Epochs over train + validation.',
+    )
+
+
+def training_settings(trained):
+    """Scores by how the network was pretrained; takes experiments.Trained."""
+    fields = [
+        name
+        for name in experiments.TRAINING_SETTINGS
+        if any(name in one.values for one in trained)
+    ]
+    rows = [
+        {
+            'network': one.arch,
+            'dataset': one.dataset,
+            'setting': one.setting,
+            'per_class': one.per_class,
+            'image_size': one.image_size,
+            **{name: one.values.get(name) for name in fields},
+            'source_score': one.cell.source and one.cell.source['score'],
+            'score': one.cell.score,
+            'log_odds': one.cell.log_odds,
+        }
+        for one in trained
+    ]
+    return formats.table(
+        'training_settings',
+        'Transfer by how the network was pretrained',
+        rows,
+        {
+            'network': lambda row: row['network'],
+            'dataset': lambda row: row['dataset'],
+            'setting': lambda row: row['setting'],
+            'images a class': lambda row: formats.count(row['per_class']),
+            'pixels': lambda row: formats.count(row['image_size']),
+            **{
+                name.replace('_', ' '): lambda row, name=name: (
+                    '' if row[name] is None else f'{row[name]:g}'
+                )
+                for name in fields
+            },
+            'source %': lambda row: formats.percent(row['source_score']),
+            'transfer %': lambda row: formats.percent(row['score']),
+        },
+        optional=OPTIONAL,
+        note='The hyperparameters of pretraining in which these networks differ.',
+    )
+
+
+def setting_effects(effects):
+    """What each training setting changes; takes experiments.Effects."""
+    rows = [
+        {**effect._asdict(), 'datasets': '; '.join(effect.datasets)}
+        for effect in effects
+    ]
+    return formats.table(
+        'setting_effects',
+        'What each training setting changes in transfer',
+        rows,
+        {
+            'network': lambda row: row['arch'],
+            'setting': lambda row: row['setting'],
+            'changed': lambda row: (
+                f'{row["field"]} {row["low"]:g} to {row["high"]:g}'.replace('_', ' ')
+            ),
+            'change of log odds': lambda row: (
+                f'{row["mean"]:+.3f}'
+                + ('' if row['error'] is None else f' +- {row["error"]:.3f}')
+            ),
+            'datasets': lambda row: row['datasets'],
+            'pairs': lambda row: str(row['pairs']),
+            'p': lambda row: '' if row['p'] is None else formats.p_value(row['p']),
+        },
+        note='Between networks alike in all other settings, first averaged within each '
+        'dataset. After +-: standard error over datasets; p: paired t-test over them. '
+        'Neither of one dataset.',
     )

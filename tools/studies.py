@@ -136,10 +136,14 @@ def planned(cells, sizes, rates):
             'steps': lambda row: f'{row["load"].steps:,}',
             'training images': lambda row: f'{row["load"].trained:,}',
             'images scored': lambda row: f'{row["load"].seen:,}',
-            'device-hours': lambda row: f'{row["hours"]:,.1f}' if rates else '',
+            'device-hours': lambda row: _hours(row['hours']) if rates else '',
         },
         optional=('device-hours',),
     )
+
+
+def _hours(hours):
+    return f'{hours:,.0f}' if hours >= 100 else f'{hours:.2g}'
 
 
 def find_rates(study, path):
