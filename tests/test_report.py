@@ -2,6 +2,7 @@ import base64
 import gc
 import html
 import html.parser
+import io
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy import stats as scipy_stats
 from statsmodels.stats import multitest, proportion
 
@@ -85,8 +87,9 @@ def test_the_page_is_well_formed_and_holds_everything_itself(study):
     assert len(page.images) == len(drawn) >= 4
     for image in page.images:
         kind, data = image['src'].split(',')
-        assert kind == 'data:image/svg+xml;base64'
-        assert base64.b64decode(data).startswith(b'<?xml')
+        start = {'svg+xml': b'<?xml', 'png': b'\x89PNG'}
+        kind = re.fullmatch('data:image/(.*);base64', kind)[1]
+        assert base64.b64decode(data).startswith(start[kind])
         assert image['alt']
     links = re.findall(r'(?:src|href)="(?!data:)|url\(|@import|https?://', text)
     assert links == []
@@ -100,10 +103,14 @@ def test_figures_of_the_choice_are_folded_and_keep_their_room(study):
     assert folded['Choice of l2']
     assert folded['Choice of learning rate and weight decay']
     for image in page.images:
-        svg = base64.b64decode(image['src'].partition(',')[2]).decode()
-        points = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups()
-        pixels = [round(float(side) / 72 * 96) for side in points]
-        assert [int(image['width']), int(image['height'])] == pixels
+        drawn = base64.b64decode(image['src'].partition(',')[2])
+        if 'svg' in image['src'][:20]:
+            size = re.search(rb'width="([\d.]+)pt" height="([\d.]+)pt"', drawn)
+            inches = [float(side) / 72 for side in size.groups()]
+        else:
+            inches = [side / 120 for side in Image.open(io.BytesIO(drawn)).size]
+        kept = [int(image['width']), int(image['height'])]
+        assert kept == pytest.approx([96 * side for side in inches], abs=1)
         assert image['loading'] == 'lazy'
     assert '<summary>How each was chosen: 3 figures</summary>' in text
 

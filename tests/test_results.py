@@ -34,8 +34,19 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     folder = results.folder(tmp_path, RUN)
     assert results.read(folder) == RECORD
     assert results.read_all(tmp_path) == [RECORD]
-    for name, array in results.read_predictions(folder).items():
+    seen = results.read_predictions(folder)
+    np.testing.assert_array_equal(seen.pop('predicted'), [0, 0, 0, 0])
+    assert seen.keys() == SEEN.keys()
+    for name, array in seen.items():
         np.testing.assert_array_equal(array, SEEN[name])
+
+
+def test_predicted_classes_of_a_folder_that_has_logits_alone(tmp_path):
+    logits = np.array([[0.1, 0.2], [0.4, 0.3]], np.float32)
+    np.savez(tmp_path / 'predictions.npz', logits=logits, index=np.arange(2))
+    seen = results.read_predictions(tmp_path, ('index', 'predicted'))
+    assert seen.keys() == {'index', 'predicted'}
+    np.testing.assert_array_equal(seen['predicted'], [1, 0])
 
 
 def test_the_names_that_other_programs_rely_on(tmp_path):

@@ -1,5 +1,6 @@
 """Cells laid beside one another: points of the figures, paired tests, wins."""
 
+import functools
 import itertools
 import typing
 import zipfile
@@ -207,6 +208,8 @@ def compare(all_cells, workdir):
         config.InputError: predictions that are not those the record was scored on.
     """
     found, notes = [], []
+    by_id = {record.run.id: record for cell in all_cells for record in cell.records}
+    read = functools.cache(lambda name: predictions(by_id[name], workdir))
     for group in cells.tasks(all_cells).values():
         first = cells.best(group)
         if first is None or first.metric == 'voc_map':
@@ -217,7 +220,7 @@ def compare(all_cells, workdir):
             if other is first:
                 continue
             try:
-                rows.append(_compared(first, other, workdir))
+                rows.append(_compared(first, other, read))
             except FileNotFoundError:
                 notes.append(
                     f'{first.dataset}: no paired test of {first.name} against '
@@ -239,15 +242,16 @@ class _Different(Exception):
     """Two Cells were scored on different images."""
 
 
-def _compared(a, b, workdir):
+def _compared(a, b, read):
     seeds = [{r.run.seed: r for r in cell.records} for cell in (a, b)]
     common = sorted(set(seeds[0]) & set(seeds[1]))
     pair = [own[common[0] if common else min(own)] for own in seeds]
-    (index_a, label_a, right_a), (index_b, label_b, right_b) = (
-        _right(record, workdir) for record in pair
+    (index_a, label_a, said_a), (index_b, label_b, said_b) = (
+        read(record.run.id) for record in pair
     )
     if not np.array_equal(index_a, index_b) or not np.array_equal(label_a, label_b):
         raise _Different
+    right_a, right_b = said_a == label_a, said_b == label_b
     only_a, only_b, p = stats.mcnemar(right_a, right_b)
     test = 'exact McNemar'
     if a.metric == 'mean_per_class':
@@ -268,14 +272,11 @@ def _compared(a, b, workdir):
     )
 
 
-def _right(record, workdir):
-    """(index, label, right or wrong) of a final Run's test images, by index."""
-    index, label, logits = predictions(record, workdir)
-    return index, label, logits.argmax(1) == label
-
-
 def predictions(record, workdir):
-    """(index, label, logits) of a final Run's test images, by index.
+    """(index, label, predicted class) of a final Run's test images, by index.
+
+    The scores themselves, thousands of times as large, are not read. For metrics of one
+    label an image.
 
     Raises:
         FileNotFoundError: they are gone.
@@ -283,9 +284,9 @@ def predictions(record, workdir):
     """
     folder = results.folder(workdir, record.run)
     try:
-        seen = results.read_predictions(folder)
-        index, label, logits = seen['index'], seen['label'], seen['logits']
-        score = metrics.METRICS[record.metric](label, logits)
+        seen = results.read_predictions(folder, ('index', 'label', 'predicted'))
+        index, label, predicted = seen['index'], seen['label'], seen['predicted']
+        score = metrics.of_classes(record.metric, label, predicted, len(record.classes))
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise config.InputError(
             f'{folder}/predictions.npz cannot be scored ({error}). Remove the folder '
@@ -297,7 +298,7 @@ def predictions(record, workdir):
             f'{score:.6f}. Remove the folder and run it again.'
         )
     order = np.argsort(index, kind='stable')
-    return index[order], label[order], logits[order]
+    return index[order], label[order], predicted[order]
 
 
 def wins(all_cells):

@@ -325,7 +325,7 @@ def build(kind, cls, values):
     Raises:
         InputError: an unknown or missing field, or a value of another type.
     """
-    types = typing.get_type_hints(cls)
+    types = _types(cls)
     for name in values:
         find(kind, types, name)
     missing = [
@@ -338,11 +338,25 @@ def build(kind, cls, values):
     return cls(**{k: _cast(kind, k, types[k], v) for k, v in values.items()})
 
 
+@functools.cache
+def _types(cls):
+    return typing.get_type_hints(cls)
+
+
+@functools.cache
+def _kinds(expected):
+    """(types that a value may have, type of a tuple's items or None)."""
+    given = typing.get_args(expected)
+    plain = tuple(t for t in given or (expected,) if isinstance(t, type))
+    return plain, given[0] if typing.get_origin(expected) is tuple else None
+
+
 def _cast(kind, name, expected, value):
     """The value as the field's type: 1 for 1.0, a list for a tuple, nothing more."""
-    plain = [t for t in typing.get_args(expected) or (expected,) if isinstance(t, type)]
-    if typing.get_origin(expected) is tuple:
-        item = typing.get_args(expected)[0]
+    plain, item = _kinds(expected)
+    if type(value) in plain and item is None and type(value) is not float:
+        return value  # As it is nearly always: a study has half a million of them.
+    if item is not None:
         if isinstance(value, str) or not hasattr(value, '__iter__'):
             value = (value,)
         if item is str:  # A flag gives all names as one: --config.archs=a,b.

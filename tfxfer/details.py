@@ -27,10 +27,10 @@ def draw(found, workdir):
             continue
         record = best.records[0]
         try:
-            _, label, logits = comparisons.predictions(record, workdir)
+            _, label, predicted = comparisons.predictions(record, workdir)
         except FileNotFoundError:
             continue
-        drawings.append(confusion(best, label, logits.argmax(1)))
+        drawings.append(confusion(best, label, predicted))
     return drawings
 
 

@@ -39,15 +39,16 @@ class Study(typing.NamedTuple):
     styles: dict  # {network: colour and marker}, the same in every figure.
 
 
-def draw(records, published=(), workdir=None):
+def draw(records, published=(), workdir=None, found=None):
     """Every Drawing that is filled; names differ.
 
     Args:
         records: all Records; may be empty where results are published.
         published: published.Published, drawn beside the Records, or alone.
         workdir: the Runs' folder, for what needs predictions.npz; None: without that.
+        found: the Records' Cells, if they are at hand.
     """
-    found = cells.cells(records)
+    found = cells.cells(records) if found is None else found
     networks = {cell.network for cell in found} or {p.network for p in published}
     study = Study(records, found, tuple(published), workdir, plots.styles(networks))
     drawings = [drawing for drawer in DRAWERS for drawing in drawer(study)]

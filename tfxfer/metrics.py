@@ -9,7 +9,7 @@ import numpy as np
 def top1(y, scores):
     """Share of images whose highest score is their label's; y [n] ints."""
     y, scores = _checked(y, scores)
-    return float(np.mean(scores.argmax(1) == y))
+    return of_classes('top1', y, scores.argmax(1), scores.shape[1])
 
 
 def mean_per_class(y, scores):
@@ -19,7 +19,21 @@ def mean_per_class(y, scores):
         ValueError: a class without images, so that its accuracy is undefined.
     """
     y, scores = _checked(y, scores)
-    classes = scores.shape[1]
+    return of_classes('mean_per_class', y, scores.argmax(1), scores.shape[1])
+
+
+def of_classes(metric, y, predicted, classes):
+    """top1 or mean_per_class of predicted classes, where scores are not at hand.
+
+    Args:
+        metric: key of METRICS.
+        y, predicted: [n] ints, 0 to classes - 1.
+
+    Raises:
+        ValueError: see mean_per_class.
+    """
+    if metric == 'top1':
+        return float(np.mean(predicted == y))
     total = np.bincount(y, minlength=classes)
     if not total.all():
         raise ValueError(
@@ -27,7 +41,7 @@ def mean_per_class(y, scores):
             f'their accuracy is undefined. Is the number of classes ({classes}) right? '
             'If they are only rare, use metric top1.'
         )
-    hits = np.bincount(y[scores.argmax(1) == y], minlength=classes)
+    hits = np.bincount(y[predicted == y], minlength=classes)
     return float(np.mean(hits / total))
 
 

@@ -8,8 +8,12 @@ import contextlib
 import dataclasses
 import io
 import math
+import multiprocessing
+import os
 import pathlib
 import re
+import sys
+import threading
 
 import matplotlib
 import numpy as np
@@ -44,7 +48,7 @@ SETTINGS = {
     'scratch': {'color': COLOURS[2], 'marker': '^', 'linestyle': ':'},
 }
 DPI = 200  # Of .png files.
-RASTER = {'choice': 120}  # Subjects whose .pdf is the .png, and their dpi.
+RASTER = {'choice': 120, 'detail': 120}  # Subjects whose .pdf is the .png, and dpi.
 LINE = 0.18  # Inches, of a line of a legend.
 
 
@@ -218,19 +222,43 @@ def svg(drawing):
 def save(drawings, folder):
     """Writes each as <name>.png, .pdf and .csv; returns the paths.
 
-    Of 'choice' figures, of which a study has dozens, the .pdf holds the pixels of the
-    .png: drawing them again would double the time of a report.
+    Of the subjects in RASTER, of which a study has dozens, the .pdf holds the pixels of
+    the .png: drawing them again would double the time of a report.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    # Every n-th, as neighbours take the same time.
+    count = min(len(drawings) // 8, len(os.sched_getaffinity(0)))
+    shares = [drawings[i::count] for i in range(count)] if _may_fork() else []
+    others = [
+        multiprocessing.get_context('fork').Process(target=_save, args=(share, folder))
+        for share in shares[1:]
+    ]
+    for process in others:
+        process.start()
+    _save(shares[0] if shares else drawings, folder)
+    for process, share in zip(others, shares[1:], strict=True):
+        process.join()
+        if process.exitcode:  # What went wrong there is said here.
+            _save(share, folder)
+    return [
+        folder / f'{drawing.name}.{suffix}'
+        for drawing in drawings
+        for suffix in _WRITERS
+    ]
+
+
+def _may_fork():
+    """Whether this process has no threads, whose locks a copy of it could not open."""
+    return threading.active_count() == 1 and 'tensorflow' not in sys.modules
+
+
+def _save(drawings, folder):
     for drawing in drawings:
         image = _pixels(drawing)
-        for suffix, write in (('png', _png), ('pdf', _pdf), ('csv', _csv)):
-            paths.append(folder / f'{drawing.name}.{suffix}')
-            with results.replacing(paths[-1]) as aside:
+        for suffix, write in _WRITERS.items():
+            with results.replacing(folder / f'{drawing.name}.{suffix}') as aside:
                 write(drawing, image, aside)
-    return paths
 
 
 # Figure.savefig draws twice, the first time to lay out what is laid out already; the
@@ -263,6 +291,9 @@ def _pdf(drawing, image, path):
 def _csv(drawing, image, path):
     del image
     drawing.frame.to_csv(path, index=False, lineterminator='\n')
+
+
+_WRITERS = {'png': _png, 'pdf': _pdf, 'csv': _csv}
 
 
 def _dpi(drawing):

@@ -17,7 +17,6 @@ import gc
 import html
 import math
 import pathlib
-import re
 
 from absl import flags
 
@@ -29,6 +28,7 @@ from tfxfer import (
     config,
     figures,
     formats,
+    plots,
     results,
     stats,
     tables,
@@ -69,8 +69,8 @@ def _write(results_dir, output, published):
         )
     found = cells.cells(records)
     paired, notes = comparisons.compare(found, results_dir)
-    built, more = tables.build(records, paired, given)
-    drawings = figures.draw(records, given, results_dir if records else None)
+    built, more = tables.build(records, paired, given, found)
+    drawings = figures.draw(records, given, results_dir if records else None, found)
     main = tables.NAMES[0]
     formats.write([t for t in built if t.name == main], output.parent)
     formats.write([t for t in built if t.name != main], output.parent / 'tables')
@@ -87,7 +87,8 @@ def _write(results_dir, output, published):
             *_unfinished(results_dir),
         ]
         answer = answers.write(found, paired) if records else _published_alone(given)
-        text = page(records, found, answer, built, drawings, gaps)
+        images = output.parent / 'figures'
+        text = page(records, found, answer, built, drawings, gaps, images)
         aside.write_text(text, encoding='utf-8', newline='\n')
     return output
 
@@ -143,7 +144,7 @@ def summary(records):
     return f'{text}\nNot measured yet: {len(gaps)}.\n' if gaps else text
 
 
-def page(records, found, answer, built, drawings, gaps):
+def page(records, found, answer, built, drawings, gaps, images):
     """The report as HTML; everything it shows is in it.
 
     Args:
@@ -153,12 +154,13 @@ def page(records, found, answer, built, drawings, gaps):
         built: Tables.
         drawings: Drawings.
         gaps: sentences about what is missing or less sure than it looks.
+        images: folder where figures.save has put the drawings.
     """
     named = {table.name: table for table in built}
     numbers = [table for table in built if table.name not in (*_CHOSEN, 'missing')]
     runs = [named[name] for name in _CHOSEN if name in named]
     drawn = {
-        subject: [_drawn(d) for d in drawings if d.subject == subject]
+        subject: [_drawn(d, images) for d in drawings if d.subject == subject]
         for subject in ('transfer', 'comparison', 'experiment')
     }
     body = [
@@ -170,9 +172,9 @@ def page(records, found, answer, built, drawings, gaps):
         _section(
             'Chosen hyperparameters',
             *map(_titled, runs),
-            *_folded('How each was chosen', _of(drawings, 'choice')),
+            *_folded('How each was chosen', _of(drawings, 'choice'), images),
         ),
-        _section('Details', *_folded('More figures', _of(drawings, 'detail'))),
+        _section('Details', *_folded('More figures', _of(drawings, 'detail'), images)),
         _section('How each number was made', *map(_paragraph, methods(records, found))),
         _section('What is missing', *_gaps(named.get('missing'), gaps, records)),
         _section('Versions', *_versions(records)),
@@ -215,29 +217,28 @@ def _of(drawings, subject):
     return [drawing for drawing in drawings if drawing.subject == subject]
 
 
-def _folded(summary, drawings):
+def _folded(summary, drawings, images):
     """The figures behind one click; nothing of none."""
     if drawings:
         count = f'{len(drawings)} figure{"s" if len(drawings) > 1 else ""}'
-        yield _details(f'{summary}: {count}', *map(_drawn, drawings))
+        yield _details(f'{summary}: {count}', *(_drawn(d, images) for d in drawings))
 
 
-def _drawn(drawing):
-    text = figures.svg(drawing)
+def _drawn(drawing, images):
+    if drawing.subject in plots.RASTER:  # Many, and of pixels: they are drawn once.
+        kind, data = 'png', (images / f'{drawing.name}.png').read_bytes()
+    else:
+        kind, data = 'svg+xml', figures.svg(drawing).encode()
+    data = base64.b64encode(data).decode()
     # Room is kept for it, and it is decoded when it comes into sight.
-    width, height = (float(side) * 4 / 3 for side in _SIZE.search(text).groups())
-    data = base64.b64encode(text.encode()).decode()
+    width, height = 96 * drawing.figure.get_size_inches()
     title, caption = html.escape(drawing.title), html.escape(drawing.caption)
     return (
         f'<figure>\n<div class="wide"><img alt="{title}" width="{width:.0f}" '
         f'height="{height:.0f}" loading="lazy" decoding="async" '
-        f'src="data:image/svg+xml;base64,{data}"></div>\n'
+        f'src="data:image/{kind};base64,{data}"></div>\n'
         f'<figcaption><b>{title}.</b> {caption}</figcaption>\n</figure>\n'
     )
-
-
-# In points, of which a pixel of CSS is 3 / 4.
-_SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 
 
 def methods(records, found):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import logging
@@ -204,10 +205,14 @@ def write(workdir, record, predictions):
     """Writes predictions.npz, then record.json: a Run is done when that exists.
 
     predictions: arrays of one row an image of the scored split: `index` i64 [n] (in the
-    dataset), `label` i32 [n] | [n, k], `logits` f32 [n, k].
+    dataset), `label` i32 [n] | [n, k], `logits` f32 [n, k]. Written beside them is
+    `predicted` i32 [n], the class of the highest logit, where an image has one label.
     """
     path = folder(workdir, record.run)
     write_run(workdir, record.run)
+    if predictions and predictions['label'].ndim == 1:
+        best = predictions['logits'].argmax(1).astype(np.int32)
+        predictions = {**predictions, 'predicted': best}
     with replacing(path / 'predictions.npz') as aside:
         np.savez_compressed(aside, **predictions)
     facts = {
@@ -237,14 +242,25 @@ def read(path):
         )
     run = facts.pop('run')
     run.pop('id')
-    facts['classes'], facts['curve'] = tuple(facts['classes']), tuple(facts['curve'])
+    facts['classes'] = _same(tuple(facts['classes']))
+    facts['curve'] = tuple(facts['curve'])
     return Record(run=config.from_dict(run), **facts)
 
 
-def read_predictions(path):
-    """The arrays that `write` took, of a Run's folder."""
+@functools.lru_cache(maxsize=1024)
+def _same(names):
+    """One tuple for equal ones: thousands of Runs have the same classes."""
+    return names
+
+
+def read_predictions(path, names=None):
+    """The arrays that `write` took, of a Run's folder; `names`: of these alone."""
     with np.load(pathlib.Path(path) / 'predictions.npz') as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        found = {name: arrays[name] for name in names or arrays.files if name in arrays}
+        if 'predicted' in (names or ()) and 'predicted' not in found:
+            # Written before it was kept.
+            found['predicted'] = arrays['logits'].argmax(1).astype(np.int32)
+        return found
 
 
 def read_all(workdir):

@@ -185,7 +185,7 @@ class Task:
         )  # fmt: skip
 
     def predictions(self, model, split):
-        """{features, logits, label, index} of the central crops."""
+        """{logits, label, index} of the central crops."""
         indices = self.indices(split)
         # Of several workers each predicts all: it has all weights, and does not wait.
         devices = self.devices if cluster.workers() == 1 else None
@@ -193,7 +193,9 @@ class Task:
         batches = inputs.evaluation(
             self.images, indices, self.size, preprocess.central, batch
         )
-        return predict.predict(model, batches, indices, devices=devices)
+        return predict.predict(
+            model, batches, indices, devices=devices, outputs=('logits',)
+        )
 
 
 def logistic(task):

@@ -17,18 +17,20 @@ NAMES = (
 OPTIONAL = ('images a class', 'pixels', 'recipe')
 
 
-def build(records, paired, published=()):
+def build(records, paired, published=(), found=None):
     """Every Table that is filled, in the order of NAMES.
 
     Args:
         records: all Records.
         paired: comparisons.compare's rows.
         published: published.Published, to stand beside ours.
+        found: the Records' Cells, if they are at hand.
 
     Returns:
         ([formats.Table, ...], [sentence about what is left out, ...])
     """
-    found, absent = cells.cells(records), cells.missing(records)
+    found = cells.cells(records) if found is None else found
+    absent = cells.missing(records)
     points, notes = [], []
     for condition, group in comparisons.conditions(found).items():
         own, more = comparisons.points(group)
