@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from tests import made_results
+from tests.conftest import ROOT
 from tfxfer import config, driver, leases, results, sweep
 
 STUDY = {
@@ -290,6 +292,15 @@ def test_plan_counts_by_hand_and_starts_nothing(tmp_path):
     assert not (tmp_path / 'w').exists()
 
 
+def test_axes_are_narrowed_by_names_of_any_kind(tmp_path):
+    out = tool(
+        CONFIG, f'--workdir={tmp_path}', '--plan', '--nocalibrate',
+        '--config.archs=mobilenet_v1_0.25,mobilenet_v2_0.35',
+        '--config.datasets=digits,digits_5_9', '--config.settings=logistic',
+    )  # fmt: skip
+    assert '| logistic final | 4 ' in out and '| pretrain final | 2 ' in out
+
+
 def test_plan_measures_this_machine_once(tmp_path):
     flags = [
         CONFIG, f'--workdir={tmp_path}', '--plan', '--config.image_size=32',
@@ -357,3 +368,31 @@ def test_a_ray_address_that_does_not_answer_is_named(tmp_path):
     assert 'Nothing answers at --ray_address=127.0.0.1:1' in err
     assert time.monotonic() - begun < 30
     assert 'none of auto, HOST:PORT' in tool(*flags, '--ray_address=here', check=2)
+
+
+def test_the_sbatch_file_starts_a_shard(tmp_path):
+    environment = os.environ | {
+        'SLURM_ARRAY_TASK_ID': '15',
+        'SLURM_ARRAY_TASK_COUNT': '16',
+        'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+    }
+    ran = subprocess.run(
+        ['bash', 'docs/slurm.sbatch', CONFIG, f'--workdir={tmp_path}', '--plan',
+         '--images_per_second=9'],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert '| all            | 30 ' in ran.stdout
+    assert driver_flags('docs/slurm.sbatch') >= {'--shard', '--nowait'}
+
+
+def test_flags_of_the_kubernetes_job_exist():
+    known = tool('--help')
+    for flag in driver_flags('docs/kubernetes.yaml'):
+        assert flag.replace('--no', '--[no]') in known or flag in known
+
+
+def driver_flags(path):
+    """Flags in the lines of a file that are no comments."""
+    text = (ROOT / path).read_text().split('tools.sweep', 1)[1]
+    return set(re.findall(r'(--\w+)', text))

@@ -44,7 +44,7 @@ def stop(message, status=2):
 
 def _parse(argv):
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS([_quoted(argument) for argument in argv])
     except (AttributeError, KeyError) as error:  # A field that the config lacks.
         stop(_unknown_field(str(error)))
     except OSError as error:
@@ -53,6 +53,20 @@ def _parse(argv):
         stop(f'{error} See --help.')
     except SystemExit:
         sys.exit(0)  # absl ends --help with status 1, which says that it failed.
+
+
+def _quoted(argument):
+    """Names of an axis, a,b, as ml_collections reads all of them: ('a', 'b').
+
+    By itself it reads those that look like Python's names, not mobilenet_v2_1.4 or
+    folder:/my/images.
+    """
+    match = re.fullmatch(
+        r'(--?config\.(?:archs|datasets|settings)=)([^\'"(]+)', argument
+    )
+    if match is None:
+        return argument
+    return match[1] + repr(tuple(match[2].split(',')))
 
 
 def _unknown_field(text):

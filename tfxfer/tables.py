@@ -601,7 +601,8 @@ def t_tests(pairs):
 def against_published(found, published):
     """Each published result of a dataset that the Records have, and our best.
 
-    Of our Cells only those on all training images are laid beside it.
+    Of our Cells only those on all training images are laid beside it. Without any Cell
+    every published result.
     """
     ours = published_results.best(
         [c for c in found if c.score is not None and c.per_class is None]
@@ -609,7 +610,7 @@ def against_published(found, published):
     rows = []
     for one in published:
         cell = ours.get((one.dataset, one.setting))
-        if cell is not None:
+        if cell is not None or not found:
             rows.append(
                 {
                     'dataset': one.dataset,
@@ -618,15 +619,15 @@ def against_published(found, published):
                     'score': one.score,
                     'source_score': one.source_score,
                     'from': one.label,
-                    'our_network': cell.name,
-                    'our_score': cell.score,
-                    'our_metric': cell.metric,
-                    'difference': cell.score - one.score,
+                    'our_network': cell and cell.name,
+                    'our_score': cell and cell.score,
+                    'our_metric': cell and cell.metric,
+                    'difference': cell and cell.score - one.score,
                 }
             )
     return formats.table(
         'published',
-        'Our best beside published results',
+        'Our best beside published results' if found else 'Published results',
         rows,
         {
             'dataset': lambda row: row['dataset'],
@@ -634,14 +635,19 @@ def against_published(found, published):
             'published network': lambda row: row['network'],
             'published %': lambda row: formats.percent(row['score']),
             'from': lambda row: row['from'],
-            'our best': lambda row: row['our_network'],
-            'our metric': lambda row: row['our_metric'].replace('_', ' '),
+            'our best': lambda row: row['our_network'] or '',
+            'our metric': lambda row: (row['our_metric'] or '').replace('_', ' '),
             'our %': lambda row: formats.percent(row['our_score']),
-            'points more': lambda row: f'{100 * row["difference"]:+.1f}',
+            'points more': lambda row: (
+                f'{100 * row["difference"]:+.1f}' if row['our_network'] else ''
+            ),
         },
+        optional=('our best', 'our metric', 'our %', 'points more'),
         note='Points more: ours minus the published. Our best was picked among our '
         'networks by the same test images, which favours it a little; whether the '
-        'published result used the same splits and metric, its authors say.',
+        'published result used the same splits and metric, its authors say.'
+        if found
+        else '',
     )
 
 
