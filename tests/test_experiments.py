@@ -32,13 +32,13 @@ def test_sizes_are_the_mean_log_odds_over_draws_with_their_standard_error():
     assert many.draws == 3
 
 
-def test_all_images_stand_at_their_mean_number_a_class_without_validation():
+def test_all_images_stand_at_their_mean_number_a_class():
     records = [
         made.final('a', 'scratch', 0.5, per_class=4),
         made.final('a', 'scratch', 0.6),  # 40 in train, 10 in valid, 5 classes.
     ]
     found, _ = sizes(records)
-    assert [s.images for s in found] == [4, 8]
+    assert [s.images for s in found] == [4, 10]
 
 
 def test_one_size_is_no_experiment_nor_are_sizes_of_different_datasets():

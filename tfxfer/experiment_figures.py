@@ -37,8 +37,8 @@ def dataset_size(found):
         plots.label_axes(fig, axes, 'Training images a class', 'Accuracy, %')
     caption = (
         'Accuracy as log odds, labelled in percent: the mean over draws (seeds) of the '
-        'log odds. Images for validation are not counted; of a Run on all images their '
-        'mean over classes.'
+        'log odds. Training images are train + valid, which the final fit sees; of a '
+        'Run on all images their mean over classes.'
     )
     if any(s.error is not None for s in found):
         caption += ' Bars: standard error of the mean log odds over draws (seeds).'

@@ -22,8 +22,8 @@ TRAINING_SETTINGS = ('scale', 'label_smoothing', 'dropout', 'aux')
 class Size(typing.NamedTuple):
     """A network on a dataset in a setting, with so many training images a class.
 
-    images: a class, those for validation not counted; of a Run on all images their mean
-    over the classes. log_odds, error: mean over draws (seeds) and its standard error,
+    images: a class, of train + valid, which the final fit sees; of a Run on all images
+    their mean over the classes. log_odds, error: mean over draws (seeds) and its standard error,
     None of one draw. score: 0-1, whose log odds the mean is.
     """
 
@@ -72,7 +72,8 @@ def _size(cell):
     ]
     error = float(np.std(x, ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None
     first = cell.records[0]
-    images = cell.per_class or first.images['train'] / len(first.classes)
+    seen = first.images['train'] + first.images['valid']
+    images = cell.per_class or seen / len(first.classes)
     mean = float(np.mean(x))
     return Size(
         network=cell.network,

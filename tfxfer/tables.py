@@ -691,8 +691,8 @@ def dataset_size(sizes):
         },
         optional=OPTIONAL,
         note='The score whose log odds are the mean over draws (seeds); in parentheses '
-        'one standard error of that mean to each side. Images for validation are not '
-        f'counted. Draws: {" / ".join(occur)}.',
+        'one standard error of that mean to each side. Training images are train + '
+        f'valid, which the final fit sees. Draws: {" / ".join(occur)}.',
     )
 
 
