@@ -213,6 +213,15 @@ def test_one_rung_of_halving_is_the_grid():
     assert grid.ready.keys() == halved.ready.keys()
 
 
+def test_halving_stops_nobody_who_is_alone():
+    """Two points, the better goes to the end at once; one point goes there itself."""
+    for wds, stops in (((0.0, 1e-5), [1, 1, None]), ((0.0,), [None])):
+        grid = {'lrs': (0.1,), 'wds': wds, 'steps': 16}
+        study = trials(finetune=grid, search='halving')  # eta 4: stops at 1, 4, 16.
+        waves, _ = carried_out(study)
+        assert [run.until for wave in waves[:-1] for run in wave] == stops
+
+
 def test_lengths_are_an_axis_with_a_schedule_each():
     ready = plan(trials(lengths=(10, 30)), {}).ready.values()
     assert sorted(run.hparams.steps for run in ready) == [10] * 8 + [30] * 8

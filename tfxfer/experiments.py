@@ -23,8 +23,8 @@ class Size(typing.NamedTuple):
     """A network on a dataset in a setting, with so many training images a class.
 
     images: a class, of train + valid, which the final fit sees; of a Run on all images
-    their mean over the classes. log_odds, error: mean over draws (seeds) and its standard error,
-    None of one draw. score: 0-1, whose log odds the mean is.
+    their mean over the classes. log_odds, error: mean over draws (seeds) and its
+    standard error, None of one draw. score: 0-1, whose log odds the mean is.
     """
 
     network: str

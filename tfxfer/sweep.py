@@ -306,9 +306,8 @@ def cells(study):
                 dataclasses.replace(base, phase='trial', hparams=hparams)
                 for hparams in grids[setting, steps]
             )
-            yield Cell(
-                base, trials, source, study.search, study.eta, _stops(study, steps)
-            )
+            stops = _stops(study, steps, len(trials))
+            yield Cell(base, trials, source, study.search, study.eta, stops)
 
 
 def weights_of(study, name):
@@ -354,12 +353,20 @@ def _epochs(study, run):
     return math.ceil(epochs * count / run.hparams.batch)
 
 
-def _stops(study, steps):
-    """Steps at which trials are scored, each eta times the one before; last `steps`."""
+def _stops(study, steps, points):
+    """Steps at which trials are scored, each eta times the one before; last `steps`.
+
+    Where nobody would be left behind nobody is stopped.
+    """
     if study.search == 'grid':
         return (steps,)
-    stops = {round(steps / study.eta**k) for k in range(study.rungs)}
-    return tuple(sorted(stops - {0}))
+    every = {round(steps / study.eta**k) for k in range(study.rungs)} - {0}
+    stops = []
+    for stop in sorted(every - {steps}):
+        if points > 1:
+            stops.append(stop)
+        points = math.ceil(points / study.eta)
+    return (*stops, steps)
 
 
 def pretrain_run(study, arch, seed):
