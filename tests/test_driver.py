@@ -149,7 +149,7 @@ def test_a_run_that_was_stopped_and_saved_has_not_failed(tmp_path):
 
 def test_what_another_process_is_at_is_left_to_it_and_waited_for(tmp_path):
     run = some_trial()
-    lease = leases.claim(tmp_path, run.id)
+    lease = leases.claim(tmp_path, run.id, lost=lambda: None)
     paper = Paper(tmp_path)
     outcome = carry_out(tmp_path, paper, wait=False)
     assert run.id not in paper.started

@@ -80,7 +80,8 @@ class Lease:
         while not self._over.wait(RENEWED):
             with contextlib.suppress(OSError):  # A network file system may stumble.
                 if not self.held():
-                    self._lost()
+                    if not self._over.is_set():  # Else it was just given up.
+                        self._lost()
                     return
                 os.utime(self.path)
 
