@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -170,6 +171,35 @@ def test_what_another_process_is_at_is_left_to_it_and_waited_for(tmp_path):
     outcome = carry_out(tmp_path, late)
     assert len(outcome.done) == 12
     assert len(late.started) == 1  # The final.
+
+
+def elsewhere(workdir, run):
+    """A lease of a process on another machine; returns its file."""
+    leases.claim(workdir, run.id, lost=lambda: None)
+    (path,) = (workdir / 'leases').glob(f'{run.id}.*')
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {'machine': 'elsewhere', 'host': 'node7'}))
+    return path
+
+
+def test_without_waiting_it_leaves_a_run_to_who_shows_to_be_alive(tmp_path):
+    path = elsewhere(tmp_path, some_trial())
+    then = time.time() - 100
+    os.utime(path, (then, then))
+    renewed = threading.Timer(1.0, os.utime, [path])
+    renewed.start()
+    begun = time.monotonic()
+    outcome = carry_out(tmp_path, Paper(tmp_path), wait=False)
+    assert (len(outcome.done), outcome.elsewhere) == (10, 1)
+    assert time.monotonic() - begun > 0.9
+    renewed.join()
+
+
+def test_without_waiting_it_takes_over_from_who_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(leases, 'EXPIRES', 1.0)
+    elsewhere(tmp_path, some_trial())
+    outcome = carry_out(tmp_path, Paper(tmp_path), wait=False)
+    assert (len(outcome.done), outcome.elsewhere) == (12, 0)
 
 
 def test_records_of_another_driver_are_taken_before_a_run_starts(tmp_path):

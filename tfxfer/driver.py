@@ -62,6 +62,7 @@ class Driver:
         self.shard, self.wait = shard, wait
         self.done, self.failed, self.tidied = {}, {}, set()
         self.seen = 0.0  # When other drivers were last looked at.
+        self.signs = {}  # When a lease elsewhere was first seen, its last sign of life.
         self.told = time.monotonic()
 
     def carry_out(self):
@@ -73,7 +74,7 @@ class Driver:
             while True:
                 plan, elsewhere = self._start(plan)
                 if not self.executor.running:
-                    if not elsewhere or not self.wait:
+                    if not elsewhere or not (self.wait or self._doubtful(elsewhere)):
                         bar.refresh()
                         return Outcome(dict(plan.done), self.failed, len(elsewhere))
                     time.sleep(WAIT)
@@ -126,6 +127,19 @@ class Driver:
         again = '' if self._set_aside(name) else ' It is tried again.'
         bar.write(f'FAILED (exit status {status}): {name}.{again}', sys.stderr)
         bar.write(words, sys.stderr)
+
+    def _doubtful(self, elsewhere):
+        """Whether a lease elsewhere may be of a process that is gone.
+
+        Each is renewed soon, which proves that it is not, or expires, and its Run can
+        start here.
+        """
+        doubtful = False
+        for name, holder in elsewhere.items():
+            sign = time.time() - holder.silent
+            renewed = sign > self.signs.setdefault(name, sign) + 0.5
+            doubtful |= not (holder.here or renewed)
+        return doubtful
 
     def _look(self, elsewhere):
         """Reads what other drivers have done, now and then."""

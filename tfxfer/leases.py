@@ -45,6 +45,11 @@ class Holder:
             return False
         return self.machine != _machine() or _born(self.pid) == self.born
 
+    @property
+    def here(self):
+        """Whether it is a process of this machine, so that `alive` is sure."""
+        return self.machine == _machine() != ''
+
     def __str__(self):
         return f'process {self.pid} on {self.host}'
 
