@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import math
 
@@ -56,6 +57,21 @@ def test_every_score_of_the_csv_is_a_records(study):
     for record in finals.itertuples():
         row = frame[frame.network == record.arch].iloc[0]
         assert row[f'{record.setting}.score'] == record.score
+
+
+def test_the_search_that_chose_is_named_and_its_points_are_counted(tmp_path):
+    made.write_sources(tmp_path)
+    record = made.write_cell(tmp_path, made.NETWORKS[0], 'finetune', 80)
+    for search, said in (('', '4 values'), ('grid', '4 values')):
+        own = dataclasses.replace(record.run, search=search)
+        found = cells.cells([dataclasses.replace(record, run=own)])
+        assert tables.runs(found).shown['from'].tolist() == [said]
+    # Three trials more, of points that went on.
+    trials = record.run.trials + ('a', 'b', 'c')
+    own = dataclasses.replace(record.run, search='halving', trials=trials)
+    table = tables.runs(cells.cells([dataclasses.replace(record, run=own)]))
+    assert table.shown['from'].tolist() == ['4 values by halving']
+    assert table.shown['Runs'].tolist() == ['8']
 
 
 def test_only_the_best_of_the_dataset_is_bold(study):

@@ -228,7 +228,7 @@ def runs(found):
                 for name in ('l2', *cells.TRIED)
                 if row[name] is not None
             ),
-            'from': lambda row: f'{row["tried"]} values' if row['tried'] else 'given',
+            'from': _tried_text,
             'validation %': lambda row: formats.percent(row['valid_score']),
             'test %': lambda row: (
                 formats.percent(row['score']) or row['status'].replace('done', '')
@@ -244,14 +244,23 @@ def runs(found):
     )
 
 
+def _tried_text(row):
+    if not row['tried']:
+        return 'given'
+    how = row['search'] if row['search'] not in ('', 'grid') else ''
+    return f'{row["tried"]} values' + (f' by {how}' if how else '')
+
+
 def _run_row(cell, record):
     hparams = record.run.hparams
-    points = hparams.l2s if cell.setting == 'logistic' else record.run.trials
+    # Of a search by halving a point of the grid has several trials.
+    points = hparams.l2s if cell.setting == 'logistic' else record.curve
     names = set(record.run.trials)
     trials = tuple(t for t in cell.trials if cells.run_id(t.run) in names)
     alone = dataclasses.replace(cell, records=(record,), trials=trials)
     return {
         'run': record.run.id,
+        'search': record.run.search,
         'network': cell.network,
         'dataset': cell.dataset,
         'setting': cell.setting,
