@@ -1,5 +1,6 @@
 """One small study on one machine, on shards that are killed, and on a Ray cluster."""
 
+import contextlib
 import csv
 import json
 import os
@@ -129,8 +130,12 @@ def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
     url = board.launch()
 
     def ask(path, **fields):
-        data = json.dumps(fields).encode() if fields else None
-        with urllib.request.urlopen(f'{url}data/plugin/{path}', data) as answer:
+        request = urllib.request.Request(
+            f'{url}data/plugin/{path}',
+            json.dumps(fields).encode() if fields else None,
+            {'Content-Type': 'application/json'},
+        )
+        with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
     trained = {
@@ -154,17 +159,54 @@ def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
     assert any('accuracy' in of for run, of in tags.items() if run.endswith('test'))
 
 
+# A cluster of two nodes, which loses one when it is told a line, and ends with stdin.
+NODES = """
+import sys
+from ray import cluster_utils
+nodes = cluster_utils.Cluster(
+    initialize_head=True, head_node_args={'num_cpus': 1, 'include_dashboard': False}
+)
+second = nodes.add_node(num_cpus=1)
+print('ADDRESS', nodes.address, flush=True)
+if sys.stdin.readline():
+    nodes.remove_node(second, allow_graceful=False)
+sys.stdin.read()
+nodes.shutdown()
+"""
+
+
+@contextlib.contextmanager
+def ray_cluster():
+    """(address, function that takes a node away)."""
+    for _ in range(3):  # Its servers have 30 s to start, which a full machine may miss.
+        process = subprocess.Popen(
+            [sys.executable, '-c', NODES],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = iter(process.stdout.readline, '')
+        line = next((line for line in lines if line.startswith('ADDRESS')), '')
+        if line:
+            break
+        process.communicate()
+
+    def lose():
+        process.stdin.write('lose\n')
+        process.stdin.flush()
+
+    assert line, 'the cluster did not start'
+    try:
+        yield line.split()[1], lose
+    finally:
+        process.communicate()
+
+
 def test_a_ray_cluster_that_loses_a_node_gives_the_same(undisturbed, tmp_path):
     pytest.importorskip('ray')
-    from ray import cluster_utils
-
-    nodes = cluster_utils.Cluster(
-        initialize_head=True, head_node_args={'num_cpus': 1, 'include_dashboard': False}
-    )
-    try:
-        second = nodes.add_node(num_cpus=1)
+    with ray_cluster() as (address, lose):
         sweep = subprocess.Popen(
-            command(tmp_path, f'--ray_address={nodes.address}'),
+            command(tmp_path, f'--ray_address={address}'),
             cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
@@ -174,10 +216,8 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same(undisturbed, tmp_path):
         while len(leases.holders(tmp_path)) < 2 or len(facts(tmp_path)) < 2:
             assert sweep.poll() is None and time.monotonic() < end
             time.sleep(0.05)
-        nodes.remove_node(second, allow_graceful=False)
+        lose()
         _, said = sweep.communicate(timeout=500)
-    finally:
-        nodes.shutdown()
     assert sweep.returncode == 0, said[-3000:]
     assert facts(tmp_path) == facts(undisturbed)
     assert len(list(tmp_path.glob('*/log.txt'))) == RUNS
