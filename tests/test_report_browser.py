@@ -30,7 +30,7 @@ addEventListener('load', async () => {
   for (const fold of all('details')) fold.open = true;
   for (const image of all('img')) {
     image.loading = 'eager';
-    // Not decode(): it takes real time, for which Chromium's virtual clock does not wait.
+    // Not decode(): it takes real time, which the virtual clock does not wait for.
     if (!image.complete) await new Promise(end => image.onload = image.onerror = end);
   }
   const facts = {

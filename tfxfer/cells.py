@@ -6,7 +6,6 @@ the seeds it was measured with.
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -198,7 +197,7 @@ def missing(records):
     has = {study.key(record) for record in study.finals}
     used = {name for record in study.finals for name in record.run.trials}
     waiting = collections.Counter(
-        study.key(record) for record in study.trials if run_id(record.run) not in used
+        study.key(record) for record in study.trials if record.run.id not in used
     )
     found = []
     for (per_class, size), keys in grouped(
@@ -214,12 +213,6 @@ def missing(records):
                     Missing(network, dataset, setting, per_class, size, waiting[key])
                 )
     return found
-
-
-@functools.lru_cache(maxsize=1 << 17)
-def run_id(run):
-    """Run.id, computed once: a study has tens of thousands and asks many times."""
-    return run.id
 
 
 def best(group):
@@ -248,7 +241,7 @@ class _Study:
     """What the Records of a folder are called, together."""
 
     def __init__(self, records):
-        self.by_id = {run_id(record.run): record for record in records}
+        self.by_id = {record.run.id: record for record in records}
         rest = [record for record in records if record.run.setting != 'pretrain']
         self.pretrained = [r for r in records if r.run.setting == 'pretrain']
         self.finals = [record for record in rest if record.run.phase == 'final']
@@ -361,7 +354,7 @@ class _Study:
         labels = {}
         for arch, group in grouped(records, lambda record: record.run.arch).items():
             names = {}
-            for record in sorted(group, key=lambda record: run_id(record.run)):
+            for record in sorted(group, key=lambda record: record.run.id):
                 names.setdefault(self._weights(record.run), record.run.weights)
             kinds = {key: name for key, name in names.items() if key is not None}
             short = {key: self._weights_name(name) for key, name in kinds.items()}

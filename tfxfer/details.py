@@ -56,7 +56,8 @@ def confusion(cell, label, predicted):
         margin = 0.45 + 0.075 * longest
         width, height = side + margin + 0.9, side + margin + 0.4
         fig = figure.Figure((width, height))
-        panel = fig.add_axes([margin / width, margin / height, side / width, side / height])  # fmt: skip  # noqa: E501
+        place = margin / width, margin / height, side / width, side / height
+        panel = fig.add_axes(place)
         image = panel.imshow(
             100 * shares, cmap='cividis', vmin=0, vmax=100, interpolation='nearest'
         )

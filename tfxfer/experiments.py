@@ -310,7 +310,7 @@ def training_settings(records, all_cells):
     Only Cells with a score; of a field that does not exist or vary nothing is said.
     """
     pretrained = {
-        f'run:{cells.run_id(record.run)}': record.run
+        f'run:{record.run.id}': record.run
         for record in records
         if record.run.setting == 'pretrain'
     }

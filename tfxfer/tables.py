@@ -256,7 +256,7 @@ def _run_row(cell, record):
     # Of a search by halving a point of the grid has several trials.
     points = hparams.l2s if cell.setting == 'logistic' else record.curve
     names = set(record.run.trials)
-    trials = tuple(t for t in cell.trials if cells.run_id(t.run) in names)
+    trials = tuple(t for t in cell.trials if t.run.id in names)
     alone = dataclasses.replace(cell, records=(record,), trials=trials)
     return {
         'run': record.run.id,
