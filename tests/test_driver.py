@@ -261,7 +261,9 @@ def test_time_left_is_the_mean_of_what_is_done(tmp_path):
         write(tmp_path, run)
     plan = driver.status(study(), tmp_path).plan
     said = driver.pace(plan, tmp_path, running=1)
-    assert said.startswith('6 Runs/h since the last start; about 5 s left, and 4 Runs')
+    assert said.startswith(
+        '6 Runs/h since the last start; about 5.0 s left, and 4 Runs'
+    )
     assert driver.pace(plan, tmp_path, running=0).endswith('nothing is running.')
 
 

@@ -18,7 +18,7 @@ import typing
 import tqdm
 from absl import logging
 
-from tfxfer import config, executors, leases, results, sweep
+from tfxfer import config, executors, formats, leases, results, sweep
 
 ATTEMPTS = 2  # Failures after which a Run is set aside.
 # Ends from outside say little about the Run, up to a point: memory may never suffice.
@@ -35,7 +35,7 @@ STUDY = 'study.json'
 
 
 class Progress(typing.NamedTuple):
-    """How a study stands; the four count its Runs."""
+    """How a study stands."""
 
     plan: sweep.Plan
     running: dict  # leases.Holder by Run id.
@@ -43,7 +43,7 @@ class Progress(typing.NamedTuple):
 
 
 class Outcome(typing.NamedTuple):
-    """What came out: Records of the study by Run id, failures of those set aside."""
+    """What came out: the study's Runs that are done, failures of those set aside."""
 
     done: dict
     failed: dict
@@ -241,18 +241,11 @@ def pace(plan, workdir, running):
     if not running:
         return f'{rate}; nothing is running.'
     more = f', and {unknown} Runs of which none is done yet' if unknown else ''
-    return f'{rate}; about {_duration(left / running)} left{more}.'
+    return f'{rate}; about {formats.duration(left / running)} left{more}.'
 
 
 def _kind(run):
     return run.arch, run.dataset, run.setting, run.phase
-
-
-def _duration(seconds):
-    for unit, size in (('days', 86400), ('h', 3600), ('min', 60)):
-        if seconds >= 2 * size:
-            return f'{seconds / size:.1f} {unit}'
-    return f'{seconds:.0f} s'
 
 
 # What went wrong.
@@ -277,10 +270,9 @@ def write_failure(workdir, name, exit_status, words):
     results.write_json(path, [*read_failures(workdir, name), fault])
 
 
-def forget_failures(workdir, names=None):
-    """Removes the failures of Runs, of all by default; returns how many had any."""
-    folders = pathlib.Path(workdir).glob('*/failures.json')
-    found = [p for p in folders if names is None or p.parent.name in names]
+def forget_failures(workdir):
+    """Removes the failures of all Runs; returns how many had any."""
+    found = list(pathlib.Path(workdir).glob('*/failures.json'))
     for path in found:
         path.unlink(missing_ok=True)
     return len(found)
@@ -313,7 +305,7 @@ def read_study(workdir):
     except FileNotFoundError:
         raise config.InputError(
             f'No sweep has been started in {str(workdir)!r}: it has no {STUDY}. Give '
-            'its --workdir, or --config.'
+            'the --workdir of one.'
         ) from None
     check_schema(workdir)
     return sweep.study_from(facts['study'])
