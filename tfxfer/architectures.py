@@ -183,6 +183,20 @@ def _small_mobilenet(version, width, features, parameters, multiply_adds):
     )
 
 
+def _small_inception(name, features, parameters, multiply_adds, **facts):
+    """A quarter of the channels and a third of the inner blocks, at 75 pixels."""
+    return Architecture(
+        name=f'{name}_small',
+        builder=name,
+        input_size=75,
+        features=features,
+        parameters=parameters,
+        multiply_adds=multiply_adds,
+        options=(('width', 0.25), ('depth', 1 / 3)),
+        **facts,
+    )
+
+
 # Top-1 of TF-Slim's checkpoints: the table of SLIM_PAGE.
 ARCHITECTURES = _table(
     _inception(
@@ -352,8 +366,16 @@ ARCHITECTURES = _table(
         dropout=0.5,
         keras=Keras('NASNetLarge', 'nasnet_large.h5'),
     ),
-    # Reduced widths, for small studies: the papers' own width multiplier. No ImageNet
-    # weights are known here; pretrain them on a source task.
+    # Reduced widths and depths, for small studies: MobileNet's are its papers' own
+    # multiplier. No ImageNet weights are known here; pretrain them on a source task.
+    _small_inception(
+        'inception_v3',
+        512,
+        766_532,
+        12_970_800,
+        head='InceptionV3/Logits/Conv2d_1c_1x1',
+        aux_head='InceptionV3/AuxLogits/Conv2d_2b_1x1',
+    ),
     _small_mobilenet(1, 0.25, 256, 213_072, 3_328_512),
     _small_mobilenet(1, 0.5, 512, 818_592, 12_162_048),
     _small_mobilenet(2, 0.35, 1280, 396_128, 4_735_168),

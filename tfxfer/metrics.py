@@ -12,6 +12,18 @@ def top1(y, scores):
     return of_classes('top1', y, scores.argmax(1), scores.shape[1])
 
 
+def top5(y, scores):
+    """Share of images whose label is among their five highest scores; y [n] ints.
+
+    Of equal scores the lower class number counts as the higher score.
+    """
+    y, scores = _checked(y, scores)
+    own = scores[np.arange(len(y)), y][:, None]
+    before = np.arange(scores.shape[1]) < y[:, None]
+    rank = ((scores > own) | ((scores == own) & before)).sum(1)
+    return float(np.mean(rank < 5))
+
+
 def mean_per_class(y, scores):
     """Accuracy within each class, averaged over classes; y [n] ints.
 

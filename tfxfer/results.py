@@ -39,6 +39,7 @@ class Record:
         source: what the weights were trained for: {'dataset', 'score', 'images'}
             (score 0-1 on its test split; images: how many that is of, None if not
             known); None for random weights.
+        top5: of a pretrain Run on a task of one label and more than five classes, 0-1.
         status: 'done', or 'diverged' (the loss was not finite; scores are 0).
         fault: of a Run that diverged: {'step', 'lr'}, where and from what peak rate.
         seconds: wall-clock, by part, and 'total'.
@@ -55,6 +56,7 @@ class Record:
     chosen: dict = dataclasses.field(default_factory=dict)
     curve: tuple[dict, ...] = ()
     source: dict | None = None
+    top5: float | None = None
     status: str = 'done'
     fault: dict | None = None
     seconds: dict = dataclasses.field(default_factory=dict)

@@ -70,6 +70,10 @@ def resolve(run, workdir, *, checkpoints=None, data=None):
         raise config.InputError(
             f'{run.arch} has no auxiliary classifier: hparams.aux must be 0.'
         )
+    if not getattr(run.hparams, 'scale', True) and arch.graph != 'slim':
+        raise config.InputError(
+            f'{run.arch} has batch norm with scale alone: hparams.scale must be true.'
+        )
     dataset = datasets.find(run.dataset)
     dataset, images = sources.read(
         dataset,
@@ -291,6 +295,7 @@ def _measure(
         chosen=result.chosen,
         curve=result.curve,
         source=source,
+        top5=result.top5,
         status=result.status,
         fault=result.fault,
         seconds={
@@ -385,6 +390,7 @@ def main(argv):
     print(
         f'{record.run.arch} on {record.run.dataset}, {record.run.setting}: '
         f'{kind} {record.metric} {100 * shown:.2f} %'
+        + (f', top-5 {100 * record.top5:.2f} %' if record.top5 is not None else '')
     )
     print(results.folder(WORKDIR.value, record.run))
 

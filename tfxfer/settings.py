@@ -43,6 +43,7 @@ class Result:
     fault: dict | None = None
     model: object = None
     classifier: np.ndarray | None = None
+    top5: float | None = None
 
 
 class Task:
@@ -90,15 +91,17 @@ class Task:
 
     def _built(self, weights, precision):
         # None, as the paper's own networks (section 4.2), but by choice.
-        dropout, aux, policy = 0.0, False, 'float32'
+        dropout, aux, policy, scale = 0.0, False, 'float32', None
         if self.run.setting != 'logistic':
             hparams = self.run.hparams
             dropout, aux = hparams.dropout, bool(hparams.aux)
             policy = config.POLICIES[precision]
+            if self.arch.graph == 'slim':  # The other has no choice.
+                scale = getattr(hparams, 'scale', None)  # None: as in the weights.
         return models.build(
             self.arch, classes=self.dataset.classes, weights=weights,
             image_size=self.size, seed=self.run.seed, dropout=dropout, aux=aux,
-            policy=policy,
+            scale=scale, policy=policy,
         )  # fmt: skip
 
     def exact(self, model):
@@ -106,7 +109,7 @@ class Task:
         if self.run.precision == 'float32':
             return model
         if self._exact is None:
-            self._exact = self._built(None, 'float32')
+            self._exact = self._built(self.weights, 'float32')
         self._exact.set_weights(model.get_weights())
         return self._exact
 
@@ -261,7 +264,11 @@ def trained(task):
     seen = task.predictions(model, 'test')  # The only line here that sees test images.
     score = task.score(seen['label'], seen['logits'])
     task.show_end('test', seen, score)
-    return Result(score, valid_score, seen, chosen, curve, model=model)
+    top5 = None
+    if task.run.setting == 'pretrain' and task.dataset.classes > 5:
+        if not task.dataset.multi_label:
+            top5 = metrics.top5(seen['label'], seen['logits'])
+    return Result(score, valid_score, seen, chosen, curve, model=model, top5=top5)
 
 
 def _furthest(trials):

@@ -15,10 +15,10 @@ class Diverged(Exception):
     """The loss is no longer finite. `step` and `lr`: where, from what peak rate."""
 
     def __init__(self, step, hparams):
-        self.step, self.lr = step, hparams.lr
+        self.step, self.lr = step, hparams.rate
         super().__init__(
-            f'The loss is not finite at step {step}: learning rate {hparams.lr:g} with '
-            f'weight decay {hparams.wd:g} is too much here.'
+            f'The loss is not finite at step {step}: learning rate {hparams.rate:g} '
+            f'with weight decay {hparams.wd:g} is too much here.'
         )
 
 
@@ -46,7 +46,7 @@ class Schedule:
             rate = (1 + tf.cos(math.pi * share)) / 2
         if self.warmup:
             rate *= tf.minimum(step / self.warmup, 1)
-        return hparams.lr * rate
+        return hparams.rate * rate
 
 
 def losses(labels, logits, label_smoothing=0.0):

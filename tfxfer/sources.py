@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 
-from tfxfer import config, folders, imagesets, metrics, prepared
+from tfxfer import config, folders, idx, imagesets, metrics, prepared
 
 PARTS = ('train', 'valid', 'test')
 
@@ -110,4 +110,5 @@ SOURCES = {
     'folder': folders.read,
     'csv': folders.read_csv,
     'tfds': prepared.read,
+    'idx': idx.read,
 }

@@ -11,6 +11,7 @@ from tfxfer import architectures, config, datasets
 
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
 PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras'.
+COMBINE = ('all', 'ladder')  # The ways of pretraining.
 AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
 TRAINED = ('finetune', 'scratch')  # Settings whose cells have a grid of trials.
 OF_GRID = ('lrs', 'wds', 'epochs')  # In their hyperparameters in a study.
@@ -30,6 +31,14 @@ class Study:
         source: the dataset that networks are pretrained on, where weights='pretrain'.
         image_size, metric, skip_broken, accept_counts, precision: as in config.Run.
         feature_dtype: likewise, for logistic.
+        pretrain_also: other values of `pretrain`, {hyperparameter: value}; each network
+            is then pretrained in several ways, those that `combine` names. What a
+            network does not have (an auxiliary classifier) it goes without.
+        combine: 'all': every combination of the values of `pretrain` and of
+            `pretrain_also`. 'ladder': from all of `pretrain_also`, one after the other
+            is set back, in its order, until all are as in `pretrain`.
+        finetune_also: other values of `finetune`, in every combination; the auxiliary
+            classifier only where the weights have one.
         logistic, finetune, scratch, pretrain: hyperparameters that differ from the
             defaults. For finetune and scratch also `lrs` and `wds`, the grid, and
             `epochs`: steps are then so many passes over train + valid, where that is
@@ -66,6 +75,9 @@ class Study:
     finetune: dict = dataclasses.field(default_factory=dict)
     scratch: dict = dataclasses.field(default_factory=dict)
     pretrain: dict = dataclasses.field(default_factory=dict)
+    pretrain_also: dict = dataclasses.field(default_factory=dict)
+    combine: str = 'all'
+    finetune_also: dict = dataclasses.field(default_factory=dict)
     search: str = 'grid'
     eta: int = 4
     rungs: int = 3
@@ -90,6 +102,17 @@ def study_from(fields):
     if min(study.lengths, default=1) < 1:
         raise config.InputError(f'lengths must be positive; got {study.lengths}.')
     config.find('search', dict.fromkeys(config.SEARCHES), study.search)
+    config.find('value of combine', dict.fromkeys(COMBINE), study.combine)
+    if study.pretrain_also and study.weights != PRETRAIN:
+        raise config.InputError(
+            'pretrain_also names several ways of pretraining, which take '
+            f"weights='pretrain'; got weights={study.weights!r}."
+        )
+    if lists := set(study.finetune_also) & {*OF_GRID, 'lr', 'wd', 'steps'}:
+        raise config.InputError(
+            f'finetune_also is for switches, not for {", ".join(sorted(lists))}, which '
+            'have axes of their own: finetune.lrs, finetune.wds, lengths.'
+        )
     if study.eta < 2 or study.rungs < 1:
         raise config.InputError(
             f'eta must be at least 2 and rungs at least 1; got eta={study.eta} and '
@@ -267,47 +290,95 @@ def _merit(record):
 
 def cells(study):
     """Every Cell of a study, in the order of its axes."""
-    bases = {name: _hparams(study, name) for name in study.settings}
     grids = {}  # Of so many steps; the same for most Cells.
     for arch, dataset, setting, per_class, seed in itertools.product(
         *(getattr(study, axis) for axis in AXES)
     ):
-        source, weights = None, ''
-        if setting != 'scratch':
-            weights = weights_of(study, arch)
-            if weights == PRETRAIN:
-                source = pretrain_run(study, arch, seed)
-                weights = f'run:{source.id}'
-        base = config.Run(
-            arch=arch,
-            dataset=dataset,
-            setting=setting,
-            hparams=bases[setting],
-            seed=seed,
-            weights=weights,
-            per_class=per_class or None,
-            image_size=study.image_size,
-            metric=study.metric,
-            skip_broken=study.skip_broken,
-            accept_counts=study.accept_counts,
-            precision=study.precision,
-            feature_dtype=study.feature_dtype if setting == 'logistic' else 'float32',
-            dataset_digest=study.digests.get(dataset),
-            weights_digest=study.digests.get(arch) if setting != 'scratch' else None,
+        for source, weights, also in _starts(study, arch, setting, seed):
+            yield from _cells(
+                study, arch, dataset, setting, per_class, seed, source, weights, also,
+                grids,
+            )  # fmt: skip
+
+
+def _cells(
+    study, arch, dataset, setting, per_class, seed, source, weights, also, grids
+):  # fmt: skip
+    """The Cells of one point of the axes; grids: {what they depend on: hparams}."""
+    key = setting, tuple(also.items())
+    if key not in grids:
+        grids[key] = _hparams(study, setting, **also)
+    base = config.Run(
+        arch=arch,
+        dataset=dataset,
+        setting=setting,
+        hparams=grids[key],
+        seed=seed,
+        weights=weights,
+        per_class=per_class or None,
+        image_size=study.image_size,
+        metric=study.metric,
+        skip_broken=study.skip_broken,
+        accept_counts=study.accept_counts,
+        precision=study.precision,
+        feature_dtype=study.feature_dtype if setting == 'logistic' else 'float32',
+        dataset_digest=study.digests.get(dataset),
+        weights_digest=study.digests.get(arch) if setting != 'scratch' else None,
+    )
+    if setting == 'logistic':
+        yield Cell(base, source=source)
+        return
+    for length in study.lengths or (base.hparams.steps,):
+        steps = max(length, _epochs(study, base))
+        if (*key, steps) not in grids:
+            grids[*key, steps] = _grid(study, setting, steps, also)
+        trials = tuple(
+            dataclasses.replace(base, phase='trial', hparams=hparams)
+            for hparams in grids[*key, steps]
         )
-        if setting == 'logistic':
-            yield Cell(base, source=source)
-            continue
-        for length in study.lengths or (base.hparams.steps,):
-            steps = max(length, _epochs(study, base))
-            if (setting, steps) not in grids:
-                grids[setting, steps] = _grid(study, setting, steps)
-            trials = tuple(
-                dataclasses.replace(base, phase='trial', hparams=hparams)
-                for hparams in grids[setting, steps]
-            )
-            stops = _stops(study, steps, len(trials))
-            yield Cell(base, trials, source, study.search, study.eta, stops)
+        stops = _stops(study, steps, len(trials))
+        yield Cell(base, trials, source, study.search, study.eta, stops)
+
+
+def _starts(study, arch, setting, seed):
+    """(pretrain Run or None, `weights`, {hyperparameter: value}) of an arch's Cells."""
+    if setting == 'scratch':
+        yield None, '', {}
+        return
+    weights = weights_of(study, arch)
+    sources = [None]
+    if weights == PRETRAIN:
+        sources = [
+            pretrain_run(study, arch, seed, values) for values in ways(study, arch)
+        ]
+    has_aux = weights != 'keras' and architectures.ARCHITECTURES[arch].aux_head
+    for source in sources:
+        also = study.finetune_also if setting == 'finetune' else {}
+        if not (source.hparams.aux if source else has_aux):
+            also = {name: value for name, value in also.items() if name != 'aux'}
+        for values in _combinations(also):
+            yield source, f'run:{source.id}' if source else weights, values
+
+
+def ways(study, arch):
+    """The ways to pretrain a network: [{hyperparameter: value of pretrain_also}]."""
+    also = dict(study.pretrain_also)
+    if not architectures.ARCHITECTURES[arch].aux_head:
+        also.pop('aux', None)
+    if study.combine == 'all':
+        return list(_combinations(also))
+    names = list(also)
+    return [{name: also[name] for name in names[i:]} for i in range(len(names) + 1)]
+
+
+def _combinations(also):
+    """Every subset of a dict, the empty one first."""
+    for taken in itertools.product((False, True), repeat=len(also)):
+        yield {
+            name: value
+            for (name, value), yes in zip(also.items(), taken, strict=True)
+            if yes
+        }
 
 
 def weights_of(study, name):
@@ -325,7 +396,7 @@ def _hparams(study, setting, **values):
     return config.hparams_from(setting, {**own, **values})
 
 
-def _grid(study, setting, steps):
+def _grid(study, setting, steps, also):
     """Hyperparameters of every point, by learning rate and weight decay."""
     own = getattr(study, setting)
     lrs, wds = (own.get(name, config.GRIDS[setting][name]) for name in ('lrs', 'wds'))
@@ -333,7 +404,7 @@ def _grid(study, setting, steps):
         if not points:
             raise config.InputError(f'{setting}.{name} is empty: nothing to try.')
     return tuple(
-        _hparams(study, setting, lr=lr, wd=wd, steps=steps)
+        _hparams(study, setting, **also, lr=lr, wd=wd, steps=steps)
         for lr, wd in itertools.product(lrs, wds)
     )
 
@@ -369,13 +440,13 @@ def _stops(study, steps, points):
     return (*stops, steps)
 
 
-def pretrain_run(study, arch, seed):
-    """The Run that makes a network's weights."""
+def pretrain_run(study, arch, seed, values):
+    """The Run that makes a network's weights; values: of its hyperparameters."""
     return config.Run(
         arch=arch,
         dataset=study.source,
         setting=PRETRAIN,
-        hparams=config.hparams_from(PRETRAIN, study.pretrain),
+        hparams=config.hparams_from(PRETRAIN, {**study.pretrain, **values}),
         seed=seed,
         image_size=study.image_size,
         skip_broken=study.skip_broken,

@@ -6,6 +6,8 @@ concatenates the branches has its block's, as in `InceptionV3.Mixed_6e`.
 """
 
 import dataclasses
+import itertools
+import math
 import re
 
 from keras import layers
@@ -21,21 +23,36 @@ MIN_SIZE = 75
 class Network:
     """What the steps of one network share.
 
-    `scope` starts TF-Slim's names; channels are multiplied by `width`, to 16 or more.
+    `scope` starts TF-Slim's names; channels are multiplied by `width`, to 16 or more,
+    and of the blocks between two reductions of the map the share `depth` stays.
     """
 
     scope: str
     style: blocks.Style
     width: float = 1.0
+    depth: float = 1.0
 
     def channels(self, count):
         """`count` channels at this width."""
         return max(int(count * self.width), 16)
 
+    def blocks(self, count):
+        """How many of `count` blocks stay at this depth: one at least."""
+        return max(math.ceil(count * self.depth), 1)
+
     def run(self, x, steps, block=''):
         """The steps one after the other; `block` is the scope within the network's."""
         for step in steps:
             x = step(self, x, block)
+        return x
+
+    def run_blocks(self, x, steps):
+        """`run`, at this depth: of blocks in a row the last stay, so that the features
+        and what the auxiliary head looks at are as many as ever.
+        """
+        for inner, row in itertools.groupby(steps, _is_inner):
+            row = list(row)
+            x = self.run(x, row[-self.blocks(len(row)) :] if inner else row)
         return x
 
 
@@ -101,6 +118,15 @@ class Mixed:
         ]
         layer = blocks.layer_name(f'{network.scope}/{name}')
         return layers.Concatenate(name=layer)(outputs)
+
+
+def _is_inner(step):
+    """Whether a step is a block that leaves the side of the map as it is."""
+    return isinstance(step, Mixed) and all(
+        getattr(part, 'stride', 1) == 1 and getattr(part, 'padding', 'same') == 'same'
+        for branch in step.branches
+        for part in branch
+    )
 
 
 def _size(name):
@@ -208,19 +234,21 @@ V1 = (
 )
 
 
-def inception_v1(images, *, scale=None, width=1.0):
+def inception_v1(images, *, scale=None, width=1.0, depth=1.0):
     """Inception v1 (GoogLeNet), with batch norm and without auxiliary heads.
 
     Args:
         images: scaled to [-1, 1], [b, h, w, 3].
         scale: batch norm with gamma; None as in the public checkpoint: without.
         width: multiplies the channels of every layer, 16 at least.
+        depth: share of the blocks between two reductions of the map, one at least.
 
     Returns:
         nets.Outputs, features [b, 1024] at width 1.
     """
-    network = Network('InceptionV1', style(scale, blocks.truncated_normal(0.01)), width)
-    x = network.run(images, V1)
+    look = style(scale, blocks.truncated_normal(0.01))
+    network = Network('InceptionV1', look, width, depth)
+    x = network.run_blocks(images, V1)
     return nets.Outputs(blocks.global_pool(x), head_init=blocks.variance_scaling)
 
 
@@ -269,12 +297,12 @@ V2_FROM_2A = (
 )
 
 
-def bn_inception(images, *, scale=None, width=1.0):
+def bn_inception(images, *, scale=None, width=1.0, depth=1.0):
     """BN-Inception. Its first layer has biases and no batch norm.
 
     Arguments and result as of inception_v1.
     """
-    network = Network('InceptionV2', style(scale), width)
+    network = Network('InceptionV2', style(scale), width, depth)
     filters = network.channels(64)
     x = blocks.separable(
         images,
@@ -287,7 +315,7 @@ def bn_inception(images, *, scale=None, width=1.0):
         norm=False,
         init=blocks.truncated_normal(1.0),
     )
-    x = network.run(x, V2_FROM_2A)
+    x = network.run_blocks(x, V2_FROM_2A)
     return nets.Outputs(blocks.global_pool(x), head_init=blocks.variance_scaling)
 
 
@@ -366,7 +394,7 @@ V3_FROM_7A = (
 )
 
 
-def inception_v3(images, *, scale=None, aux=False, width=1.0):
+def inception_v3(images, *, scale=None, aux=False, width=1.0, depth=1.0):
     """Inception v3.
 
     Args:
@@ -374,6 +402,7 @@ def inception_v3(images, *, scale=None, aux=False, width=1.0):
         scale: batch norm with gamma; None as in the public checkpoint: without.
         aux: also build the auxiliary head.
         width: multiplies the channels of every layer, 16 at least.
+        depth: share of the blocks between two reductions of the map, one at least.
 
     Returns:
         nets.Outputs, at width 1 features [b, 2048] and aux_features [b, 768].
@@ -382,9 +411,9 @@ def inception_v3(images, *, scale=None, aux=False, width=1.0):
         InputError: the images are too small.
     """
     check_size('inception_v3', images)
-    network = Network('InceptionV3', style(scale), width)
-    middle = network.run(images, V3_TO_6E)
-    x = network.run(middle, V3_FROM_7A)
+    network = Network('InceptionV3', style(scale), width, depth)
+    middle = network.run_blocks(images, V3_TO_6E)
+    x = network.run_blocks(middle, V3_FROM_7A)
     return nets.Outputs(
         blocks.global_pool(x),
         aux_features(network, middle, 'Conv2d_2a_5x5', stddev=0.01) if aux else None,

@@ -83,12 +83,12 @@ V4_FROM_7A = (
 )
 
 
-def inception_v4(images, *, scale=None, aux=False, width=1.0):
+def inception_v4(images, *, scale=None, aux=False, width=1.0, depth=1.0):
     """Inception v4; features [b, 1536] at width 1, else as inception_v3."""
     check_size('inception_v4', images)
-    network = Network('InceptionV4', style(scale), width)
-    middle = network.run(images, V4_TO_6H)
-    x = network.run(middle, V4_FROM_7A)
+    network = Network('InceptionV4', style(scale), width, depth)
+    middle = network.run_blocks(images, V4_TO_6H)
+    x = network.run_blocks(middle, V4_FROM_7A)
     return nets.Outputs(
         blocks.global_pool(x),
         aux_features(network, middle, 'Conv2d_2a') if aux else None,
@@ -129,10 +129,14 @@ BLOCK_17 = (_alone(192), tower('1x1 1x7 7x1', 128, 160, 192))
 BLOCK_8 = (_alone(192), tower('1x1 1x3 3x1', 192, 224, 256))
 
 
-def inception_resnet_v2(images, *, scale=None, aux=False, width=1.0):
-    """Inception-ResNet v2; features [b, 1536] at width 1, else as inception_v3."""
+def inception_resnet_v2(images, *, scale=None, aux=False, width=1.0, depth=1.0):
+    """Inception-ResNet v2; features [b, 1536] at width 1, else as inception_v3.
+
+    `depth` is the share of each kind of residual block that is repeated.
+    """
     check_size('inception_resnet_v2', images)
-    network = Network('InceptionResnetV2', style(scale, blocks.xavier), width)
+    look = style(scale, blocks.xavier)
+    network = Network('InceptionResnetV2', look, width, depth)
     x = network.run(images, (*V3_STEM, Mixed('Mixed_5b', MIXED_5B)))
     x = _repeat(network, x, 'Repeat/block35', BLOCK_35, count=10, share=0.17)
     x = network.run(x, (Mixed('Mixed_6a', MIXED_6A),))
@@ -152,7 +156,7 @@ def inception_resnet_v2(images, *, scale=None, aux=False, width=1.0):
 
 
 def _repeat(network, x, block, branches, *, count, share):
-    for i in range(1, count + 1):
+    for i in range(1, network.blocks(count) + 1):
         x = _residual(network, x, f'{block}_{i}', branches, share=share)
     return x
 

@@ -1,0 +1,32 @@
+"""Which training settings hurt transfer? The Inception family, 16 ways (Fig. 3, 5).
+
+    python -m tools.sweep --config=configs/training_settings.py --data=MY_DATA --plan
+
+pretrains each network on ImageNet with every combination of no batch-norm scale, label
+smoothing, dropout and an auxiliary classifier (8 for the two networks that have none),
+and transfers all of them, logistic and fine-tuned, the latter also with dropout and the
+auxiliary classifier during fine-tuning. --config.combine=ladder takes the paper's way
+instead: from all four, as the public checkpoints were trained, one after the other is
+set back. Years of a GPU: training_settings_small.py is the same within two hours.
+"""
+
+from configs import study
+from tfxfer import app
+from tfxfer import config as protocol
+
+
+def get_config():
+    config = study.get_config()
+    config.archs = (
+        *('inception_v1', 'bn_inception', 'inception_v3', 'inception_v4'),
+        'inception_resnet_v2',
+    )
+    config.settings = ('logistic', 'finetune')
+    config.weights = 'pretrain'
+    config.source = 'imagenet2012'
+    config.pretrain = app.fields(protocol.Pretrain)
+    config.pretrain_also = {
+        'scale': False, 'label_smoothing': 0.1, 'dropout': 0.2, 'aux': 0.4,
+    }  # fmt: skip
+    config.finetune_also = {'dropout': 0.2, 'aux': 0.4}
+    return config
