@@ -29,6 +29,7 @@ def get_config():
     config.pretrain = app.fields(
         protocol.Pretrain, **recipe, **short, lr=0.05, wd=5e-6, steps=300
     )
+    config.pretrain_also, config.finetune_also = {}, {}
     config.logistic = app.fields(protocol.Logistic)
     config.finetune = grid(
         'finetune', **recipe, steps=50, lrs=(0.01, 0.1), wds=(0.0, 1e-5)

@@ -30,6 +30,7 @@ def get_config():
         ),
         weights='public',
     )
+    config.pretrain_also, config.finetune_also = {}, {}
     config.logistic = app.fields(protocol.Logistic)
     for setting, values in protocol.GRIDS.items():
         config[setting] = quickstart.grid(setting, **values)

@@ -151,3 +151,31 @@ def test_bad_fields_are_refused_with_what_would_work(change, message):
 def test_a_missing_field_is_named():
     with pytest.raises(config.InputError, match='Missing config field: dataset'):
         config.from_dict({'arch': 'a', 'setting': 'scratch'})
+
+
+def test_scale_names_a_run_only_where_it_is_off():
+    def id_of(setting, **hparams):
+        made = config.hparams_from(setting, hparams)
+        return config.Run('inception_v3', 'digits', setting, made).id
+
+    for setting in ('scratch', 'pretrain'):
+        assert id_of(setting) == id_of(setting, scale=True, lr_batch=0)
+        names = {
+            id_of(setting),
+            id_of(setting, scale=False),
+            id_of(setting, lr_batch=9),
+        }
+        assert len(names) == 3
+    with pytest.raises(
+        config.InputError, match="No hyperparameter of finetune.*'scale"
+    ):
+        config.hparams_from('finetune', {'scale': False})
+
+
+def test_the_rate_is_linear_in_the_batch():
+    # The protocol's 1.6 at a batch of 4,096.
+    hparams = config.Pretrain(batch=256, lr_batch=4096)
+    assert hparams.rate == pytest.approx(0.1)
+    assert config.Pretrain().rate == 1.6
+    with pytest.raises(config.InputError, match='lr_batch must not be negative'):
+        config.hparams_from('pretrain', {'lr_batch': -1})

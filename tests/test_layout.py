@@ -19,6 +19,7 @@ LINES = (
         'datasets',
         'files',
         'leases',
+        'diagnostics',
         'results',
         'stats',
         'logreg',
@@ -31,6 +32,7 @@ LINES = (
     },
     {
         'imagefiles',
+        'idx',
         'builders',
         'sweep',
         'executors',
@@ -61,7 +63,7 @@ LINES = (
         'card',
         'tflite',
     },
-    {'features', 'tables', 'experiment_figures'},
+    {'features', 'probe', 'tables', 'experiment_figures'},
     {'answers', 'figures'},
     {'settings', 'report', 'rates'},
     {'run'},
@@ -71,7 +73,7 @@ WITHOUT_TENSORFLOW = (
     'config architectures datasets files imagefiles folders prepared imagesets metrics '
     'splits stats results sources sweep executors leases driver cells comparisons '
     'formats tables figures answers report app logreg card plots choices experiments '
-    'published experiment_figures details'
+    'published experiment_figures details idx diagnostics'
 ).split()
 MODULES = sorted((ROOT / 'tfxfer').glob('*.py'))
 

@@ -83,3 +83,11 @@ def test_what_cannot_be_scored_is_refused(y, scores, message):
 def test_voc_map_refuses_a_class_without_positives():
     with pytest.raises(ValueError, match='Class 1 has no positive'):
         metrics.voc_map(np.array([[1, 0], [0, -1]]), np.ones((2, 2)))
+
+
+def test_top5_equals_scikit_learn_and_ties_go_to_the_lower_class():
+    rng = np.random.default_rng(0)
+    y, scores = rng.integers(0, 20, 200), rng.normal(size=(200, 20))
+    expected = reference.top_k_accuracy_score(y, scores, k=5, labels=range(20))
+    assert metrics.top5(y, scores) == expected
+    assert metrics.top5(np.array([4, 5]), np.zeros((2, 8))) == 0.5

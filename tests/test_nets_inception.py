@@ -1,6 +1,9 @@
 """The Inception family: what its options do. Equality with TF-Slim: test_nets.py."""
 
+import collections
 import functools
+import math
+import re
 
 import keras
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from tfxfer import config
+from tfxfer import architectures, config, models
 from tfxfer.nets import inception, inception_v4
 
 BUILDERS = {
@@ -299,3 +302,46 @@ def test_classifiers_start_with_tf_slims_deviation(name, head, aux):
     assert np.std(outputs.head_init()((width, 100))) == pytest.approx(head, rel=0.02)
     if aux:
         assert np.std(outputs.aux_init()((768, 100))) == pytest.approx(aux, rel=0.02)
+
+
+# Reduced depth.
+
+
+def inner_blocks(model):
+    """How many blocks of each letter a model has between its reductions."""
+    names = [layer.name.split('.')[-1] for layer in model.layers]
+    blocks = [re.fullmatch(r'Mixed_(\d)[b-h]', name) for name in names]
+    return collections.Counter(int(match[1]) for match in blocks if match)
+
+
+@every_net
+def test_a_third_of_the_depth_keeps_a_block_a_stage_and_all_features(name):
+    _, whole = build(name, 75, width=0.25, aux=True)
+    _, third = build(name, 75, width=0.25, depth=1 / 3, aux=True)
+    for output in whole.output:
+        assert third.output[output].shape == whole.output[output].shape
+    assert third.count_params() < whole.count_params()
+    full_names, left = ({layer.name for layer in m.layers} for m in (whole, third))
+    convs = {n for n in left if n.startswith('Inception')}
+    assert convs < {n for n in full_names if n.startswith('Inception')}
+
+
+def test_blocks_left_by_hand():
+    _, third = build('inception_v3', 75, width=0.25, depth=1 / 3)
+    # Of 5b-5d, 6b-6e, 7b-7c: ceil(3 / 3), ceil(4 / 3), ceil(2 / 3), the last ones.
+    assert inner_blocks(third) == {5: 1, 6: 2, 7: 1}
+    names = {layer.name for layer in third.layers}
+    kept = {f'InceptionV3.Mixed_{n}' for n in ('5d', '6a', '6d', '6e', '7a', '7c')}
+    assert {n for n in names if re.search(r'Mixed_\w\w$', n)} == kept
+    _, third = build('inception_v4', 75, width=0.25, depth=1 / 3)
+    # Of 5b-5e, 6b-6h, 7b-7d; the stem's 3a and 4a are reductions.
+    assert inner_blocks(third) == {5: 2, 6: 3, 7: 1}
+
+
+def test_the_small_inception_is_as_its_record_says():
+    arch = architectures.ARCHITECTURES['inception_v3_small']
+    model = models.build(arch, 4, scale=False, aux=False)
+    heads = [v for v in model.trainable_variables if v.path.startswith('logits')]
+    trained = sum(math.prod(v.shape) for v in model.trainable_variables)
+    assert trained - sum(math.prod(v.shape) for v in heads) == arch.parameters
+    assert model.output['features'].shape[-1] == arch.features

@@ -162,3 +162,35 @@ def test_seed_determines_the_crop():
     first, again = list(crops(3)), list(crops(3))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
+
+
+def bilinear(image, height, width):
+    """TensorFlow 1's, by its definition: pixel i is taken at i x side / result side."""
+    for axis, count in ((0, height), (1, width)):
+        side = image.shape[axis]
+        at = np.arange(count) * (side / count)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, side - 1)
+        part = (at - low).reshape(-1, *[1] * (2 - axis))
+        image = image.take(low, axis) * (1 - part) + image.take(high, axis) * part
+    return image
+
+
+@pytest.mark.parametrize('shape', [(427, 640), (300, 300), (500, 333), (100, 90)])
+def test_tf_slims_evaluation_by_its_definition(shape):
+    image = PHOTOGRAPHS[1][: shape[0], : shape[1]]
+    if shape[0] > 427:
+        image = PHOTOGRAPHS[1][:, :284].repeat(2, 0)[:500].repeat(2, 1)[:, :333]
+    height, width = image.shape[:2]
+    # Central 87.5 % of each side, from the whole pixel at or before it, to a square.
+    top, left = int((height - height * 0.875) / 2), int((width - width * 0.875) / 2)
+    part = image[top : height - top, left : width - left].astype(float)
+    found = preprocess.inception(preprocess.Decoded(tf.constant(image)), 224)
+    np.testing.assert_allclose(found, bilinear(part, 224, 224), atol=2e-2)
+
+    scale = 256 / min(height, width)
+    full = bilinear(image.astype(float), round(height * scale), round(width * scale))
+    top, left = ((side - 224) // 2 for side in full.shape[:2])
+    found = preprocess.vgg(preprocess.Decoded(tf.constant(image)), 224)
+    expected = full[top : top + 224, left : left + 224]
+    np.testing.assert_allclose(found, expected, atol=2e-2)

@@ -20,6 +20,7 @@ from tfxfer import (
     sources,
 )
 
+WEIGHTS = 'model.weights.h5'
 SGD = {'steps': 30, 'batch': 16, 'lr': 0.1, 'min_area': 0.5}
 RUNS = {
     'logistic': {'hparams': {'l2s': (0.01, 1.0, 100.0)}},
@@ -335,3 +336,22 @@ def test_fine_tuning_real_weights_beats_scratch_and_logistic(shared, tmp_path):
         won, lost = (best & ~other).sum(), (other & ~best).sum()
         p = scipy.stats.binomtest(int(won), int(won + lost), alternative='greater')
         assert p.pvalue < 1e-4, (name, won, lost)
+
+
+def test_scale_is_a_switch_of_pretraining_and_goes_with_the_weights(fakes, tmp_path):
+    for scale in (True, False):
+        hparams = {**SGD, 'scale': scale}
+        made_ = {'arch': 'tiny', 'dataset': 'colours', 'setting': 'pretrain'}
+        first = run.execute(config.from_dict({**made_, 'hparams': hparams}), tmp_path)
+        model = models.build(ARCHITECTURE, 3, tmp_path / first.run.id / WEIGHTS)
+        assert any(v.name == 'gamma' for v in model.weights) == scale
+        # Mixed precision is scored by a network of its own, of the same kind.
+        tuned = made('finetune', f'run:{first.run.id}', precision='bfloat16')
+        assert run.execute(tuned, tmp_path).score > 0.6
+
+
+def test_a_network_without_the_choice_of_scale_says_so_first(tmp_path):
+    fields = {'arch': 'mobilenet_v1_0.25', 'dataset': 'digits', 'setting': 'pretrain'}
+    asked = config.from_dict({**fields, 'hparams': {**SGD, 'scale': False}})
+    with pytest.raises(config.InputError, match='hparams.scale must be true'):
+        run.execute(asked, tmp_path)

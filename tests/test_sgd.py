@@ -414,3 +414,69 @@ def test_every_batch_norm_of_a_network_is_the_fast_one():
         norms = [v for v in model.layers if isinstance(v, layers.BatchNormalization)]
         assert norms
         assert {type(layer) for layer in norms} == {batch_norm.BatchNormalization}
+
+
+# TensorFlow's own definitions, which TF-Slim trains by.
+
+
+def test_stairs_are_tensorflows_exponential_decay():
+    hparams = config.Pretrain(lr=1.6, steps=60, batch=8, warmup=0.0, decay=0.94)
+    schedule = sgd.Schedule(hparams, images=24)
+    for step in range(0, 60, 7):
+        expected = tf.compat.v1.train.exponential_decay(1.6, step, 3, 0.94, True)()
+        assert float(schedule(step)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_the_cosine_is_tensorflows():
+    schedule = sgd.Schedule(config.Finetune(lr=0.3, steps=50, batch=8), images=24)
+    for step in range(0, 51, 5):
+        expected = tf.compat.v1.train.cosine_decay(0.3, step, 50)()
+        assert float(schedule(step)) == pytest.approx(float(expected), abs=1e-7)
+
+
+def test_the_average_is_tensorflows_with_num_updates():
+    hparams = config.Finetune(lr=0.05, steps=30, batch=8, ema=0.8)
+    trainer = sgd.Trainer(network(), hparams, 24, devices=DEFAULT)
+    images, labels = data(30, 8)
+    # min(0.8, (1 + n) / (10 + n)) of what was: 0.1 at first, 0.8 from n = 35 on.
+    count = tf.Variable(0.0)
+    reference = tf.train.ExponentialMovingAverage(0.8, num_updates=count)
+    copies = [tf.Variable(v.value) for v in trainer.moved]
+    reference.apply(copies)
+    by_hand = [copy.numpy() for copy in copies]
+    for step in range(30):
+        advance(trainer, images[step : step + 1], labels[step : step + 1])
+        count.assign(step)
+        decay = min(0.8, (1 + step) / (10 + step))
+        for i, (copy, variable) in enumerate(zip(copies, trainer.moved, strict=True)):
+            copy.assign(variable.value)
+            by_hand[i] = decay * by_hand[i] + (1 - decay) * copy.numpy()
+        reference.apply(copies)
+    for ours, copy, hand in zip(trainer.averages, copies, by_hand, strict=True):
+        np.testing.assert_allclose(ours, reference.average(copy), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(ours, hand, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1, 0.3])
+def test_smoothed_labels_are_those_of_tensorflows_loss(smoothing):
+    logits = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    labels = np.array([0, 4, 2, 2, 1, 3, 0], np.int32)
+    expected = tf.compat.v1.losses.softmax_cross_entropy(
+        np.eye(5)[labels], logits, label_smoothing=smoothing, reduction='none'
+    )
+    found = sgd.losses(tf.constant(labels), tf.constant(logits), smoothing)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_rate_follows_the_batch_and_the_decay_of_weights_does_not():
+    short = {'batch': 8, 'steps': 3, 'warmup': 0.0, 'decay': 0.0, 'ema': 0.0}
+    plain = config.Pretrain(lr=0.2, wd=0.002, **short)
+    ruled = config.Pretrain(lr=1.6, wd=0.016, lr_batch=64, **short)
+    assert ruled.rate == pytest.approx(0.2) and plain.rate == 0.2
+    found = []
+    for hparams in (plain, ruled):
+        model = network()
+        advance(sgd.Trainer(model, hparams, 24, devices=DEFAULT), *data(3, 8))
+        found.append([v.numpy() for v in model.trainable_variables])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)

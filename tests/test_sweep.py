@@ -1,4 +1,6 @@
+import collections
 import dataclasses
+import itertools
 import math
 import subprocess
 import sys
@@ -271,7 +273,7 @@ def test_the_whole_study_is_planned_in_no_time_and_little_memory():
     code = """
 import pathlib, sys
 from tfxfer import architectures, datasets, sweep
-archs = [a for a in architectures.ARCHITECTURES if '0.' not in a]
+archs = [name for name, a in architectures.ARCHITECTURES.items() if a.weights]
 study = sweep.study_from({'archs': archs, 'datasets': list(datasets.DATASETS)[:12],
                           'weights': 'public'})
 assert (len(study.archs), len(study.datasets)) == (16, 12), study
@@ -315,3 +317,102 @@ print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)
 def test_a_wrong_study_is_refused_before_anything_starts(change, message):
     with pytest.raises(config.InputError, match=message):
         sweep.study_from({**FIELDS, **change})
+
+
+# Ways of pretraining.
+
+ALSO = {'scale': False, 'label_smoothing': 0.1, 'dropout': 0.2, 'aux': 0.4}
+WAYS = {
+    'archs': ('inception_v3', 'bn_inception'),
+    'datasets': ('digits_5_9',),
+    'settings': ('logistic', 'finetune', 'scratch'),
+    'weights': 'pretrain',
+    'source': 'digits_0_4',
+    'pretrain_also': ALSO,
+    'finetune': {'lrs': (0.1, 0.01), 'wds': (0.0,), 'steps': 10},
+    'scratch': {'lrs': (0.1,), 'wds': (1e-5,), 'steps': 20},
+}
+
+
+def pretrained(study, arch):
+    found = {c.source.id: c.source for c in sweep.cells(study) if c.source}
+    return [run.hparams for run in found.values() if run.arch == arch]
+
+
+def values(hparams):
+    return tuple(getattr(hparams, name) for name in ALSO)
+
+
+def test_all_combinations_are_sixteen_and_eight_without_an_auxiliary_classifier():
+    study = sweep.study_from(WAYS)
+    found = {values(hparams) for hparams in pretrained(study, 'inception_v3')}
+    assert found == set(
+        itertools.product((True, False), (0.0, 0.1), (0.0, 0.2), (0.0, 0.4))
+    )
+    found = {values(hparams) for hparams in pretrained(study, 'bn_inception')}
+    assert found == set(itertools.product((True, False), (0.0, 0.1), (0.0, 0.2), (0,)))
+    # Each way once logistic and once fine-tuned; from scratch once an architecture.
+    counts = collections.Counter(cell.base.setting for cell in sweep.cells(study))
+    assert counts == {'logistic': 24, 'finetune': 24, 'scratch': 2}
+    waves, records = carried_out(study)
+    assert len(records) == 24 + 24 + 24 * 3 + 2 * 2
+    assert {run.setting for run in waves[0]} == {'pretrain', 'scratch'}
+
+
+def test_the_ladder_takes_one_after_the_other_back():
+    study = sweep.study_from({**WAYS, 'combine': 'ladder'})
+    assert [values(hparams) for hparams in pretrained(study, 'inception_v3')] == [
+        (False, 0.1, 0.2, 0.4),
+        (True, 0.1, 0.2, 0.4),
+        (True, 0.0, 0.2, 0.4),
+        (True, 0.0, 0.0, 0.4),
+        (True, 0.0, 0.0, 0.0),
+    ]
+    assert len(pretrained(study, 'bn_inception')) == 4
+
+
+def test_switches_of_fine_tuning_and_aux_only_where_the_weights_have_it():
+    study = sweep.study_from({**WAYS, 'finetune_also': {'dropout': 0.2, 'aux': 0.4}})
+    cells = [c for c in sweep.cells(study) if c.base.setting == 'finetune']
+    own = [c for c in cells if c.base.arch == 'inception_v3']
+    # 8 ways with it x 4, 8 without x 2.
+    assert len(own) == 8 * 4 + 8 * 2
+    assert all(c.source.hparams.aux for c in own if c.base.hparams.aux)
+    for cell in own:
+        tried = {(t.hparams.dropout, t.hparams.aux) for t in cell.trials}
+        assert tried == {(cell.base.hparams.dropout, cell.base.hparams.aux)}
+    assert len({cell.base.id for cell in cells}) == len(cells) == 48 + 8 * 2
+    public = {
+        **WAYS,
+        'weights': 'slim',
+        'pretrain_also': {},
+        'finetune_also': {'aux': 1},
+    }
+    study = sweep.study_from({**public, 'archs': ('inception_v3',)})
+    found = [
+        c.base.hparams.aux
+        for c in sweep.cells(study)
+        if c.base.hparams.__dict__.get('steps') == 10
+    ]
+    assert found == [0, 1]
+    study = dataclasses.replace(study, weights='keras')
+    found = [c.base for c in sweep.cells(study) if c.base.setting == 'finetune']
+    assert [run.hparams.aux for run in found] == [0]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'combine': 'ladders'}, "No value of combine named 'ladders'"),
+        ({'weights': 'slim'}, "take weights='pretrain'; got weights='slim'"),
+        ({'finetune_also': {'lr': 0.1}}, 'is for switches, not for lr'),
+        (
+            {'pretrain_also': {'scal': False}},
+            'pretrain named .scal',
+        ),
+        ({'finetune_also': {'scale': False}}, 'No hyperparameter of finetune named'),
+    ],
+)
+def test_ways_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(config.InputError, match=message):
+        sweep.study_from({**WAYS, **changes})

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxfer import preprocess
 
 
-def evaluation(images, indices, size, crop, batch):
+def evaluation(images, indices, size, crop, batch, dtype=tf.uint8):
     """Every image of `indices` once, in order; all batches of one shape.
 
     The last batch is filled up with index -1 (and a black image), so that replicas get
@@ -22,8 +22,9 @@ def evaluation(images, indices, size, crop, batch):
         images: imagesets.Images.
         indices: i64 [n].
         size: side in pixels.
-        crop: preprocess.whole or preprocess.central.
+        crop: one of preprocess.CROPS.
         batch: images a batch.
+        dtype: of the images that `crop` gives.
     """
     cut = cutter(images)
     labels = tf.constant(images.labels)
@@ -34,7 +35,7 @@ def evaluation(images, indices, size, crop, batch):
         real = tf.maximum(index, 0)
         image = tf.cond(
             index < 0,
-            lambda: tf.zeros([size, size, 3], tf.uint8),
+            lambda: tf.zeros([size, size, 3], dtype),
             lambda: cut(real, functools.partial(crop, size=size)),
         )
         return {'image': image, 'label': tf.gather(labels, real), 'index': index}

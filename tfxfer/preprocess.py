@@ -103,6 +103,41 @@ def central(picture, size):
     return _centre(picture, round(size * 256 / 224), size)
 
 
+def inception(picture, size):
+    """TF-Slim's evaluation of all but ResNet and DenseNet, f32 [size, size, 3].
+
+    The central 87.5 % of each side, stretched to a square, bilinear as TensorFlow 1
+    resized: pixel i of the result is taken at i x side / size, not antialiased.
+    """
+    image = tf.image.central_crop(picture.whole(), 0.875)
+    return _bilinear(image, [size, size])
+
+
+def vgg(picture, size):
+    """TF-Slim's evaluation of ResNet v1, and of the DenseNets: f32 [size, size, 3].
+
+    Shorter side to round(size x 256 / 224), the other in proportion, bilinear as in
+    `inception`; then the central crop.
+    """
+    image = picture.whole()
+    sides = tf.cast(picture.size(), tf.float32)
+    scale = round(size * 256 / 224) / tf.reduce_min(sides)
+    full = tf.cast(tf.round(sides * scale), tf.int32)
+    image = _bilinear(image, full)
+    corner = (full - size) // 2
+    image = image[corner[0] : corner[0] + size, corner[1] : corner[1] + size]
+    return tf.ensure_shape(image, [size, size, 3])
+
+
+def _bilinear(image, sides):
+    image = tf.cast(image, tf.float32)[None]
+    return tf.compat.v1.image.resize_bilinear(image, sides, align_corners=False)[0]
+
+
+# What an evaluation sees of an image, by name. The first two give u8 images.
+CROPS = {'central': central, 'whole': whole, 'inception': inception, 'vgg': vgg}
+
+
 def _centre(picture, shorter, size):
     sides = tf.cast(picture.size(), tf.float32)
     full = tf.cast(tf.round(sides * (shorter / tf.reduce_min(sides))), tf.int32)

@@ -181,7 +181,7 @@ def _commit():
 
 
 def execute(
-    run, workdir, *, checkpoints=None, data=None, options=None, keep=None
+    run, workdir, *, checkpoints=None, data=None, options=None, keep=None, transfer=()
 ):  # fmt: skip
     """Carries out one Run and returns its Record; a Run that is done is only read.
 
@@ -192,6 +192,9 @@ def execute(
         data: folder of prepared datasets.
         options: train.Options; None: its defaults.
         keep: imagecache.Keep: which images to keep at hand in training.
+        transfer: names of datasets on which a network that is being trained is probed
+            for TensorBoard, every options.probe_every steps; NAME@N takes N images a
+            class. See probe.py.
 
     Raises:
         config.InputError: see resolve.
@@ -202,6 +205,7 @@ def execute(
     run, arch, dataset, images, weights, source = resolve(
         run, workdir, checkpoints=checkpoints, data=data
     )
+    targets = probed(run, transfer, workdir, data)
     folder = results.folder(workdir, run)
     if (record := results.read(folder)) is not None:
         logging.info('Done before: %s', folder)
@@ -212,8 +216,53 @@ def execute(
             return record
         return _measure(
             run, workdir, arch, dataset, images, weights, source, options, keep, lease,
-            start,
+            start, targets,
         )  # fmt: skip
+
+
+def probed(run, names, workdir, data):
+    """[(name, Dataset, Images), ...] of NAME or NAME@N, N images a class.
+
+    Raises:
+        config.InputError: an unknown name, images that are missing, a setting that
+            trains no network.
+    """
+    if names and run.setting == 'logistic':
+        raise config.InputError(
+            '--transfer shows how transfer changes while a network is trained; setting '
+            'logistic trains none.'
+        )
+    found = []
+    for name in names:
+        plain, _, count = name.rpartition('@')
+        if not (plain and count.isdecimal()):
+            plain, count = name, ''
+        dataset, images = sources.read(
+            datasets.find(plain),
+            imagesets.Options(cache=pathlib.Path(workdir) / 'cache', data=data),
+        )
+        if count:
+            try:
+                parts = splits.few(
+                    images.labels, images.splits, int(count), run.seed, images.keys
+                )
+            except ValueError as error:
+                raise config.InputError(str(error)) from error
+            images = dataclasses.replace(images, splits=parts)
+        sources.check_scorable(dataset, images)
+        found.append((pathlib.PurePath(name).name, dataset, images))
+    return found
+
+
+def facts_of(run, arch):
+    """What determines the features of a Run's network; see features.extract."""
+    return {
+        'arch': dataclasses.asdict(arch),
+        'weights': run.weights_digest or run.weights,
+        'dataset': run.dataset_digest or run.dataset,
+        'tensorflow': metadata.version('tensorflow'),
+        'keras': metadata.version('keras'),
+    }
 
 
 @contextlib.contextmanager
@@ -230,7 +279,8 @@ def _leased(workdir, run):
 
 
 def _measure(
-    run, workdir, arch, dataset, images, weights, source, options, keep, lease, start
+    run, workdir, arch, dataset, images, weights, source, options, keep, lease, start,
+    targets,
 ):  # fmt: skip
     folder = results.folder(workdir, run)
     results.write_run(workdir, run)
@@ -241,7 +291,7 @@ def _measure(
     import keras
     import tensorflow as tf
 
-    from tfxfer import settings, train
+    from tfxfer import probe, settings, train
 
     options = options or train.Options()
     devices = cluster.strategy()  # Of several workers: before all else in TensorFlow.
@@ -260,18 +310,13 @@ def _measure(
         weights=weights,
         folder=folder,
         cache=pathlib.Path(workdir) / 'cache',
-        facts={
-            'arch': dataclasses.asdict(arch),
-            'weights': run.weights_digest or run.weights,
-            'dataset': run.dataset_digest or run.dataset,
-            'tensorflow': metadata.version('tensorflow'),
-            'keras': metadata.version('keras'),
-        },
+        facts=facts_of(run, arch),
         trials=trials,
         resume=run.resume and pathlib.Path(workdir) / run.resume / 'ckpt',
         options=options,
         keep=keep,
         devices=devices,
+        probe=targets and probe.Probe(targets, run.image_size or arch.input_size),
     )
     prepared = time.monotonic()
     result = settings.SETTINGS[run.setting](task)
@@ -369,6 +414,7 @@ def main(argv):
         save_every=SAVE_EVERY.value,
         save_minutes=SAVE_MINUTES.value,
         valid_every=VALID_EVERY.value,
+        probe_every=TRANSFER_EVERY.value,
         profile=profile or None,
         jit_compile=JIT_COMPILE.value,
     )
@@ -384,6 +430,7 @@ def main(argv):
         data=DATA.value,
         options=options,
         keep=keep,
+        transfer=TRANSFER.value,
     )
     shown = record.score if record.run.phase == 'final' else record.valid_score
     kind = 'test' if record.run.phase == 'final' else 'validation'
@@ -419,6 +466,16 @@ if __name__ == '__main__':
         2000,
         "Training steps between a trial's validations for TensorBoard.",
         lower_bound=1,
+    )
+    TRANSFER = flags.DEFINE_list(
+        'transfer',
+        [],
+        'Datasets to which the network is transferred while it is trained, by logistic '
+        'regression on its features, scored on their validation images for '
+        'TensorBoard; NAME@20 takes 20 images a class.',
+    )
+    TRANSFER_EVERY = flags.DEFINE_integer(
+        'transfer_every', 2000, 'Training steps between these.', lower_bound=1
     )
     PROFILE = flags.DEFINE_list(
         'profile', [], 'First and last training step of a profile for TensorBoard.'

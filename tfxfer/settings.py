@@ -55,16 +55,17 @@ class Task:
     def __init__(
         self, run, arch, dataset, images, *, weights=None, folder=None, cache=None,
         facts=None, trials=(), resume=None, options=None, keep=None, devices=None,
+        probe=None,
     ):  # fmt: skip
         """weights: a path or source that models.build takes; facts: see features;
         resume: folder of checkpoints to go on from, if still there; options:
         train.Options; keep: imagecache.Keep, for training; devices: its
-        tf.distribute.Strategy.
+        tf.distribute.Strategy; probe: of train.fit, on networks in float32.
         """
         self.run, self.arch, self.dataset, self.images = run, arch, dataset, images
         self.weights, self.folder, self.cache = weights, folder, cache
         self.facts, self.trials, self.options = facts or {}, trials, options
-        self.keep, self.resume = keep, resume
+        self.keep, self.resume, self.probe = keep, resume, probe
         self.size = run.image_size or arch.input_size
         self.devices = devices or cluster.strategy()
         self._network = self._exact = None
@@ -153,6 +154,7 @@ class Task:
             devices=self.devices, options=self.options, until=self.run.until,
             resume=self.resume,
             validate=validate if self.run.phase == 'trial' else None,
+            probe=self.probe and (lambda model: self.probe(self.exact(model))),
         )  # fmt: skip
         return self.exact(model)
 

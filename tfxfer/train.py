@@ -33,6 +33,7 @@ class Options:
         save_every: steps between checkpoints; None: by the clock alone.
         save_minutes: minutes between checkpoints; 0: by steps alone.
         valid_every: steps between validations that TensorBoard shows.
+        probe_every: steps between the probes of a network that is being trained.
         profile: (first, last) step of a profile for TensorBoard, or None.
         jit_compile: by XLA. It rounds differently, so records say it.
     """
@@ -40,6 +41,7 @@ class Options:
     save_every: int | None = None
     save_minutes: float = 10.0
     valid_every: int = 2000
+    probe_every: int = 2000
     profile: tuple[int, int] | None = None
     jit_compile: bool = False
 
@@ -123,8 +125,9 @@ def _share(source, target):
 class _Loop(orbit.AbstractTrainer):
     """Steps between two reports, and what may happen after each of them."""
 
-    def __init__(self, trainer, folder, options, validate, until=None):
+    def __init__(self, trainer, folder, options, validate, until=None, probe=None):
         self.trainer, self.options, self.validate = trainer, options, validate
+        self.probe, self.probed = probe, 0
         self.steps = until or trainer.hparams.steps
         # Steps between reports.
         self.every = max(1, min(self.steps // 50, 100))
@@ -163,6 +166,7 @@ class _Loop(orbit.AbstractTrainer):
             self.bar.write(f'Going on at step {self.at}.', file=sys.stderr)
         self.bar.n = self.bar.initial = self.saved_at = self.at
         self.validated = self.at // self.options.valid_every
+        self.probed = self.at // self.options.probe_every
         return self.at
 
     def _agreed(self):
@@ -242,6 +246,12 @@ class _Loop(orbit.AbstractTrainer):
             with self.trainer.averaged() as model:
                 report['valid'] = {'accuracy': self.validate(model)}
         self.validated = due
+        due = self.at // self.options.probe_every
+        if self.probe and (due > self.probed or self.at == self.steps):
+            self.trainer.synchronise()
+            with self.trainer.averaged() as model:
+                report['transfer'] = self.probe(model)
+        self.probed = due
         return report
 
     def _profile(self):
@@ -326,7 +336,7 @@ def _explained(loop):
 
 def fit(
     model, batches, hparams, folder, *, images, devices, options=None, validate=None,
-    until=None, resume=None,
+    until=None, resume=None, probe=None,
 ):  # fmt: skip
     """Trains `model` in place, from the last checkpoint in `folder` if there is one.
 
@@ -342,6 +352,8 @@ def fit(
         until: step to stop at, of hparams.steps; None: the last.
         resume: folder of the checkpoints of the same training, stopped earlier; used
             where `folder` has none of its own.
+        probe: model -> {name: value}, for TensorBoard every options.probe_every steps
+            and at the end; or None.
 
     Raises:
         sgd.Diverged: the loss is not finite.
@@ -353,7 +365,7 @@ def fit(
     trainer = sgd.Trainer(
         model, hparams, images, devices=devices, jit_compile=options.jit_compile
     )
-    loop = _Loop(trainer, folder, options, validate, until)
+    loop = _Loop(trainer, folder, options, validate, until, probe)
     with (
         contextlib.closing(loop), _explained(loop), _quiet_orbit(), _signals(loop)
     ):  # fmt: skip

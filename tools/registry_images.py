@@ -26,9 +26,9 @@ from tfxfer import app, config, datasets, idx, results
 
 # Of the files' bytes once unpacked, so that a package of a later day is noticed.
 DIGESTS = {
-    'fashion-mnist': '02bec2ceff6701150d58d4a24595491fe065a314d563ad008861fbe7e62838c7',
-    'mnist': '5d17b3a6fd71895e13683c9d0c77b35e1de028bc0095f2111930f74b7dfd897f',
-    'quickdraw-animals': '6b590eae40bbe01858371a4c5104e86d680a0b3d40f23c073eebd2f9de7be8af',
+    'fashion-mnist': '02bec2ceff6701150d58d4a24595491f',
+    'mnist': '5d17b3a6fd71895e13683c9d0c77b35e',
+    'quickdraw-animals': '6b590eae40bbe01858371a4c5104e86d',
 }
 SIDE, TRAIN = 28, 60  # Of a drawing; of a class's 100 drawings.
 
@@ -128,7 +128,7 @@ def digest(files):
         if name.endswith('.gz'):
             data = gzip.decompress(data)
         sha.update(f'{name.removesuffix(".gz")} {len(data)}\n'.encode() + data)
-    return sha.hexdigest()
+    return sha.hexdigest()[:32]
 
 
 def make(data, packages):
