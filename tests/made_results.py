@@ -192,3 +192,49 @@ def final(arch, setting, score, *, source_score=None, n=1000, hparams=None, **fi
     default = {'l2s': list(CURVE)} if setting == 'logistic' else {}
     of = config.from_dict({**facts, 'hparams': hparams or default, **fields})
     return record(of, score, n=n, **own)
+
+
+WAYS = {
+    'scale': (False, True),
+    'label_smoothing': (0.0, 0.1),
+    'dropout': (0.0, 0.2),
+    'aux': (0.0, 0.4),
+}
+
+
+def ways(scores, *, seeds=(0,), arch='inception_v3', **pretraining):
+    """Records of a network pretrained in all combinations of WAYS, and of transfer.
+
+    Args:
+        scores: a function of {hyperparameter: value} and seed that gives (source score,
+            {(dataset, setting, (finetune dropout, finetune aux)): score}), or None for
+            no Run. Source scores are of 1,000 test images.
+        seeds: of pretraining and of transfer, the same.
+        pretraining: further hyperparameters of it.
+    """
+    records = []
+    for *values, seed in itertools.product(*WAYS.values(), seeds):
+        way = dict(zip(WAYS, values, strict=True))
+        found = scores(way, seed)
+        if found is not None:
+            records += one_way(arch, {**pretraining, **way}, seed, *found)
+    return records
+
+
+def one_way(arch, hparams, seed, source_score, transfers):
+    """Records of a pretrain Run on ImageNet and of `transfers`, as of `ways`."""
+    name = 'imagenet2012'
+    source = final(
+        arch, 'pretrain', source_score, dataset=name, hparams=hparams, seed=seed
+    )
+    origin = {'dataset': name, 'score': source_score, 'images': 1000}
+    return [source] + [
+        final(
+            arch, setting, score, dataset=dataset, seed=seed, source=origin,
+            weights=f'run:{source.run.id}',
+            hparams=dict(zip(('dropout', 'aux'), switches, strict=True))
+            if setting == 'finetune'
+            else None,
+        )
+        for (dataset, setting, switches), score in transfers.items()
+    ]  # fmt: skip

@@ -70,6 +70,54 @@ def test_seeds_of_the_pretrain_run_are_one_network(tmp_path):
     assert len(only(cells.cells(cells.read(tmp_path))).records) == 2
 
 
+def test_seeds_of_the_pretrain_run_that_chose_different_rates_are_one_cell():
+    records = []
+    for seed, lr in enumerate((0.1, 0.01)):
+        source = made.run(made.NETWORKS[0], 'pretrain', dataset='digits_0_4', seed=seed)
+        run = made.run(
+            made.NETWORKS[0], 'finetune', weights=f'run:{source.id}', hparams={'lr': lr}
+        )
+        records += [made.record(source, 0.9), made.record(run, 0.8)]
+    assert len(only(cells.cells(records)).records) == 2
+
+
+def test_ways_to_pretrain_are_named_by_what_is_not_as_by_default():
+    records = []
+    for hparams in ({}, {'scale': False}, {'dropout': 0.2, 'label_smoothing': 0.1}):
+        records += made.one_way(
+            'inception_v3', hparams, 0, 0.7, {('pets', 'logistic', None): 0.6}
+        )
+    assert [cell.network for cell in cells.cells(records)] == [
+        f'inception_v3 (from imagenet2012, {way})'
+        for way in ('defaults', 'label_smoothing=0.1 dropout=0.2', 'scale=False')
+    ]
+
+
+def test_ways_that_differ_in_the_rate_have_a_digest():
+    records = []
+    for lr in (0.1, 0.2):
+        records += made.one_way(
+            'inception_v3', {'lr': lr}, 0, 0.7, {('pets', 'logistic', None): 0.6}
+        )
+    names = [cell.network for cell in cells.cells(records)]
+    assert len(set(names)) == 2
+    assert all(name.startswith('inception_v3 (from imagenet2012 ') for name in names)
+
+
+def test_weights_are_public_own_or_random():
+    ours = made.one_way('a', {}, 0, 0.7, {('pets', 'logistic', None): 0.6})
+    elsewhere = {'dataset': 'imagenet2012', 'score': 0.7, 'images': 50_000}
+    records = ours + [
+        made.final('b', 'logistic', 0.6, source_score=0.7),
+        made.final('c', 'logistic', 0.6, weights='/path/model.ckpt', source_score=0.7),
+        made.final('d', 'logistic', 0.6, weights='/path/run', source=elsewhere),
+        made.final('e', 'scratch', 0.6),
+    ]
+    assert {cell.network: cell.origin for cell in cells.cells(records)} == {
+        'a': 'own', 'b': 'public', 'c': 'public', 'd': 'own', 'e': '',
+    }  # fmt: skip
+
+
 def test_other_weights_are_another_network(tmp_path):
     for weights in ('slim', 'keras'):
         run = made.run('mobilenet_v1', 'logistic', weights=weights)

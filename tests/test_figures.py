@@ -8,6 +8,7 @@ import pytest
 from matplotlib import cm
 from matplotlib.backends import backend_agg
 from PIL import Image
+from scipy import stats as scipy_stats
 from sklearn import metrics
 
 from tests import made_results as made
@@ -16,6 +17,7 @@ from tfxfer import (
     cells,
     comparisons,
     details,
+    experiment_figures,
     figures,
     plots,
     published,
@@ -494,16 +496,212 @@ def test_training_settings_draw_the_mean_over_common_datasets_and_the_effect():
         (0.1, 0.2): {'pets': 0.7, 'dtd': 0.55, 'cars': 0.9},
     }
     drawn = {d.name: d for d in figures.draw(test_experiments.pretrained(scores))}
-    frame = drawn['training_settings_inception_v1'].frame
+    drawing = drawn['training_settings_inception_v1']
+    frame = numbers(drawing.frame, setting='logistic')
     assert frame.datasets.unique().tolist() == ['dtd; pets']
     assert frame.settings.tolist() == ['label_smoothing 0', 'label_smoothing 0.1']
     means = [(logit(0.8) + logit(0.6)) / 2, (logit(0.7) + logit(0.55)) / 2]
     assert frame.log_odds.tolist() == pytest.approx(means)
-    (effect,) = drawn['setting_effects'].frame.itertuples()
-    assert effect.mean == pytest.approx(means[1] - means[0])
-    container = drawn['setting_effects'].figure.axes[0].containers[0]
-    assert container.lines[0].get_xdata().tolist() == pytest.approx([effect.mean])
-    assert isinstance(effect.error, float) and effect.error > 0
+    source = numbers(drawing.frame, setting='source')
+    assert source.log_odds.tolist() == pytest.approx([logit(0.7)] * 2)
+    panels = {panel.get_title('left'): panel for panel in drawing.figure.axes}
+    for kind, own in (('source', source), ('logistic', frame)):
+        (bars,) = panels[kind].containers
+        assert bars.lines[0].get_xdata().tolist() == pytest.approx(own.log_odds)
+        assert bars.lines[0].get_ydata().tolist() == [0, 1]
+    effects = drawn['setting_effects'].frame
+    assert effects.setting.tolist() == ['source', 'logistic']
+    assert effects['mean'].tolist() == pytest.approx([0, means[1] - means[0]])
+    assert effects.error[1] > 0
+    panel = drawn['setting_effects'].figure.axes[0]
+    drawn = {
+        line.get_xdata()[0]
+        for line in panel.get_lines()
+        if line.get_marker() in 'oD' and line.get_linestyle() == 'None'
+    }
+    assert drawn == set(effects['mean'])
+
+
+def tuned(way, seed):
+    """Scores of made.ways: 2 datasets, logistic and fine-tuned with both switches."""
+    x = 0.5 + 0.1 * way['scale'] - 0.05 * (way['dropout'] > 0) + 0.01 * seed
+    auxes = (0.0, 0.4) if way['aux'] else (0.0,)
+    found = {(name, 'logistic', None): x + d for name, d in (('pets', 0), ('dtd', 0.1))}
+    for dropout, aux in itertools.product((0.0, 0.2), auxes):
+        for name, d in (('pets', 0.1), ('dtd', 0.23)):
+            found[name, 'finetune', (dropout, aux)] = x + d + dropout / 10 - aux / 10
+    return 0.7 + 0.02 * way['scale'] + 0.01 * seed, found
+
+
+@pytest.fixture(scope='module')
+def pretrained_in_sixteen_ways():
+    records = made.ways(tuned, seeds=(0, 1))
+    without_aux = {'arch': 'inception_v1', 'seeds': (0, 1)}
+    records += made.ways(
+        lambda way, seed: None if way['aux'] else tuned(way, seed), **without_aux
+    )
+    return {d.name: d for d in experiment_figures.draw(records, cells.cells(records))}
+
+
+def test_sixteen_ways_to_pretrain_are_rows_of_dots(pretrained_in_sixteen_ways):
+    drawn = pretrained_in_sixteen_ways
+    assert sorted(drawn) == [
+        'finetune_settings_inception_v1', 'finetune_settings_inception_v3',
+        'setting_effects', 'training_settings_inception_v1',
+        'training_settings_inception_v3',
+    ]  # fmt: skip
+    *panels, dots = drawn['training_settings_inception_v3'].figure.axes
+    assert [p.get_title('left') for p in panels] == ['source', 'logistic', 'finetune']
+    names = [text.get_text() for text in dots.get_xticklabels()]
+    assert names == ['scale', 'label\nsmoothing', 'dropout', 'aux']
+    full = {
+        (int(x), int(y))
+        for line in dots.get_lines()
+        if line.get_markerfacecolor() == 'black'
+        for x, y in line.get_xydata()
+    }
+    # Rows count in binary, scale the highest digit.
+    assert full == {(j, i) for i in range(16) for j in range(4) if i >> (3 - j) & 1}
+    spans = [np.ptp(panel.get_xlim()) for panel in panels]
+    assert spans == pytest.approx([spans[0]] * 3)
+    *_, dots = drawn['training_settings_inception_v1'].figure.axes
+    assert len(dots.get_xticklabels()) == 3
+
+
+def test_the_sixteen_rows_are_means_over_seeds_and_datasets_with_bars(
+    pretrained_in_sixteen_ways,
+):
+    drawing = pretrained_in_sixteen_ways['training_settings_inception_v3']
+    own = numbers(drawing.frame, setting='logistic')
+    assert len(own) == 16 and set(own.bars) == {'within'}
+    first = [logit(x + s) for x in (0.5, 0.6) for s in (0, 0.01)]
+    assert own.log_odds.iloc[0] == pytest.approx(np.mean(first))
+    # Fine-tuned as plainly as there is.
+    plain = numbers(drawing.frame, setting='finetune')
+    first = [logit(x + s) for x in (0.6, 0.73) for s in (0, 0.01)]
+    assert plain.log_odds.iloc[0] == pytest.approx(np.mean(first))
+    source = numbers(drawing.frame, setting='source')
+    assert source.error.iloc[0] == pytest.approx((logit(0.71) - logit(0.7)) / 2)
+    assert 'Finetune: with dropout 0, aux 0.' in drawing.caption
+    assert 'scale on (ring: off)' in drawing.caption
+    assert 'Morey' in drawing.caption and 'over seeds' in drawing.caption
+
+
+def test_fine_tuning_with_switches_is_laid_beside_plain(pretrained_in_sixteen_ways):
+    drawing = pretrained_in_sixteen_ways['finetune_settings_inception_v3']
+    *panels, _ = drawing.figure.axes
+    assert [panel.get_title('left') for panel in panels] == [
+        'plain', 'dropout 0.2', 'aux 0.4', 'dropout 0.2, aux 0.4',
+    ]  # fmt: skip
+    sizes = [len(p.containers[0].lines[0].get_xdata()) for p in panels]
+    assert sizes == [16, 16, 8, 8]  # Half have no auxiliary head to tune.
+    frame = drawing.frame
+    first = numbers(frame, scale=0, label_smoothing=0, dropout=0, aux=0.4)
+    both = numbers(first, **{'finetune dropout': 0.2, 'finetune aux': 0.4})
+    expected = [logit(x + s - 0.02) for x in (0.6, 0.73) for s in (0, 0.01)]
+    assert both.log_odds.tolist() == pytest.approx([np.mean(expected)])
+    aux = panels[2]
+    gray = next(line for line in aux.get_lines() if line.get_color() == '0.65')
+    plain = panels[0].containers[0].lines[0].get_xdata()
+    assert gray.get_xdata().tolist() == plain[1::2].tolist()
+    without = pretrained_in_sixteen_ways['finetune_settings_inception_v1']
+    titles = [panel.get_title('left') for panel in without.figure.axes[:-1]]
+    assert titles == ['plain', 'dropout 0.2']
+
+
+def test_effects_have_a_panel_a_network_with_the_source_and_both_bars(
+    pretrained_in_sixteen_ways,
+):
+    drawing = pretrained_in_sixteen_ways['setting_effects']
+    assert [panel.get_title('left') for panel in drawing.figure.axes] == [
+        'inception_v1',
+        'inception_v3',
+    ]
+    labels = [text.get_text() for text in drawing.figure.axes[0].get_yticklabels()]
+    assert labels == [
+        'scale off to on', 'label smoothing 0 to 0.1', 'dropout 0 to 0.2',
+        'aux 0 to 0.4', 'finetune dropout 0 to 0.2', 'finetune aux 0 to 0.4',
+    ]  # fmt: skip
+    (row,) = numbers(
+        drawing.frame, arch='inception_v1', setting='source', field='scale'
+    ).itertuples()
+    by_seed = [logit(0.72 + s) - logit(0.7 + s) for s in (0, 0.01)]
+    assert row.mean == pytest.approx(np.mean(by_seed))
+    assert row.seed_error == pytest.approx(abs(by_seed[1] - by_seed[0]) / 2)
+    assert 'Thick bars' in drawing.caption and 'Thin bars' in drawing.caption
+
+
+def test_figures_of_sixteen_ways_do_not_overlap(pretrained_in_sixteen_ways, tmp_path):
+    test_nothing_that_is_written_overlaps(pretrained_in_sixteen_ways, tmp_path)
+
+
+def test_more_than_two_values_of_a_setting_are_written():
+    scores = {(x, 0.0): {'pets': 0.8 - x} for x in (0.0, 0.1, 0.2)}
+    drawn = {d.name: d for d in figures.draw(test_experiments.pretrained(scores))}
+    *_, dots = drawn['training_settings_inception_v1'].figure.axes
+    assert [text.get_text() for text in dots.texts] == ['0', '0.1', '0.2']
+
+
+def test_given_weights_are_rows_by_name():
+    records = [
+        made.final(arch, 'finetune', 0.6 + d, hparams={'dropout': d})
+        for arch in ('inception_v3', 'inception_v4')
+        for d in (0.0, 0.2)
+    ]
+    drawn = {d.name: d for d in figures.draw(records)}
+    panels = drawn['finetune_settings'].figure.axes
+    names = [text.get_text() for text in panels[0].get_yticklabels()]
+    assert names == ['inception_v3', 'inception_v4']
+    assert not [name for name in drawn if name.startswith('training_settings')]
+    assert drawn['setting_effects'].frame['mean'].tolist() == pytest.approx(
+        [logit(0.8) - logit(0.6)] * 2
+    )
+
+
+def test_public_and_own_stand_side_by_side_on_the_same_axes(tmp_path):
+    drawn = {d.name: d for d in figures.draw(test_experiments.public_and_own())}
+    drawing = drawn['public_and_own']
+    assert drawing.subject == 'transfer'
+    left, right = drawing.figure.axes
+    assert left.get_xlim() == right.get_xlim() and left.get_ylim() == right.get_ylim()
+    for panel, kind, given in (
+        (left, 'public', test_experiments.PUBLIC),
+        (right, 'own', test_experiments.OWN),
+    ):
+        own = numbers(drawing.frame, weights=kind)
+        points = numbers(own, kind='network')
+        x = [logit(top) for top, *_ in given.values()]
+        y = [(logit(a) + logit(b)) / 2 for _, a, b in given.values()]
+        assert points.x.tolist() == pytest.approx(x)
+        assert points.y.tolist() == pytest.approx(y)
+        assert points.arch.tolist() == list(given)
+        (row,) = numbers(own, kind='correlation').itertuples()
+        assert row.r == pytest.approx(scipy_stats.pearsonr(x, y).statistic)
+        assert row.rho == pytest.approx(scipy_stats.spearmanr(x, y).statistic)
+        title = panel.get_title('left')
+        assert title.startswith(f'{kind},  r = {row.r:.2f} (n = {len(given)})')
+        assert f'95 % {row.r_low:.2f} to {row.r_high:.2f}' in title
+        assert f'Spearman {row.rho:.2f}' in title
+        assert numbers(own, kind='line').y.notna().all()
+    assert '4 public checkpoints and 3 networks trained here' in drawing.caption
+    assert 'Mean log odds over dtd, pets.' in drawing.caption
+    test_nothing_that_is_written_overlaps({'public_and_own': drawing}, tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['public', 'own'])
+def test_one_kind_of_weights_has_no_figure_of_both(kind):
+    records = test_experiments.public_and_own(**{kind: {}})
+    assert 'public_and_own' not in {d.name for d in figures.draw(records)}
+
+
+def test_a_legend_of_very_many_networks_names_their_architectures():
+    records = made.ways(tuned) + made.ways(tuned, arch='inception_v4')
+    found = figures.draw(records)
+    drawing = next(d for d in found if d.name == 'transfer_imagenet2012')
+    assert len(numbers(drawing.frame, kind='network', setting='logistic')) == 32
+    texts = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert texts == ['inception_v3', 'inception_v4']
+    assert 'Markers: architectures' in drawing.caption
 
 
 def test_the_confusion_of_the_best_cell_is_of_its_predictions(tmp_path):

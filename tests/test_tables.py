@@ -190,6 +190,7 @@ def test_names_list_every_table(tmp_path):
     records += test_figures.sizes() + test_figures.lengths()
     scores = {(0.0, 0.2): {'cars': 0.8}, (0.1, 0.2): {'cars': 0.7}}
     records += test_experiments.pretrained(scores)
+    records += test_experiments.public_and_own(names=('cars', 'flowers'))
     paired, _ = comparisons.compare(cells.cells(cells.read(tmp_path)), tmp_path)
     built, _ = tables.build(records, paired, PUBLISHED)
     assert tuple(table.name for table in built) == tables.NAMES
@@ -359,14 +360,60 @@ def test_training_settings_and_their_effects_are_tables():
         ['dtd', 0.0, 0.6], ['dtd', 0.1, 0.55], ['pets', 0.0, 0.8], ['pets', 0.1, 0.7],
     ]  # fmt: skip
     x = [logit(0.55) - logit(0.6), logit(0.7) - logit(0.8)]
-    shown = built['setting_effects'].shown.to_dict('records')[0]
+    source, shown = built['setting_effects'].shown.to_dict('records')
+    assert (source['setting'], source['change of log odds']) == ('source', '+0.000')
     assert shown['changed'] == 'label smoothing 0 to 0.1'
     assert (
         shown['change of log odds'] == f'{np.mean(x):.3f} +- {scipy_stats.sem(x):.3f}'
     )
-    assert built['setting_effects'].frame.p[0] == pytest.approx(
+    assert built['setting_effects'].frame.p[1] == pytest.approx(
         scipy_stats.ttest_1samp(x, 0).pvalue
     )
+    by_dataset = built['setting_effects_by_dataset']
+    assert by_dataset.shown.values.tolist() == [
+        ['inception_v1', 'source', 'imagenet2012', '+0.000'],
+        ['inception_v1', 'logistic', 'dtd', f'{x[0]:.3f}'],
+        ['inception_v1', 'logistic', 'pets', f'{x[1]:.3f}'],
+    ]
+    mean = by_dataset.frame['label_smoothing 0 to 0.1.mean'.replace('_', ' ')]
+    assert mean.tolist() == pytest.approx([0, *x])
+
+
+def test_effects_over_seeds_have_a_column_and_switches_read_on_and_off():
+    built, _ = tables_of(test_experiments.scaled(test_experiments.SEEDS))
+    table = built['setting_effects']
+    assert table.shown['changed'].tolist() == ['scale off to on'] * 2
+    errors = table.frame.seed_error
+    assert table.shown['over seeds'].tolist() == [f'+- {e:.3f}' for e in errors]
+    assert table.shown['seeds'].tolist() == ['3', '3']
+    assert table.frame[['low', 'high']].values.tolist() == [[0, 1], [0, 1]]
+    ways = built['training_settings'].shown
+    assert ways['scale'].tolist() == ['off', 'on', 'off', 'on']
+    assert ways['seeds'].tolist() == ['3'] * 4
+    shown = built['setting_effects_by_dataset'].shown['scale off to on']
+    assert all(' +- ' in text for text in shown)
+
+
+def test_public_and_own_are_rows_with_their_r():
+    built, _ = tables_of(test_experiments.public_and_own())
+    table = built['public_and_own']
+    for row, given in zip(
+        table.frame.itertuples(),
+        (test_experiments.PUBLIC, test_experiments.OWN),
+        strict=True,
+    ):
+        x = [logit(top) for top, *_ in given.values()]
+        y = [np.mean([logit(p) for p in scores]) for _, *scores in given.values()]
+        assert row.r == pytest.approx(scipy_stats.pearsonr(x, y).statistic)
+        assert (row.networks, row.datasets) == (len(given), 'dtd; pets')
+    assert table.shown['weights'].tolist() == ['public', 'own']
+    assert table.shown['r'].tolist() == [f'{r:.2f}' for r in table.frame.r]
+
+
+def test_networks_of_one_accuracy_have_no_r():
+    same = dict.fromkeys('xyz', (0.7, 0.6, 0.5))
+    built, _ = tables_of(test_experiments.public_and_own(public=same))
+    assert built['public_and_own'].shown['r'].tolist()[0] == ''
 
 
 def test_every_format_takes_every_table(tmp_path):
@@ -374,6 +421,8 @@ def test_every_format_takes_every_table(tmp_path):
     records += test_figures.sizes() + test_figures.lengths()
     scores = {(0.0, 0.2): {'cars': 0.8}, (0.1, 0.2): {'cars': 0.7}}
     records += test_experiments.pretrained(scores)
+    records += test_experiments.scaled(test_experiments.SEEDS)
+    records += test_experiments.public_and_own()
     built, _ = tables.build(records, [], PUBLISHED)
     formats.write(built, tmp_path, tuple(formats.FORMATS))
     for table in built:

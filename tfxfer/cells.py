@@ -62,6 +62,18 @@ class Cell:
         return self.dataset, self.per_class
 
     @property
+    def origin(self):
+        """Of its weights: 'own' (a pretrain Run's), 'public', or '' (random).
+
+        A public checkpoint's source accuracy is quoted, not of so many test images.
+        """
+        first = self.records[0]
+        if not first.run.weights:
+            return ''
+        scored = bool(first.source and first.source['images'])
+        return 'own' if first.run.weights.startswith('run:') or scored else 'public'
+
+    @property
     def metric(self):
         return self.records[0].metric
 
@@ -287,7 +299,8 @@ class _Study:
         groups = grouped(records, lambda r: _text(r.run, self.varying[setting]))
         split = {}
         for recipe, members in groups.items():
-            seeds = collections.Counter(record.run.seed for record in members)
+            # The weights, as those of several pretrain seeds are one network's.
+            seeds = collections.Counter((r.run.seed, r.run.weights) for r in members)
             if max(seeds.values()) == 1:
                 split[recipe] = members
                 continue
@@ -358,11 +371,31 @@ class _Study:
                 names.setdefault(self._weights(record.run), record.run.weights)
             kinds = {key: name for key, name in names.items() if key is not None}
             short = {key: self._weights_name(name) for key, name in kinds.items()}
+            ways = self._ways(kinds)
+            longer = {
+                key: f'{name}, {ways[key]}' if key in ways else name
+                for key, name in short.items()
+            }
             full = {key: f'{name} {_digest(key)}' for key, name in short.items()}
             labels[arch, None] = arch
-            for key, name in _distinct(short, full).items():
+            for key, name in _distinct(short, longer, full).items():
                 labels[arch, key] = arch if len(kinds) == 1 else f'{arch} ({name})'
         return labels
+
+    def _ways(self, kinds):
+        """{key: in what it was pretrained unlike others}, not named where by default.
+
+        kinds: {key: weights}.
+        """
+        ids = {key: name.partition(':')[2] for key, name in kinds.items()}
+        runs = {key: self.by_id[i].run for key, i in ids.items() if i in self.by_id}
+        runs = {key: run for key, run in runs.items() if run.setting == 'pretrain'}
+        fields = _varying(list(runs.values()))
+        return {
+            key: _text(run, [f for f in fields if _changed(run, f)]) or 'defaults'
+            for key, run in runs.items()
+            if fields
+        }
 
     def _weights_name(self, weights):
         kind, _, name = weights.partition(':')
@@ -418,6 +451,10 @@ def _varying(runs):
         for name in fields
         if name not in TRIED and len({getattr(r.hparams, name) for r in runs}) > 1
     )
+
+
+def _changed(run, field):
+    return getattr(run.hparams, field) != getattr(type(run.hparams), field)
 
 
 def _text(run, fields):

@@ -1,19 +1,26 @@
 """The study's further experiments: dataset size, convergence, training settings.
 
-Cells in, numbers out; figures.py and tables.py show them.
+And public checkpoints against networks trained here. Cells in, numbers out; figures.py
+and tables.py show them.
 """
 
 import itertools
+import json
 import math
 import typing
 
 import numpy as np
 
-from tfxfer import cells, comparisons, stats
+from tfxfer import cells, comparisons, config, stats
 
 SHARE = 0.9  # Of the best odds, to which a training must come; the paper's figure 8.
-# Hyperparameters of pretraining whose effect on transfer the paper asks for (figure 3).
+# Hyperparameters of pretraining whose effect on transfer the paper asks for (figure 3),
 TRAINING_SETTINGS = ('scale', 'label_smoothing', 'dropout', 'aux')
+# and those of fine-tuning itself (figure 5), by what they are called beside the others.
+SWITCHES = {'finetune dropout': 'dropout', 'finetune aux': 'aux'}
+SOURCE = 'source'  # As a setting: pretraining itself, on its own test images.
+KINDS = ('public', 'own')  # Of weights, as cells.Cell.origin says.
+LEAST = 3  # Networks of a correlation.
 
 
 # Dataset size (the paper's figure 9).
@@ -186,7 +193,7 @@ def lengths(all_cells):
             c.per_class,
             c.image_size,
             c.setting,
-            _rest(c),
+            _rest(c, 'steps'),
         ),
     )
     found = []
@@ -197,9 +204,10 @@ def lengths(all_cells):
     return found
 
 
-def _rest(cell):
-    """The recipe without its steps."""
-    return ' '.join(p for p in cell.recipe.split() if not p.startswith('steps='))
+def _rest(cell, *names):
+    """The recipe without these hyperparameters."""
+    parts = cell.recipe.split(' ')
+    return ' '.join(p for p in parts if p.partition('=')[0] not in names)
 
 
 def _steps(cell):
@@ -290,9 +298,13 @@ def slower(speed, all_speeds):
 
 
 class Trained(typing.NamedTuple):
-    """A network pretrained in one of several ways, on a dataset in a setting.
+    """A network trained in one of several ways, on a dataset in a setting.
 
-    values: {hyperparameter of pretraining: value}, of those that vary.
+    arch: the architecture, and in what else it was pretrained unlike others; of given
+    weights the Cell's network. values: {name: value} of what varies, of
+    TRAINING_SETTINGS and, fine-tuned, of SWITCHES. alike: the recipe without SWITCHES.
+    by_seed: {(seed of pretraining or None, of the Run): log odds}. sources: {seed:
+    pretrain Record}.
     """
 
     arch: str
@@ -302,55 +314,313 @@ class Trained(typing.NamedTuple):
     image_size: int | None
     values: dict
     cell: cells.Cell
+    alike: str
+    by_seed: dict
+    sources: dict
+
+    @property
+    def condition(self):
+        """Those with the same differ in `values`, dataset and setting alone."""
+        return self.arch, self.per_class, self.image_size
+
+    @property
+    def log_odds(self):
+        """Mean over seeds."""
+        return float(np.mean(list(self.by_seed.values())))
+
+    @property
+    def pretraining(self):
+        """{name: value}, those of `values` that are of TRAINING_SETTINGS."""
+        return {n: v for n, v in self.values.items() if n not in SWITCHES}
+
+    @property
+    def source(self):
+        """The name of what it was pretrained on; '' where that is not known."""
+        return (self.cell.source or {}).get('dataset', '')
 
 
 def training_settings(records, all_cells):
-    """[Trained, ...] of architectures whose pretrain Runs differ in TRAINING_SETTINGS.
+    """[Trained, ...] of networks that differ in TRAINING_SETTINGS or SWITCHES alone.
 
-    Only Cells with a score; of a field that does not exist or vary nothing is said.
+    Of pretrain Runs those that are alike otherwise are compared; of given weights each
+    with itself, fine-tuned in several ways. Only Cells with a score; one of whose Runs
+    diverged is left out, and so are those of a pretrain Run that did.
     """
     pretrained = {
-        f'run:{record.run.id}': record.run
+        f'run:{record.run.id}': record
         for record in records
-        if record.run.setting == 'pretrain'
+        if record.run.setting == 'pretrain' and record.status == 'done'
     }
-    known = [
-        (cell, [pretrained.get(record.run.weights) for record in cell.records])
-        for cell in all_cells
-        if cell.score is not None
+    bases = {name: _base(record.run) for name, record in pretrained.items()}
+    groups = {}
+    for cell in all_cells:
+        if cell.score is None or cell.setting == 'scratch':
+            continue
+        weights = [record.run.weights for record in cell.records]
+        if all(name in pretrained for name in weights):
+            key = cell.arch, bases[weights[0]]
+        elif not any(name.startswith('run:') for name in weights):
+            key = cell.network, ''
+        else:
+            continue
+        groups.setdefault(key, []).append(cell)
+    vary = {key: _varying(group, pretrained) for key, group in groups.items()}
+    groups = {
+        key: own
+        for key, group in groups.items()
+        if (own := [cell for cell in group if vary[key](cell)])
+    }
+    names = _base_names(groups)
+    found = [
+        _trained(names[key], cell, vary[key](cell), pretrained)
+        for key, group in groups.items()
+        for cell in group
     ]
-    known = [(cell, runs) for cell, runs in known if all(runs)]
-    found = []
-    by_arch = cells.grouped(known, lambda item: item[0].arch)
-    for arch, items in sorted(by_arch.items()):
-        hparams = [run.hparams for _, runs in items for run in runs]
-        fields = [
-            name
-            for name in TRAINING_SETTINGS
-            if len({getattr(h, name, None) for h in hparams}) > 1
-        ]
-        for cell, runs in items if fields else ():
-            values = {name: getattr(runs[0].hparams, name, None) for name in fields}
-            key = cell.dataset, cell.setting, cell.per_class, cell.image_size
-            found.append(Trained(arch, *key, values, cell))
     return sorted(found, key=_trained_order)
 
 
+def _base(run):
+    """All that may change the weights of a pretrain Run but for what is compared."""
+    facts = config.to_dict(run)
+    for name in ('seed', 'trials', 'search', 'resume'):
+        del facts[name]
+    for name in TRAINING_SETTINGS:
+        del facts['hparams'][name]
+    return json.dumps(facts | facts.pop('hparams'), sort_keys=True)
+
+
+def _base_names(keys):
+    """{(arch, base): arch, and where it has several bases, in what they differ}."""
+    names = {}
+    for arch, own in cells.grouped(keys, lambda key: key[0]).items():
+        facts = {base: json.loads(base) if base else {} for _, base in own}
+        fields = [
+            field
+            for field in next(iter(facts.values()))
+            if len({str(other.get(field)) for other in facts.values()}) > 1
+        ]
+        for base, other in facts.items():
+            said = ' '.join(f'{f}={cells.brief(other.get(f))}' for f in fields)
+            names[arch, base] = f'{arch} ({said})' if said else arch
+    return names
+
+
+def _varying(group, pretrained):
+    """A function of a Cell: {name: its value}, of what varies in the group."""
+
+    def pretraining(name):
+        return lambda c: getattr(pretrained[c.records[0].run.weights].run.hparams, name)
+
+    def switch(name):
+        return lambda c: getattr(c.records[0].run.hparams, name)
+
+    def several(values, own):
+        return {n: f for n, f in values.items() if len({f(c) for c in own}) > 1}
+
+    own = group if group[0].records[0].run.weights in pretrained else ()
+    before = several({name: pretraining(name) for name in TRAINING_SETTINGS}, own)
+    tuned = [cell for cell in group if cell.setting == 'finetune']
+    after = several({name: switch(field) for name, field in SWITCHES.items()}, tuned)
+
+    def values(cell):
+        asked = before | after if cell.setting == 'finetune' else before
+        return {name: value(cell) for name, value in asked.items()}
+
+    return values
+
+
+def _trained(arch, cell, values, pretrained):
+    by_seed, sources = {}, {}
+    for record in cell.records:
+        source = pretrained.get(record.run.weights)
+        if source:
+            sources[source.run.seed] = source
+        seeds = source and source.run.seed, record.run.seed
+        by_seed.setdefault(seeds, []).append(_log_odds(record))
+    return Trained(
+        arch=arch,
+        dataset=cell.dataset,
+        setting=cell.setting,
+        per_class=cell.per_class,
+        image_size=cell.image_size,
+        values=values,
+        cell=cell,
+        alike=_rest(cell, *SWITCHES.values()),
+        by_seed={seeds: float(np.mean(x)) for seeds, x in by_seed.items()},
+        sources=sources,
+    )
+
+
+def _log_odds(record):
+    return float(stats.log_odds(record.score, record.images['test']))
+
+
 def _trained_order(trained):
-    first = trained.arch, cells.SETTINGS.index(trained.setting), trained.dataset
-    return *first, cells.sortable(trained[3:5]), cells.sortable(trained.values.values())
+    return (
+        trained.arch,
+        cells.SETTINGS.index(trained.setting),
+        trained.dataset,
+        cells.sortable(trained[3:5]),
+        tuple(trained.values.values()),
+        trained.alike,
+    )
 
 
-class Effect(typing.NamedTuple):
-    """What one training setting changes in a setting of transfer, in log odds.
+def level(value):
+    """A setting's value in words."""
+    if isinstance(value, bool):
+        return 'on' if value else 'off'
+    return cells.brief(value)
 
-    Of `field` at `high` minus at `low`, all other settings alike: first the mean over
-    such pairs of each dataset, then over datasets. error: standard error over datasets;
-    p: of the paired t-test over them; both None of one dataset (p also where all differ
-    alike).
+
+def combination(values):
+    """{name: value} as text."""
+    return ', '.join(f'{name} {level(value)}' for name, value in values.items())
+
+
+class Mean(typing.NamedTuple):
+    """A combination of settings over datasets: mean log odds and its error.
+
+    bars: what the error is: 'within' (Morey's standard error over datasets), 'seeds'
+    (standard error over them) or '' (None).
     """
 
     arch: str
+    values: dict
+    log_odds: float
+    error: float | None
+    bars: str
+    datasets: tuple[str, ...]
+    seeds: int
+
+
+def means(group):
+    """Means of Trained of one setting, and what is left out.
+
+    Over the datasets that all combinations have; where some lack one, over the largest
+    part without a gap (stats.common): a mean over others would compare datasets.
+
+    Args:
+        group: Trained of one setting, subset and image size.
+
+    Returns:
+        ([Mean, ...] by values, [sentence, ...]).
+    """
+    combined = cells.grouped(group, lambda t: (t.arch, tuple(t.values.items())))
+    keys = sorted(combined, key=lambda key: (key[0], [value for _, value in key[1]]))
+    # A dataset that several recipes were trained on stands for each of them.
+    tasks = sorted({(t.dataset, t.alike) for t in group})
+    at = {(t.arch, tuple(t.values.items()), t.dataset, t.alike): t for t in group}
+    x = np.array(
+        [
+            [at[*k, *j].log_odds if (*k, *j) in at else math.nan for j in tasks]
+            for k in keys
+        ]
+    )
+    rows, columns = complete(x)
+    left = [combination(dict(keys[i][1])) for i in range(len(keys)) if i not in rows]
+    names = {tasks[j][0] for j in columns}
+    gone = sorted({dataset for dataset, _ in tasks} - names)
+    notes = [
+        f'{group[0].setting}: left out, as not all have the same datasets: '
+        f'{"; ".join(text)}.'
+        for text in (left, gone)
+        if text
+    ]
+    x = x[np.ix_(rows, columns)]
+    if not x.size:
+        return [], notes
+    within = stats.within_errors(x) if min(x.shape) > 1 else None
+    found = []
+    for i, values in zip(rows, x, strict=True):
+        own = [at[*keys[i], *tasks[j]] for j in columns]
+        error, bars = None, ''
+        if within is not None:
+            error, bars = float(within[rows.index(i)]), 'within'
+        elif len(columns) == 1 and len(own[0].by_seed) > 1:
+            error, bars = _error(list(own[0].by_seed.values())), 'seeds'
+        found.append(
+            Mean(
+                arch=keys[i][0],
+                values=dict(keys[i][1]),
+                log_odds=float(values.mean()),
+                error=error,
+                bars=bars,
+                datasets=tuple(sorted(names)),
+                seeds=max(len(t.by_seed) for t in own),
+            )
+        )
+    return found, notes
+
+
+def complete(x):
+    """(rows, columns) of x [n, m] that have no NaN: all, else stats.common's block."""
+    rows, columns = range(x.shape[0]), range(x.shape[1])
+    if np.isnan(x).any():
+        rows, columns = stats.common(x, rows, columns).block
+    return list(rows), list(columns)
+
+
+def _error(x):
+    """Standard error of the mean; None of one."""
+    return float(np.std(x, ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None
+
+
+def sources(group):
+    """Means of the pretrain Runs behind Trained, by values: their log odds on SOURCE.
+
+    The error is over seeds.
+    """
+    return [
+        Mean(
+            arch=own.arch,
+            values=own.values,
+            log_odds=own.log_odds,
+            error=_error(list(own.by_seed.values())),
+            bars='seeds' if len(own.by_seed) > 1 else '',
+            datasets=(own.dataset,),
+            seeds=len(own.by_seed),
+        )
+        for own in sorted(_sources(group), key=lambda t: tuple(t.values.values()))
+    ]
+
+
+def _sources(group):
+    """The networks behind Trained, as if their source were a dataset of transfer."""
+    found = {}
+    for one in group:
+        values = one.pretraining
+        if not values:
+            continue
+        own = found.setdefault(
+            tuple(values.items()),
+            one._replace(
+                setting=SOURCE, dataset=one.source, values=values, alike='', by_seed={}
+            ),
+        )
+        for seed, record in one.sources.items():
+            own.by_seed[seed] = _log_odds(record)
+    return list(found.values())
+
+
+class Effect(typing.NamedTuple):
+    """What one training setting changes in transfer, or on the source, in log odds.
+
+    Of `field` at `high` minus at `low` (a switch: on minus off), of pairs that are
+    alike in all else, the seed too: first the mean over seeds of each pair, then over
+    the pairs of each dataset, then over datasets.
+
+    setting: SOURCE for the pretrain Runs of the same pairs on their own test images.
+    error: standard error over datasets; p: of the paired t-test over them; both None of
+    one dataset (p also where all differ alike). seeds: how many. seed_error: standard
+    error over seeds of each seed's own mean, over those pairs and datasets that as many
+    seeds as possible have; None of one seed.
+    """
+
+    arch: str
+    source: str
+    per_class: int | None
+    image_size: int | None
     setting: str
     field: str
     low: float
@@ -360,52 +630,115 @@ class Effect(typing.NamedTuple):
     mean: float
     error: float | None
     p: float | None
+    seeds: int
+    seed_error: float | None
+
+    @property
+    def change(self):
+        """Such as 'scale off to on'."""
+        name = self.field.replace('_', ' ')
+        return f'{name} {level(self.low)} to {level(self.high)}'
+
+    @property
+    def condition(self):
+        return self.arch, self.per_class, self.image_size
+
+    @property
+    def row(self):
+        """Its numbers, for a data frame: on is 1 and off 0."""
+        return {
+            **self._asdict(),
+            'change': self.change,
+            'low': float(self.low),
+            'high': float(self.high),
+            'datasets': '; '.join(self.datasets),
+        }
 
 
 def effects(found):
-    """[Effect, ...] of the Trained; each pair of neighbouring values of each field."""
-    rows = []
-    groups = cells.grouped(
-        found, lambda t: (t.arch, t.setting, t.per_class, t.image_size)
-    )
-    for (arch, setting, *_), group in groups.items():
-        for field in group[0].values:
-            levels = sorted({t.values[field] for t in group})
+    """[Effect, ...] of the Trained; each pair of neighbouring values of each field.
+
+    By network and field, the source before the settings of transfer.
+    """
+    return [_effect(*facts, by_dataset) for *facts, by_dataset in _compared(found)]
+
+
+def dataset_effects(found):
+    """As `effects`, an Effect a dataset."""
+    return [
+        _effect(*facts, {name: pairs})
+        for *facts, by_dataset in _compared(found)
+        for name, pairs in by_dataset.items()
+    ]
+
+
+def changes(all_effects):
+    """What Effects change, once each, in the order of the settings."""
+    order = (*TRAINING_SETTINGS, *SWITCHES)
+    places = {e.change: (order.index(e.field), e.low, e.high) for e in all_effects}
+    return sorted(places, key=places.get)
+
+
+def _compared(found):
+    """(a Trained, setting, field, low, high, differences) of all that have a pair."""
+    for group in cells.grouped(found, lambda t: t.condition).values():
+        settings = {SOURCE: _sources(group)}
+        settings |= cells.grouped(group, lambda t: t.setting)
+        names = (*TRAINING_SETTINGS, *SWITCHES)
+        for field in names:
+            having = [t for own in settings.values() for t in own if field in t.values]
+            levels = sorted({t.values[field] for t in having})
             for low, high in itertools.pairwise(levels):
-                by_dataset = _differences(group, field, low, high)
-                if by_dataset:
-                    rows.append(_effect(arch, setting, field, low, high, by_dataset))
-    return rows
+                for setting, own in settings.items():
+                    by_dataset = _differences(own, field, low, high)
+                    if by_dataset:
+                        yield group[0], setting, field, low, high, by_dataset
 
 
 def _differences(group, field, low, high):
-    """{dataset: [difference in log odds, ...]} of pairs alike in all other fields."""
+    """{dataset: [{seed: difference in log odds}, ...]}, of pairs alike in all else.
+
+    A dict a pair, which has at least one seed in common.
+    """
     at = {}
     for trained in group:
-        rest = tuple(v for name, v in trained.values.items() if name != field)
-        key = trained.dataset, rest, trained.cell.recipe
-        values = at.setdefault(key, {}).setdefault(trained.values[field], [])
-        values.append(trained.cell.log_odds)
+        if field in trained.values:
+            rest = {n: v for n, v in trained.values.items() if n != field}
+            key = trained.dataset, tuple(rest.items()), trained.alike
+            values = at.setdefault(key, {}).setdefault(trained.values[field], [])
+            values.append(trained.by_seed)
     found = {}
-    for (dataset, *_), values in sorted(at.items(), key=str):
+    for (dataset, *_), values in sorted(at.items()):
         ends = values.get(low, ()), values.get(high, ())
         # Two networks of one combination differ in something else: no pair is alike.
-        if [len(end) for end in ends] == [1, 1]:
-            found.setdefault(dataset, []).append(ends[1][0] - ends[0][0])
+        if [len(end) for end in ends] != [1, 1]:
+            continue
+        (before,), (after,) = ends
+        pair = {seed: after[seed] - before[seed] for seed in before if seed in after}
+        if pair:
+            found.setdefault(dataset, []).append(pair)
     return found
 
 
-def _effect(arch, setting, field, low, high, by_dataset):
-    x = np.array([np.mean(values) for values in by_dataset.values()])
-    error = p = None
+def _effect(first, setting, field, low, high, by_dataset):
+    x = np.array(
+        [
+            np.mean([np.mean(list(pair.values())) for pair in pairs])
+            for pairs in by_dataset.values()
+        ]
+    )
+    p = None
     if len(x) > 1:
-        error = float(x.std(ddof=1) / math.sqrt(len(x)))
         try:
             p = stats.paired_t(x, np.zeros(len(x))).p
         except ValueError:
             p = None
+    seeds = {seed for pairs in by_dataset.values() for pair in pairs for seed in pair}
     return Effect(
-        arch=arch,
+        arch=first.arch,
+        source=first.source,
+        per_class=first.per_class,
+        image_size=first.image_size,
         setting=setting,
         field=field,
         low=low,
@@ -413,6 +746,99 @@ def _effect(arch, setting, field, low, high, by_dataset):
         datasets=tuple(by_dataset),
         pairs=sum(map(len, by_dataset.values())),
         mean=float(x.mean()),
-        error=error,
+        error=_error(x),
         p=p,
+        seeds=len(seeds),
+        seed_error=_seed_error(by_dataset, sorted(seeds, key=str)),
     )
+
+
+def _seed_error(by_dataset, seeds):
+    """Standard error over seeds of the mean over datasets of each seed's own pairs."""
+    if len(seeds) < 2:
+        return None
+    pairs = [(name, pair) for name, own in by_dataset.items() for pair in own]
+    x = np.array([[pair.get(seed, math.nan) for _, pair in pairs] for seed in seeds])
+    rows, columns = complete(x)
+    if len(rows) < 2:
+        return None
+    groups = cells.grouped(columns, lambda j: pairs[j][0])
+    own = [x[np.ix_(rows, group)].mean(axis=1) for group in groups.values()]
+    return _error(np.mean(own, axis=0))
+
+
+# Public checkpoints against networks that were trained alike (the paper's supplement).
+
+
+class Side(typing.NamedTuple):
+    """Networks of one kind of weights: 'public' or 'own'.
+
+    points: comparisons.Points of logistic. archs: {network: architecture}. correlation:
+    stats.Correlation of the points, or None where one side of them is constant.
+    """
+
+    kind: str
+    source: str
+    per_class: int | None
+    image_size: int | None
+    datasets: tuple[str, ...]
+    points: tuple
+    archs: dict
+    correlation: stats.Correlation | None
+
+
+def public_and_own(all_cells):
+    """[(public Side, own Side), ...], one a size of subset, of logistic.
+
+    Over the datasets that all networks of both have. Of each kind those of one source
+    and image size, of which there are the most; at least LEAST networks each.
+    """
+    logistic = [cell for cell in all_cells if cell.setting == 'logistic']
+    sides = {}
+    for condition, group in comparisons.conditions(logistic).items():
+        for kind, own in cells.grouped(group, lambda cell: cell.origin).items():
+            kept = sides.setdefault(condition.per_class, {}).get(kind)
+            if kept is None or len(_networks(own)) > len(_networks(kept[1])):
+                sides[condition.per_class][kind] = condition, own
+    pairs = [
+        _side_pair([(kind, *by_kind[kind]) for kind in KINDS])
+        for by_kind in sides.values()
+        if all(kind in by_kind for kind in KINDS)
+    ]
+    return sorted(
+        filter(None, pairs), key=lambda pair: cells.sortable((pair[0].per_class,))
+    )
+
+
+def _networks(group):
+    return {cell.network for cell in group}
+
+
+def _side_pair(kinds):
+    """The two Sides of (kind, Condition, Cells), or None where there are too few."""
+    groups = [group for *_, group in kinds]
+    own, _ = comparisons.one_recipe([cell for group in groups for cell in group])
+    by_network = cells.grouped(own, lambda cell: cell.network)
+    names = set.intersection(
+        *({cell.dataset for cell in group} for group in by_network.values())
+    )
+    sides = []
+    for kind, condition, group in kinds:
+        shared = [
+            cell
+            for name in sorted(_networks(group) & set(by_network))
+            for cell in by_network[name]
+            if cell.dataset in names
+        ]
+        points, _ = comparisons.points(shared)
+        if len(points) < LEAST:
+            return None
+        try:
+            found = stats.correlate([p.x for p in points], [p.y for p in points])
+        except ValueError:
+            found = None
+        archs = {cell.network: cell.arch for cell in shared}
+        sides.append(
+            Side(kind, *condition, tuple(sorted(names)), tuple(points), archs, found)
+        )
+    return tuple(sides)

@@ -19,11 +19,14 @@ from tfxfer import (
     comparisons,
     details,
     experiment_figures,
+    experiments,
     plots,
     stats,
 )
 
 BAND_FROM = 5  # Networks; a bootstrap of fewer repeats the same few lines.
+
+NAMED = 24  # Networks up to which a legend names each; beyond, their architectures.
 
 # What programs need of plots.
 Drawing, save, svg = plots.Drawing, plots.save, plots.svg
@@ -75,6 +78,22 @@ def _transfers(study):
             yield from per_dataset(condition, own, study.styles)
 
 
+def _public_and_own(study):
+    return map(public_and_own, experiments.public_and_own(study.found))
+
+
+def _legend(group, styles):
+    """({network: style}, {label: style}, [sentence]) of Cells or Published."""
+    names = sorted({cell.network for cell in group})
+    if len(names) <= NAMED:
+        return styles, {name: styles[name] for name in names}, []
+    archs = {cell.network: getattr(cell, 'arch', cell.network) for cell in group}
+    legend = plots.styles(archs.values())
+    shared = {network: legend[arch] for network, arch in archs.items()}
+    said = 'Markers: architectures; of some there are several networks.'
+    return shared, legend, [said]
+
+
 def _correlates(group):
     """Whether a setting of Published has the 3 networks of a correlation."""
     settings = cells.grouped(group, lambda p: p.setting).values()
@@ -112,7 +131,10 @@ def _details(study):
 
 
 # In the order of the report.
-DRAWERS = (_transfers, _settings, _published, _experiments, _choices, _details)
+DRAWERS = (
+    _transfers, _public_and_own, _settings, _published, _experiments, _choices,
+    _details,
+)  # fmt: skip
 
 
 def _worth_drawing(conditions):
@@ -142,7 +164,8 @@ def transfer(condition, group, styles):
         {'kind': 'network', **p._asdict(), 'datasets': '; '.join(p.datasets)}
         for p in points
     ]
-    shown = {n: styles[n] for n in sorted({p.network for p in points})}
+    networks = {p.network for p in points}
+    styles, shown, said = _legend([c for c in group if c.network in networks], styles)
     with matplotlib.rc_context(plots.STYLE):
         fig, axes = plots.panels(len(settings), 1, width=2.3, height=2.5, legend=shown)
         plots.percent_axis(axes[0, 0].xaxis, [p.x for p in points], ticks=5)
@@ -161,7 +184,7 @@ def transfer(condition, group, styles):
         'Transfer accuracy against source accuracy',
         fig,
         pd.DataFrame(rows),
-        _transfer_caption(condition, points, notes),
+        _transfer_caption(condition, points, said + notes),
     )
 
 
@@ -176,9 +199,11 @@ def per_dataset(condition, group, styles):
         panels = cells.grouped(points, lambda p: p.datasets[0])
         panels = {name: own for name, own in panels.items() if len(own) > 1}
         points = [point for own in panels.values() for point in own]
-        networks = sorted({p.network for p in points})
         if len(panels) < 2:
             continue
+        networks = {p.network for p in points}
+        own = [cell for cell in group if cell.network in networks]
+        markers, shown, said = _legend(own, styles)
         rows = [
             {'kind': 'network', **p._asdict(), 'datasets': p.datasets[0]}
             for p in points
@@ -187,7 +212,7 @@ def per_dataset(condition, group, styles):
         with matplotlib.rc_context({**plots.STYLE, 'axes.titlesize': 9}):
             fig, axes = plots.panels(
                 across, math.ceil(len(panels) / across), width=2.1, height=1.9,
-                legend={n: styles[n] for n in networks}, gaps=(0.45, 0.4),
+                legend=shown, gaps=(0.45, 0.4),
                 sharey=False,
             )  # fmt: skip
             plots.hide_rest(axes, len(panels))
@@ -198,7 +223,7 @@ def per_dataset(condition, group, styles):
                 plots.percent_axis(panel.yaxis, ends, ticks=5)
                 panel.set_title(name)
                 rows += _fit(panel, name, own, setting=setting, datasets=name)
-                _points(panel, own, styles)
+                _points(panel, own, markers)
             plots.label_axes(
                 fig, axes, f'Accuracy on {condition.source}, %',
                 f'Accuracy, {setting}, %',
@@ -209,7 +234,7 @@ def per_dataset(condition, group, styles):
             f'Transfer accuracy against source accuracy, {setting}, by dataset',
             fig,
             pd.DataFrame(rows),
-            _transfer_caption(condition, points, []),
+            _transfer_caption(condition, points, said),
         )
 
 
@@ -256,7 +281,9 @@ def _fit(panel, title, points, **facts):
         {'kind': 'line', **facts, 'x': a, 'y': b, 'low': c, 'high': d}
         for a, b, c, d in zip(at, on_line, low, high, strict=True)
     ]
-    return [{'kind': 'correlation', **facts, 'r': found.r}, *line]
+    interval = {'r_low': found.low, 'r_high': found.high}
+    row = {'kind': 'correlation', **facts, 'r': found.r, **interval, 'rho': found.rho}
+    return [row, *line]
 
 
 def _transfer_caption(condition, points, notes):
@@ -288,6 +315,81 @@ def _transfer_caption(condition, points, notes):
             'architecture.'
         )
     return ' '.join(['Both axes are log odds, labelled in percent.', *parts, *notes])
+
+
+def public_and_own(sides):
+    """Public checkpoints and networks trained here, side by side on the same axes.
+
+    As in `transfer`, of logistic alone; beside r its 95 % interval and Spearman's rho.
+    Markers tell architectures apart: the same one has the same in both panels.
+
+    Args:
+        sides: a pair of experiments.Sides.
+    """
+    styles = plots.styles(arch for side in sides for arch in side.archs.values())
+    both = [point for side in sides for point in side.points]
+    rows = [
+        {
+            'weights': side.kind,
+            'kind': 'network',
+            'arch': side.archs[point.network],
+            **point._asdict(),
+            'datasets': '; '.join(point.datasets),
+        }
+        for side in sides
+        for point in side.points
+    ]
+    with matplotlib.rc_context(plots.STYLE):
+        fig, axes = plots.panels(2, 1, width=2.8, height=2.7, legend=styles, top=0.55)
+        plots.percent_axis(axes[0, 0].xaxis, [p.x for p in both], ticks=5)
+        ends = [v for p in both for v in (p.y, p.low, p.high) if math.isfinite(v)]
+        plots.percent_axis(axes[0, 0].yaxis, ends, ticks=8)
+        for panel, side in zip(axes[0], sides, strict=True):
+            panel.set_title(side.kind)
+            rows += _fit(panel, side.kind, side.points, weights=side.kind)
+            own = {network: styles[arch] for network, arch in side.archs.items()}
+            _points(panel, side.points, own)
+            panel.set_xlabel(f'Accuracy on {side.source}, %')
+            found = side.correlation
+            if found:
+                panel.set_title(
+                    f'{panel.get_title("left")}\n'
+                    f'95 % {found.low:.2f} to {found.high:.2f}, '
+                    f'Spearman {found.rho:.2f}',
+                    size=9,
+                )
+        axes[0, 0].set_ylabel(f'Accuracy on {_common_dataset(both)}, %')
+    return plots.Drawing(
+        plots.name('public_and_own', sides[0].per_class),
+        'transfer',
+        'Public checkpoints and networks trained here',
+        fig,
+        pd.DataFrame(rows),
+        _sides_caption(sides),
+    )
+
+
+def _sides_caption(sides):
+    counts = ' and '.join(
+        f'{len(side.points)} {words}'
+        + (f' at {side.image_size} pixels' if side.image_size else '')
+        for side, words in zip(
+            sides, ('public checkpoints', 'networks trained here'), strict=True
+        )
+    )
+    condition = comparisons.Condition('', sides[0].per_class, None)
+    names = sides[0].datasets
+    over = (
+        f'on {names[0]}, the dataset'
+        if len(names) == 1
+        else f'over the {len(names)} datasets'
+    )
+    # A line or a band is said where the larger panel has it.
+    points = max((side.points for side in sides), key=len)
+    return (
+        f'Logistic regression on the features of {counts}, {over} that all of them '
+        f'have. Markers: architectures. {_transfer_caption(condition, points, [])}'
+    )
 
 
 # Settings beside one another.
@@ -329,7 +431,8 @@ def side_by_side(key, group, styles):
     networks = sorted({row['network'] for row in rows})
     legend = {s: {**plots.SETTINGS[s], 'marker': '', 'linestyle': '-', 'linewidth': 4}
               for s in settings}  # fmt: skip
-    legend |= {n: {**styles[n], 'color': '0.3'} for n in networks}
+    styles, shown, said = _legend([c for c in group if c.network in networks], styles)
+    legend |= {name: {**style, 'color': '0.3'} for name, style in shown.items()}
     with matplotlib.rc_context(plots.STYLE):
         fig, ((panel,),) = _by_dataset(names, [r['log_odds'] for r in rows], legend)
         for setting in settings:
@@ -361,6 +464,7 @@ def side_by_side(key, group, styles):
             [
                 f'Log odds, labelled in percent. From left to right: '
                 f'{", ".join(settings)}.{few}',
+                *said,
                 *notes,
             ]
         ),

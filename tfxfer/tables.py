@@ -8,10 +8,10 @@ from tfxfer import cells, comparisons, experiments, formats, stats
 from tfxfer import published as published_results
 
 NAMES = (
-    'results', 'comparisons', 'correlations', 'wins',
+    'results', 'comparisons', 'correlations', 'public_and_own', 'wins',
     'scores_logistic', 'scores_finetune', 'scores_scratch', 't_tests', 'published',
     'dataset_size', 'crossings', 'convergence', 'training_settings', 'setting_effects',
-    'missing', 'runs', 'sources',
+    'setting_effects_by_dataset', 'missing', 'runs', 'sources',
 )  # fmt: skip
 # Heads that say nothing in most studies.
 OPTIONAL = ('images a class', 'pixels', 'recipe')
@@ -50,6 +50,7 @@ def build(records, paired, published=(), found=None):
         _main(found, absent),
         compared(paired),
         correlations(points),
+        public_and_own(experiments.public_and_own(found)),
         wins(won),
         *scores(found),
         t_tests(pairs),
@@ -59,6 +60,7 @@ def build(records, paired, published=(), found=None):
         convergence(experiments.lengths(found)),
         training_settings(trained),
         setting_effects(experiments.effects(trained)),
+        setting_effects_by_dataset(experiments.dataset_effects(trained)),
         _missing(absent),
         runs(found),
         sources(records),
@@ -805,75 +807,165 @@ def convergence(series):
 
 
 def training_settings(trained):
-    """Scores by how the network was pretrained; takes experiments.Trained."""
-    fields = [
-        name
-        for name in experiments.TRAINING_SETTINGS
-        if any(name in one.values for one in trained)
-    ]
+    """Scores by how the network was trained; takes experiments.Trained."""
+    names = (*experiments.TRAINING_SETTINGS, *experiments.SWITCHES)
+    fields = [name for name in names if any(name in one.values for one in trained)]
     rows = [
         {
             'network': one.arch,
             'dataset': one.dataset,
             'setting': one.setting,
+            'recipe': one.alike,
             'per_class': one.per_class,
             'image_size': one.image_size,
             **{name: one.values.get(name) for name in fields},
+            'source': one.source,
             'source_score': one.cell.source and one.cell.source['score'],
             'score': one.cell.score,
-            'log_odds': one.cell.log_odds,
+            'log_odds': one.log_odds,
+            'seeds': len(one.by_seed),
         }
         for one in trained
     ]
     return formats.table(
         'training_settings',
-        'Transfer by how the network was pretrained',
+        'Transfer by how the network was trained',
         rows,
         {
             'network': lambda row: row['network'],
             'dataset': lambda row: row['dataset'],
             'setting': lambda row: row['setting'],
+            'recipe': lambda row: row['recipe'],
             'images a class': lambda row: formats.count(row['per_class']),
             'pixels': lambda row: formats.count(row['image_size']),
             **{
                 name.replace('_', ' '): lambda row, name=name: (
-                    '' if row[name] is None else f'{row[name]:g}'
+                    '' if row[name] is None else experiments.level(row[name])
                 )
                 for name in fields
             },
             'source %': lambda row: formats.percent(row['source_score']),
             'transfer %': lambda row: formats.percent(row['score']),
+            'seeds': lambda row: str(row['seeds']) if row['seeds'] > 1 else '',
         },
-        optional=OPTIONAL,
-        note='The hyperparameters of pretraining in which these networks differ.',
+        optional=(*OPTIONAL, 'seeds'),
+        note='The hyperparameters of pretraining, and of fine-tuning itself, in which '
+        'these networks differ; scores are means over seeds.',
     )
 
 
 def setting_effects(effects):
     """What each training setting changes; takes experiments.Effects."""
-    rows = [
-        {**effect._asdict(), 'datasets': '; '.join(effect.datasets)}
-        for effect in effects
-    ]
     return formats.table(
         'setting_effects',
-        'What each training setting changes in transfer',
-        rows,
+        'What each training setting changes on the source and in transfer',
+        [effect.row for effect in effects],
         {
             'network': lambda row: row['arch'],
+            'images a class': lambda row: formats.count(row['per_class']),
+            'pixels': lambda row: formats.count(row['image_size']),
+            'changed': lambda row: row['change'],
             'setting': lambda row: row['setting'],
-            'changed': lambda row: (
-                f'{row["field"]} {row["low"]:g} to {row["high"]:g}'.replace('_', ' ')
-            ),
             'change of log odds': lambda row: (
                 f'{row["mean"]:+.3f}'
                 + ('' if row['error'] is None else f' +- {row["error"]:.3f}')
             ),
+            'over seeds': lambda row: (
+                '' if row['seed_error'] is None else f'+- {row["seed_error"]:.3f}'
+            ),
             'datasets': lambda row: row['datasets'],
             'pairs': lambda row: str(row['pairs']),
+            'seeds': lambda row: str(row['seeds']) if row['seeds'] > 1 else '',
             'p': lambda row: '' if row['p'] is None else formats.p_value(row['p']),
         },
-        note='Between networks alike in all other settings, first averaged within each '
-        'dataset. After +-: standard error over datasets; p: paired t-test over them. '
-        'Neither of one dataset.',
+        optional=(*OPTIONAL, 'over seeds', 'seeds', 'p'),
+        note='Of the second value minus the first, between networks alike in all other '
+        'settings and the seed, first averaged over seeds, then within each dataset. '
+        'Source: the same networks on the test images of what they were pretrained on. '
+        'After +-: standard error over datasets; p: paired t-test over them; neither '
+        'of one dataset. Over seeds: standard error of the means of single seeds.',
+    )
+
+
+def setting_effects_by_dataset(effects):
+    """The same, a row a dataset; takes those of experiments.dataset_effects."""
+    changes = experiments.changes(effects)
+    groups = cells.grouped(effects, lambda e: (*e.condition, e.setting, e.datasets[0]))
+    rows = []
+    for key, own in groups.items():
+        by_change = {effect.change: effect for effect in own}
+        names = 'network', 'per_class', 'image_size', 'setting', 'dataset'
+        row = dict(zip(names, key, strict=True))
+        for change in changes:
+            effect = by_change.get(change)
+            for name in ('mean', 'seed_error', 'pairs', 'seeds'):
+                row[f'{change}.{name}'] = effect and getattr(effect, name)
+        rows.append(row)
+    return formats.table(
+        'setting_effects_by_dataset',
+        'What each training setting changes, by dataset',
+        rows,
+        {
+            'network': lambda row: row['network'],
+            'images a class': lambda row: formats.count(row['per_class']),
+            'pixels': lambda row: formats.count(row['image_size']),
+            'setting': lambda row: row['setting'],
+            'dataset': lambda row: row['dataset'],
+            **{c: lambda row, c=c: _change_text(row, c) for c in changes},
+        },
+        optional=OPTIONAL,
+        note='Changes of log odds, as averaged in the table before; after +-: standard '
+        'error over seeds, where there are several.',
+    )
+
+
+def _change_text(row, change):
+    mean, error = row[f'{change}.mean'], row[f'{change}.seed_error']
+    if mean is None:
+        return ''
+    return f'{mean:+.3f}' + ('' if error is None else f' +- {error:.3f}')
+
+
+def public_and_own(pairs):
+    """r of public checkpoints and of the study's own; takes experiments' pairs."""
+    rows = []
+    for side in (side for pair in pairs for side in pair):
+        found = side.correlation
+        rows.append(
+            {
+                'kind': side.kind,
+                'source': side.source,
+                'per_class': side.per_class,
+                'image_size': side.image_size,
+                'networks': len(side.points),
+                'datasets': '; '.join(side.datasets),
+                **{
+                    name: found and getattr(found, name)
+                    for name in ('r', 'low', 'high', 'p', 'rho')
+                },
+            }
+        )
+    return formats.table(
+        'public_and_own',
+        'Does source accuracy predict transfer among public checkpoints, and among '
+        'networks trained here?',
+        rows,
+        {
+            'weights': lambda row: row['kind'],
+            'source': lambda row: row['source'],
+            'images a class': lambda row: formats.count(row['per_class']),
+            'pixels': lambda row: formats.count(row['image_size']),
+            'networks': lambda row: str(row['networks']),
+            'datasets': lambda row: row['datasets'],
+            'r': lambda row: '' if row['r'] is None else f'{row["r"]:.2f}',
+            '95 % interval': lambda row: (
+                '' if row['r'] is None else f'{row["low"]:.2f} to {row["high"]:.2f}'
+            ),
+            'p': lambda row: '' if row['r'] is None else formats.p_value(row['p']),
+            'Spearman': lambda row: '' if row['r'] is None else f'{row["rho"]:.2f}',
+        },
+        optional=OPTIONAL,
+        note='Logistic regression, over the datasets that all networks of both kinds '
+        "have. Pearson's r of log odds; Fisher's interval, which for 3 networks says "
+        'nothing. Without r: all networks have the same accuracy.',
     )
