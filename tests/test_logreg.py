@@ -11,6 +11,7 @@ from sklearn import linear_model
 
 from tests.conftest import ROOT
 from tfxfer import config, logreg
+from tools import bench_logreg
 
 L2S = config.Logistic().l2s
 
@@ -174,6 +175,18 @@ def test_l2s_far_apart_are_solved():
     assert_solved(x, y, 4, [1e5, 99_999, 10, 1e-6])
 
 
+@pytest.mark.slow
+def test_gaps_do_not_add_up_along_the_path(tmp_path):
+    # Directions of little curvature, that a few iterations do not see.
+    bench_logreg.make(tmp_path, 4000, 128, 10, apart=1.2)
+    x, y = np.load(tmp_path / 'x.npy'), np.load(tmp_path / 'y.npy')
+    reference = Reference(x, y)
+    for i, (l2, w) in enumerate(logreg.path(x, y, 10, L2S)):
+        if i % 3 == 0:
+            f, minimum = logreg.loss_and_grad(w, x, y, l2)[0], reference.minimum(l2)
+            assert f - minimum <= allowed(minimum, 4000, 10), l2
+
+
 @pytest.mark.usefixtures('method')
 def test_few_features_for_many_classes_are_solved_at_every_l2():
     # The estimate of the gap needs its smallest eigenvalue here.
@@ -186,7 +199,7 @@ def test_a_step_too_long_is_shortened():
     problem = logreg._Problem(x, y, 2)
     # So far out that the curvature is next to nothing and Newton's step overshoots.
     b = np.array([[0, -9.0, 9, 9], [0, 9, -9, -9]])
-    at, _, _ = problem.solve(b, 0.1)
+    at, _, _ = problem.descend(b, 0.1)
     w = problem.original(at.b)
     f, minimum = logreg.loss_and_grad(w, x, y, 0.1)[0], Reference(x, y).minimum(0.1)
     assert f - minimum <= allowed(minimum, 100, 2)
@@ -357,6 +370,40 @@ def test_a_warm_start_saves_passes_over_the_images():
 
 
 @pytest.mark.usefixtures('method')
+def test_l2s_far_apart_take_fewer_passes_than_all_between(monkeypatch):
+    for name in ('_SMALL', '_DOUBLE', '_DENSE'):
+        monkeypatch.setattr(logreg, name, 0)
+    x, y = features(300, 40, 4, apart=1)
+    passes = {}
+    for every in (1, 8):
+        trace = []
+        list(logreg.path(x, y, 4, L2S[::every], trace))
+        assert all(entry['solved'] for entry in trace)
+        passes[every] = sum(entry['iterations'] for entry in trace)
+    assert passes[8] <= passes[1]
+
+
+def test_error_of_conjugate_gradients_is_bounded_from_above():
+    # Textbook iterations on a problem whose solution is known.
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.standard_normal((30, 30)))[0]
+    matrix, solution = q @ np.diag(np.geomspace(0.01, 1, 30)) @ q.T, rng.random(30)
+    x, r = np.zeros(30), matrix @ solution
+    p, rho, gamma, ratios, plain = r, r @ r, 1 / 0.005, [], []
+    for _ in range(20):
+        alpha = rho / (p @ matrix @ p)
+        x, r = x + alpha * p, r - alpha * matrix @ p
+        beta = r @ r / rho
+        p, rho = r + beta * p, r @ r
+        gamma = logreg._radau(gamma, 0.005, alpha, beta)
+        error = (x - solution) @ matrix @ (x - solution)
+        assert error <= gamma * rho <= rho / 0.005
+        ratios.append(gamma * rho / error)
+        plain.append(rho / 0.005 / error)
+    assert min(ratios) < 5
+    assert np.median(ratios) < np.median(plain) / 2
+
+
 def test_a_line_through_two_near_l2s_is_not_followed_far():
     x, y = features(300, 12, 4, apart=0.5)
     near, apart = [], []

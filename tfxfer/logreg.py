@@ -9,12 +9,14 @@ The method is Newton's. Features are centred and rotated once to the eigenvector
 their second moment; there the Hessian is near a Kronecker product, (mean curvature in
 the scores [k, k]) x (eigenvalues) + l2, and preconditioned conjugate gradients find the
 step in few passes over the images. The scores of every direction stay, so that line
-searches, and the start of each l2 on the line through the last two solutions, cost no
-pass. Small or stubborn problems form the Hessian. Products are in float32, sums over
+searches, and the start of each l2 in the plane through the last three solutions, cost
+no pass. Between l2s far apart others are solved: near starts save more passes than that
+costs. Small or stubborn problems form the Hessian. Products are in float32, sums over
 images in float64. Where the process has TensorFlow and that sees a GPU, the products
 with the features are done there.
 """
 
+import math
 import sys
 import typing
 
@@ -33,6 +35,7 @@ _SMALL = 2**8  # Up to this many unknowns the Hessian is formed and solved exact
 _DENSE = 2**24  # and up to this size of it where conjugate gradients are slow.
 _TINY = 1e-300  # Keeps 0 / 0 at 0 where a problem is solved exactly.
 _ENOUGH = 0.7  # Of the tolerance; the rest is for the estimates' errors.
+_STRIDE = 1.8  # At most from one l2 to the next: others are put between.
 
 
 def predict(w, x):
@@ -77,22 +80,20 @@ def path(x, y, classes, l2s, trace=None):
 
 def fit(x, y, classes, l2, trace=None):
     """w [d + 1, k] float32 at one l2, from zero; arguments and errors as in path."""
-    entries = []
-    # Newton's method wants a start near the solution: come down from a strong l2.
-    above = [l2 * 10**i for i in range(1, 20) if l2 * 10**i <= len(x)]
-    *_, (_, w) = path(x, y, classes, [l2, *above], entries)
-    if trace is not None:
-        trace.append(entries[-1])
+    ((_, w),) = path(x, y, classes, [l2], trace)
     return w
 
 
 def _path(x, y, classes, l2s, trace):
     problem = _Problem(x, y, classes)
-    before = at = None
+    last = max(len(x), l2s[0])
     for l2 in l2s:
         problem.passes = 0
-        b = problem.ahead(before, at, l2) if before else at.b if at else problem.start()
-        before, (at, gap, goal) = at, problem.solve(b, l2)
+        for between in _between(last, l2):
+            if problem.passes < _PASSES:
+                problem.solve(between)
+        last = l2
+        at, gap, goal = problem.solve(l2)
         solved = bool((gap <= goal).all())
         if not solved:
             logging.warning(
@@ -111,6 +112,12 @@ def _path(x, y, classes, l2s, trace):
             }
             trace.append(entry)
         yield l2, problem.original(at.b)
+
+
+def _between(above, l2):
+    """l2s that lead from one to a weaker one; Newton's method wants a near start."""
+    steps = math.ceil(math.log(above / l2, _STRIDE))
+    return [above * (l2 / above) ** (i / steps) for i in range(1, steps)]
 
 
 class _Host:
@@ -183,6 +190,8 @@ class _Problem:
         self.p = np.empty_like(self.residual)
         self.exact = self.unknowns <= _SMALL
         self.smallest = None  # Eigenvalue [m, 1] of near inverse x Hessian, about.
+        self.at = None  # The last solution,
+        self.moves = []  # and the steps [k, r + 1] to the last ones, with their scores.
         self.passes = 0
 
     def dot(self, a, b):
@@ -293,21 +302,43 @@ class _Problem:
             out[0, :: self.width, :: self.width] += self.n
         return out
 
-    def ahead(self, before, at, l2):
-        """The best b for l2 on the line through the last two solutions."""
-        step, scores = at.b - before.b, at.scores - before.scores
-        penalty = self.penalty(l2)
-        for _ in range(3):
-            slope = self.dot(penalty * at.b, step)
-            bend = self.dot(penalty * step, step)
-            for rows in self.rows:
-                a = scores[:, rows]
-                slope += self.dot(self.residual[:, rows], a)
-                bend += self.dot(self.curve(a, rows), a)
-            c = -slope / np.maximum(bend, _TINY)
-            value = self.objective(at, l2) + 1e-4 * c * slope
-            at, _ = self.search(at, c, step, scores, value, l2)
+    def ahead(self, l2):
+        """The best b for l2 in the plane through the last three solutions."""
+        if not self.at:
+            return self.start()
+        at = self.at
+        for _ in range(2 if self.moves else 0):
+            slope, bend = self.along(at, l2)
+            # The moves may be all but one direction.
+            scale = 1 / np.sqrt(np.maximum(np.einsum('mii->mi', bend), _TINY))
+            values, u = np.linalg.eigh(bend * scale[:, :, None] * scale[:, None])
+            inverse = np.where(values > 1e-6, 1 / np.maximum(values, 1e-6), 0)
+            c = np.einsum('mi,mij,mj,mlj,ml->mi', scale, u, inverse, u, -scale * slope)
+            value = self.objective(at, l2) + 1e-4 * (c * slope).sum(1, keepdims=True)
+            step = scores = 0
+            for i, (move, a) in enumerate(self.moves):
+                step = step + c[:, i, None] * move
+                scores = scores + c[:, i, None].astype(a.dtype) * a
+            at, _ = self.search(at, np.ones_like(value), step, scores, value, l2)
         return at.b
+
+    def along(self, at, l2):
+        """Slope [m, s] and curvature [m, s, s] of the objective along the s moves."""
+        penalty, size = self.penalty(l2), len(self.moves)
+        slope = np.zeros((self.problems, size))
+        bend = np.zeros((self.problems, size, size))
+        for i, (move, _) in enumerate(self.moves):
+            slope[:, i] = self.dot(penalty * at.b, move)[:, 0]
+            for j, (other, _) in enumerate(self.moves[: i + 1]):
+                bend[:, i, j] = self.dot(penalty * move, other)[:, 0]
+        for rows in self.rows:
+            scores = [a[:, rows] for _, a in self.moves]
+            for i, a in enumerate(scores):
+                slope[:, i] += self.dot(self.residual[:, rows], a)[:, 0]
+                curved = self.curve(a, rows)
+                for j, b in enumerate(scores[: i + 1]):
+                    bend[:, i, j] += self.dot(curved, b)[:, 0]
+        return slope, bend + np.tril(bend, -1).swapaxes(1, 2)
 
     def search(self, at, length, step, scores, least, l2):
         """The first of lengths, each half the last, to come down to `least`.
@@ -323,8 +354,20 @@ class _Problem:
                 return there, part
             part[short] = np.where(part[short] > 1e-6, part[short] / 2, 0)
 
-    def solve(self, b, l2):
-        """Returns the solution, its estimated gap and the gap allowed [m, 1]."""
+    def solve(self, l2):
+        """Returns the solution, its estimated gap and the gap allowed [m, 1].
+
+        Starts from the solutions before, if any.
+        """
+        before = self.at
+        self.at, gap, goal = self.descend(self.ahead(l2), l2)
+        if before:
+            move = self.at.b - before.b, self.at.scores - before.scores
+            self.moves = [move, *self.moves[:1]]
+        return self.at, gap, goal
+
+    def descend(self, b, l2):
+        """As solve, from b."""
         absolute = ATOL * self.n * np.log(max(self.classes, 2)) / self.problems
         at, grad = self.evaluate(b)
         while True:
@@ -403,16 +446,16 @@ class _Problem:
         """The Newton step by conjugate gradients, to a tenth of the gap or to the goal.
 
         The squared decrement is what the iterations have won of it and, of the rest, a
-        bound: residual x near inverse x residual over the smallest eigenvalue of near
-        inverse x Hessian. For that stands half the smallest Ritz value seen on the
-        path; Ritz values come from above.
+        bound by Gauss and Radau. It needs a number below every eigenvalue of near
+        inverse x Hessian: a quarter of the smallest Ritz value seen on the path, as
+        those come from above.
         """
         step, scores, r = np.zeros_like(grad), np.zeros_like(self.p), -grad
         s = near_inverse(r)
         direction, rho, won = s, self.dot(r, s), 0
         smallest = np.ones_like(goal) if self.smallest is None else self.smallest
-        live = np.ones(goal.shape, bool)
-        alphas, betas = [], []
+        live, left = np.ones(goal.shape, bool), np.inf
+        alphas, betas, gamma = [], [], 1 / smallest
         a = self.residual  # Its memory: with the gradient known it has served.
 
         def parts():
@@ -435,17 +478,35 @@ class _Problem:
             alphas.append(alpha)
             betas.append(beta)
             enough = np.maximum(won / 10, _ENOUGH * goal)
-            if (live & (rho <= smallest * enough)).any():
-                smallest = np.minimum(smallest, _smallest_ritz(alphas, betas) / 2)
-                live &= rho > smallest * enough
+            gamma = _radau(gamma, smallest, alpha, beta)
+            if (live & (gamma * rho <= enough)).any():
+                smallest = np.minimum(smallest, _smallest_ritz(alphas, betas) / 4)
+                gamma = 1 / smallest
+                for pair in zip(alphas, betas, strict=True):
+                    gamma = _radau(gamma, smallest, *pair)
+            left = np.where(live, gamma * rho, left)
+            live &= left > enough
             # The Hessian in full costs about as much as so many passes.
             slow = self.passes > max(100, self.unknowns // 4)
             self.exact = slow and self.problems * self.unknowns**2 <= _DENSE
             if not live.any() or self.exact or self.passes >= _PASSES:
                 self.smallest = smallest
-                left = rho / smallest / 2
-                return step, scores, won / 2 + left, left
+                return step, scores, (won + left) / 2, left / 2
             direction = live * (s + beta * direction)
+
+
+def _radau(gamma, smallest, alpha, beta):
+    """The next gamma: gamma x residual x near inverse x residual bounds the error.
+
+    Error squared in the Hessian's norm, that is twice the gap, after this iteration of
+    conjugate gradients; gamma starts as 1 / smallest. It is Gauss and Radau's
+    quadrature with a node at `smallest`, an upper bound if that is below every
+    eigenvalue, by the recurrence of Meurant and Tichy ("On computing quadrature-based
+    bounds for the A-norm of the error in conjugate gradients", Numerical Algorithms
+    62, 2013).
+    """
+    more = np.maximum(gamma - alpha, 0)
+    return more / np.maximum(smallest * more + beta, _TINY)
 
 
 def _smallest_ritz(alphas, betas):
@@ -499,9 +560,9 @@ def _rotate(x, rows, place):
     """Features in the eigenvectors of their second moment about the mean.
 
     Returns:
-        Blocks of z [n, r + 1], r = min(n, d): ones, then (x - mean) @ eigenvectors,
+        Blocks of z [n, r + 1], r <= min(n, d): ones, then (x - mean) @ eigenvectors,
         float32 unless small; the sums of their squares [r + 1]; mean [d]; the
-        eigenvectors [d, r], that of the greatest variance first.
+        eigenvectors [d, r], without those in which the images differ by rounding.
     """
     n, d = x.shape
     dtype = np.float64 if n * min(n, d) <= _DOUBLE else np.float32
@@ -526,8 +587,16 @@ def _rotate(x, rows, place):
         block = place.product(block, turn).astype(dtype)
         block = np.hstack([np.ones((len(block), 1), dtype), block])
         squares = squares + (block**2).sum(axis=0, dtype=np.float64)
-        z.append(place.put(block))
-    return z, squares, mean, (span @ v if n < d else v).astype(dtype)
+        z.append(block)
+    # The weakest l2s would give weights to rounding.
+    kept = squares > 16 * np.finfo(dtype).eps ** 2 * squares[1:].sum()
+    kept[0] = True
+    if not kept.all():
+        v, squares = np.ascontiguousarray(v[:, kept[1:]]), squares[kept]
+        for i, block in enumerate(z):
+            z[i] = block[:, kept]
+    v = (span @ v if n < d else v).astype(dtype)
+    return [place.put(block) for block in z], squares, mean, v
 
 
 def _check(x, y, classes, l2s):
