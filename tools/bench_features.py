@@ -3,15 +3,18 @@
     python -m tools.bench_features --archs=resnet_50,densenet_121 --rounds=5
 
 Prints a table a network: images a second (median of the rounds, in which all take
-turns), how many times Keras' that is, and for what runs the same weights the largest
-difference from the plain network, as a share of the largest feature. Weights are
-random. PyTorch (timm's network of that name, channels last) and OpenVINO (the same
-network as ours) take part where they are installed: the extra `bench`.
+turns, each in a process of its own), how many times Keras' that is, its operations as a
+share of those of a product of two matrices in that precision, and for what runs the
+same weights the largest difference from the plain network, as a share of the largest
+feature. Weights are random. PyTorch (timm's network of that name, channels last) and
+OpenVINO (the same network as ours) take part where they are installed: the extra
+`bench`.
 """
 
 import contextlib
 import functools
 import gc
+import multiprocessing
 import statistics
 import time
 
@@ -21,7 +24,9 @@ import tensorflow as tf
 from absl import flags, logging
 
 from tfxfer import app, architectures, config, frozen, models
+from tools import bench_train
 
+PRECISIONS = ('float32', 'bfloat16')
 ARCHS = 'mobilenet_v1,resnet_50,inception_v3,densenet_121,nasnet_mobile'
 
 # timm has no small NASNet.
@@ -124,6 +129,7 @@ CONTENDERS = {
 
 def network_of(name):
     """A network with random weights, its batch norms as after some training."""
+    keras.utils.set_random_seed(0)
     network = models.build(name, 10)
     rng = np.random.default_rng(0)
     for layer in network.layers:
@@ -135,36 +141,97 @@ def network_of(name):
     return network
 
 
-def rows(name, batch, rounds):
-    """(contender, images a second, difference or None) of one network."""
-    network = network_of(name)
+def serve(pipe, contender, name, batch):
+    """A contender, in a process of its own, so that no other's threads are in its way.
+
+    Sends the difference from the plain network, None if it is none, or a text, why the
+    contender cannot take part; then images a second whenever it gets True.
+    """
+    make, same = CONTENDERS[contender]
+    network, images = network_of(name), images_of(name, batch)
+    with contextlib.ExitStack() as stack:
+        try:
+            run = stack.enter_context(contextlib.contextmanager(make)(network, images))
+            features = run()
+        except (ImportError, config.InputError) as error:
+            pipe.send(str(error))
+            return
+        difference = None
+        if same:
+            plain = network(images.astype(np.float32), training=False)['features']
+            difference = np.abs(features[:batch] - plain).max() / np.abs(plain).max()
+        pipe.send(difference)
+        while pipe.recv():
+            run()  # Another had the caches.
+            start = time.perf_counter()
+            count = len(run())
+            pipe.send(count / (time.perf_counter() - start))
+
+
+def serve_product(pipe, dtype):
+    """The rate of a product, as serve does that of a contender."""
+    while pipe.recv():
+        pipe.send(bench_train.product_rate(dtype))
+
+
+def started(function, *arguments):
+    """The parent's end of the pipe to a process that runs function(pipe, ...)."""
+    context = multiprocessing.get_context('spawn')
+    here, there = context.Pipe()
+    context.Process(target=function, args=(there, *arguments), daemon=True).start()
+    return here
+
+
+def images_of(name, batch):
     size = architectures.ARCHITECTURES[name].input_size
-    images = np.random.default_rng(0).integers(
+    return np.random.default_rng(0).integers(
         0, 256, (batch, size, size, 3), dtype=np.uint8
     )
-    plain = network(images.astype(np.float32), training=False)['features'].numpy()
-    with contextlib.ExitStack() as stack:
-        runs, differences = {}, {}
-        for contender, (make, same) in CONTENDERS.items():
-            try:
-                run = stack.enter_context(
-                    contextlib.contextmanager(make)(network, images)
-                )
-                features = run()
-            except (ImportError, config.InputError) as error:
-                logging.info('%s without %s: %s', name, contender, error)
-                continue
-            runs[contender] = run
-            difference = np.abs(features[:batch] - plain).max() if same else None
-            differences[contender] = same and difference / np.abs(plain).max()
-        seconds = {contender: [] for contender in runs}
-        for _ in range(rounds):
-            for contender, run in runs.items():
-                start = time.perf_counter()
-                count = len(run())
-                seconds[contender].append((time.perf_counter() - start) / count)
-    for contender, each in seconds.items():
-        yield contender, 1 / statistics.median(each), differences[contender]
+
+
+def compare(name, batch, rounds):
+    """Rates, differences, and operations a second of products by precision.
+
+    Returns:
+        {contender: images a second}, {contender: difference or None} and {precision:
+        operations a second of a product}.
+    """
+    pipes, differences = {}, {}
+    for contender in CONTENDERS:  # One at a time, or they would be in memory's way.
+        pipe = started(serve, contender, name, batch)
+        difference = pipe.recv()
+        if isinstance(difference, str):
+            logging.info('%s without %s: %s', name, contender, difference)
+        else:
+            pipes[contender], differences[contender] = pipe, difference
+    products = {
+        precision: started(serve_product, precision) for precision in PRECISIONS
+    }
+    rates = {key: [] for key in (*pipes, *products)}
+    for _ in range(rounds):
+        for key, pipe in (pipes | products).items():
+            pipe.send(True)
+            rates[key].append(pipe.recv())
+    for pipe in (pipes | products).values():
+        pipe.send(False)
+    medians = {key: statistics.median(values) for key, values in rates.items()}
+    return (
+        {contender: medians[contender] for contender in pipes},
+        differences,
+        {dtype: medians[dtype] for dtype in products},
+    )
+
+
+def lines(name, batch, work, rates, differences, products):
+    """What is printed of a network; work: multiply-adds of an image; rest: compare."""
+    yield f'{name}, batches of {batch}'
+    yield f'{"":30}{"images/s":>9}{"x Keras":>9}{"of product":>12}{"difference":>12}'
+    for contender, rate in rates.items():
+        precision = 'bfloat16' if 'bfloat16' in contender else 'float32'
+        share = f'{100 * 2 * work * rate / products[precision]:.0f} %'
+        off = '' if differences[contender] is None else f'{differences[contender]:.1e}'
+        times = rate / rates['Keras predict']
+        yield f'{contender:30}{rate:9.1f}{times:9.2f}{share:>12}{off:>12}'
 
 
 def main(argv):
@@ -172,13 +239,11 @@ def main(argv):
     for name in ARCHS_FLAG.value:
         config.find('architecture', architectures.ARCHITECTURES, name)
     for name in ARCHS_FLAG.value:
-        found = list(rows(name, BATCH.value, ROUNDS.value))
-        base = found[0][1]
-        print(f'{name}, batches of {BATCH.value}')
-        print(f'{"":30}{"images/s":>9}{"x Keras":>9}{"difference":>12}')
-        for contender, rate, difference in found:
-            off = f'{difference:12.1e}' if difference else ''
-            print(f'{contender:30}{rate:9.1f}{rate / base:9.2f}{off}', flush=True)
+        size = architectures.ARCHITECTURES[name].input_size
+        work = bench_train.multiply_adds(name, size, 'ready')
+        found = compare(name, BATCH.value, ROUNDS.value)
+        for line in lines(name, BATCH.value, work, *found):
+            print(line, flush=True)
         keras.backend.clear_session()
         gc.collect()
 

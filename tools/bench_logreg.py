@@ -13,7 +13,8 @@ Prints a line for each problem: medians of the seconds and their ratio (with >= 
 --limit stopped the peer), the worst gap above the minimum over the l2s in units of the
 tolerance (1e-4 f* + 1e-7 n ln k), validation accuracy at each one's best l2, and peak
 memory in MiB beside that of the float32 features. f* is the lowest of three values:
-ours, the peer's, and that of our path in float64 with a tolerance 1,000 times tighter.
+ours, the peer's, and that of our path in float64 with a tolerance --tighter times
+tighter.
 """
 
 import concurrent.futures
@@ -134,10 +135,10 @@ def objectives(folder, name, l2s):
     ]
 
 
-def tightly(folder, l2s):
+def tightly(folder, l2s, times):
     """Saves the weights of our path in float64 at a far tighter tolerance."""
     x, y = np.load(folder / 'x.npy'), np.load(folder / 'y.npy')
-    logreg.RTOL, logreg.ATOL = logreg.RTOL / 1000, logreg.ATOL / 1000
+    logreg.RTOL, logreg.ATOL = logreg.RTOL / times, logreg.ATOL / times
     logreg._DOUBLE = np.inf  # This process is for nothing else.
     np.save(folder / 'tight.npy', np.stack(list(ours(x, y, l2s, None))))
 
@@ -150,14 +151,14 @@ def apart_from_others(function, *arguments):
         return pool.submit(function, *arguments).result()
 
 
-def compare(folder, l2s, repeats, limit):
+def compare(folder, l2s, repeats, limit, tighter):
     """Facts of the problem saved in a folder: see HEAD."""
     l2s = sorted(l2s, reverse=True)
     rounds = [
         [apart_from_others(timed, folder, solver, l2s, limit) for solver in SOLVERS]
         for _ in range(repeats)
     ]
-    apart_from_others(tightly, folder, l2s)
+    apart_from_others(tightly, folder, l2s, tighter)
     rounds = np.array(rounds)  # [repeats, solvers, (seconds, MiB)]
     seconds, peaks = np.median(rounds[..., 0], axis=0), rounds[..., 1].max(axis=0)
     found = {
@@ -228,7 +229,7 @@ def main(argv):
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             apart_from_others(prepare, folder, *arguments)
-            cells = compare(folder, chosen, REPEATS.value, LIMIT.value)
+            cells = compare(folder, chosen, REPEATS.value, LIMIT.value, TIGHTER.value)
             print(line(cells), ' ', name, flush=True)
 
 
@@ -243,6 +244,9 @@ if __name__ == '__main__':
     REPEATS = flags.DEFINE_integer('repeats', 3, 'Rounds, of which the median.', 1)
     LIMIT = flags.DEFINE_float(
         'limit', float('inf'), 'Seconds after which the peer goes to no further l2.', 0
+    )
+    TIGHTER = flags.DEFINE_float(
+        'tighter', 1000, 'Tolerance over that of the solution that gaps are from.', 1
     )
     EVERY = flags.DEFINE_integer(
         'every', 0, 'Every which l2 of the 45; 0: 1, for the largest shape 8.', 0

@@ -231,9 +231,14 @@ def alone(arch, size, feed):
 
 def product(arch, size, feed):
     """Operations a second in a product of two matrices."""
+    return product_rate('float32')
+
+
+def product_rate(dtype):
+    """The same in any precision."""
     import tensorflow as tf
 
-    a, times = tf.random.normal([PRODUCT, PRODUCT]), []
+    a, times = tf.cast(tf.random.normal([PRODUCT, PRODUCT]), dtype), []
     multiply = tf.function(lambda: tf.reduce_sum(a @ a))
     for _ in range(20):
         start = time.perf_counter()

@@ -1,0 +1,24 @@
+from tools import bench_features
+
+
+def test_a_table_says_rates_ratios_shares_and_differences():
+    # 20 images x 2 x 10^9 operations are 40 % of 10^11.
+    rates = {'Keras predict': 10.0, 'PyTorch float32': 20.0, 'ours bfloat16': 40.0}
+    differences = {'Keras predict': 0.0, 'PyTorch float32': None, 'ours bfloat16': 0.01}
+    products = {'float32': 1e11, 'bfloat16': 4e11}
+    title, head, *rows = bench_features.lines(
+        'net', 8, 10**9, rates, differences, products
+    )
+    assert title == 'net, batches of 8'
+    assert head.split() == 'images/s x Keras of product difference'.split()
+    assert [row.split() for row in rows] == [
+        'Keras predict 10.0 1.00 20 % 0.0e+00'.split(),
+        'PyTorch float32 20.0 2.00 40 %'.split(),
+        'ours bfloat16 40.0 4.00 20 % 1.0e-02'.split(),
+    ]
+
+
+def test_an_unknown_network_is_refused(program):
+    done = program('tools.bench_features', '--archs=resnet_5')
+    assert done.returncode == 2
+    assert "'resnet_5'" in done.stderr
