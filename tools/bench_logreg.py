@@ -5,9 +5,10 @@
     python -m tools.bench_logreg --shapes= --checkpoints=SLIM --folders=MY_IMAGES
 
 The peer is LogisticRegression(solver='lbfgs', warm_start=True, max_iter=1000) on the
-same float32 features, down the same l2s. The two run in turn, each in a process of its
-own. Features are made (correlated, non-negative, of classes that overlap) or, with
---checkpoints, MobileNet v1's of the digits and of --folders (one folder a class).
+same float32 features, down the same l2s; --peer_tol and --peer_iterations make it go on
+where by default it stops far from the minimum. The two run in turn, each in a process
+of its own. Features are made (correlated, non-negative, of classes that overlap) or,
+with --checkpoints, MobileNet v1's of the digits and of --folders (one folder a class).
 
 Prints a line for each problem: medians of the seconds and their ratio (with >= where
 --limit stopped the peer), the worst gap above the minimum over the l2s in units of the
@@ -23,6 +24,7 @@ import pathlib
 import resource
 import tempfile
 import time
+import typing
 import warnings
 
 import numpy as np
@@ -38,6 +40,14 @@ SHAPES = {
     '60000x2048x101': (1.6, 8),
 }
 APART = 1.5  # Of any other shape.
+
+
+class Options(typing.NamedTuple):
+    """Of the peer."""
+
+    limit: float  # Seconds after which it goes to no further l2.
+    tol: float
+    iterations: int
 
 
 def make(folder, n, d, classes, apart):
@@ -80,20 +90,20 @@ def extract(folder, checkpoints, dataset):
         np.save(folder / f'y{name}.npy', y)
 
 
-def ours(x, y, l2s, limit):
+def ours(x, y, l2s, options):
     """Yields w [d + 1, k] at every l2 from the strongest."""
-    del limit  # Of the peer.
+    del options  # Of the peer.
     for _, w in logreg.path(x, y, int(y.max()) + 1, l2s):
         yield w
 
 
-def peer(x, y, l2s, limit):
-    """The same of scikit-learn, as far as it comes in `limit` seconds."""
+def peer(x, y, l2s, options):
+    """The same of scikit-learn, as far as it comes in options.limit seconds."""
     from sklearn import linear_model
 
     start = time.perf_counter()
     model = linear_model.LogisticRegression(
-        solver='lbfgs', warm_start=True, max_iter=1000
+        solver='lbfgs', warm_start=True, max_iter=options.iterations, tol=options.tol
     )
     # It has one column u for two classes, softmax -u / 2 and u / 2: half the penalty.
     halves = y.max() == 1
@@ -104,16 +114,17 @@ def peer(x, y, l2s, limit):
             model.fit(x, y)
         w = np.vstack([model.coef_.T, model.intercept_])
         yield np.hstack([-w, w]) / 2 if halves else w
-        if time.perf_counter() - start > limit:
+        if time.perf_counter() - start > options.limit:
             return
 
 
-def timed(folder, solver, l2s, limit):
+def timed(folder, solver, l2s, options):
     """Seconds and peak MiB of a solver; its weights [l2s, d + 1, k] go to a file."""
     x, y = np.load(folder / 'x.npy'), np.load(folder / 'y.npy')
-    list(solver(np.eye(4, dtype=np.float32), np.arange(4) % 2, [1.0], 0))  # Imports.
+    # Imports what it needs.
+    list(solver(np.eye(4, dtype=np.float32), np.arange(4) % 2, [1.0], options))
     start = time.perf_counter()
-    found = list(solver(x, y, l2s, limit))
+    found = list(solver(x, y, l2s, options))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     np.save(folder / f'{solver.__name__}.npy', np.stack(found).astype(np.float32))
@@ -151,11 +162,11 @@ def apart_from_others(function, *arguments):
         return pool.submit(function, *arguments).result()
 
 
-def compare(folder, l2s, repeats, limit, tighter):
+def compare(folder, l2s, repeats, options, tighter):
     """Facts of the problem saved in a folder: see HEAD."""
     l2s = sorted(l2s, reverse=True)
     rounds = [
-        [apart_from_others(timed, folder, solver, l2s, limit) for solver in SOLVERS]
+        [apart_from_others(timed, folder, solver, l2s, options) for solver in SOLVERS]
         for _ in range(repeats)
     ]
     apart_from_others(tightly, folder, l2s, tighter)
@@ -224,12 +235,13 @@ def main(argv):
         for name in names:
             chosen = l2s[:: EVERY.value or 1]
             problems.append((name, extract, (CHECKPOINTS.value, name), chosen))
+    options = Options(LIMIT.value, PEER_TOL.value, PEER_ITERATIONS.value)
     print(line(HEAD), flush=True)
     for name, prepare, arguments, chosen in problems:
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             apart_from_others(prepare, folder, *arguments)
-            cells = compare(folder, chosen, REPEATS.value, LIMIT.value, TIGHTER.value)
+            cells = compare(folder, chosen, REPEATS.value, options, TIGHTER.value)
             print(line(cells), ' ', name, flush=True)
 
 
@@ -244,6 +256,10 @@ if __name__ == '__main__':
     REPEATS = flags.DEFINE_integer('repeats', 3, 'Rounds, of which the median.', 1)
     LIMIT = flags.DEFINE_float(
         'limit', float('inf'), 'Seconds after which the peer goes to no further l2.', 0
+    )
+    PEER_TOL = flags.DEFINE_float('peer_tol', 1e-4, "scikit-learn's tol.", 0)
+    PEER_ITERATIONS = flags.DEFINE_integer(
+        'peer_iterations', 1000, "scikit-learn's max_iter.", 1
     )
     TIGHTER = flags.DEFINE_float(
         'tighter', 1000, 'Tolerance over that of the solution that gaps are from.', 1
