@@ -14,7 +14,7 @@ from scipy import special
 
 from tests.conftest import ROOT
 from tests.fakes import ARCHITECTURE, colours, tiny
-from tests.test_frozen import bfloat16_or_skip
+from tests.test_engine import bfloat16_or_skip
 from tfxfer import (
     architectures,
     checkpoints,

@@ -86,7 +86,7 @@ def test_half_precision_takes_half_the_room_and_rounds(images, tmp_path):
 def test_features_that_are_not_finite_name_their_images(images, tmp_path):
     model = made()
     kernel = model.get_layer('conv').kernel
-    kernel.assign(np.full(kernel.shape, np.nan))
+    kernel.assign(np.full(kernel.shape, -3e38))  # Dark pixels are below 0.
     with pytest.raises(config.InputError, match='of 40 images .*: number 0, number 1'):
         extract(images, tmp_path, lambda: model)
     assert not features.folder(tmp_path).exists() or not features.stores(tmp_path)

@@ -29,6 +29,7 @@ LINES = (
         'cluster',
         'sgd',
         'board',
+        'engine',
     },
     {
         'imagefiles',
@@ -48,7 +49,6 @@ LINES = (
         'prepared',
         'inputs',
         'models',
-        'frozen',
         'comparisons',
         'choices',
         'published',

@@ -10,7 +10,7 @@ from tests.fakes import ARCHITECTURE, colours
 from tfxfer import (
     config,
     datasets,
-    frozen,
+    engine,
     inputs,
     models,
     predict,
@@ -110,7 +110,7 @@ def test_replicas_share_the_batches_in_float32_only():
 @pytest.mark.slow
 def test_bfloat16_hardly_changes_the_accuracy_of_imagenet_features(shared):
     try:
-        frozen.check('bfloat16')
+        engine.check('bfloat16')
     except config.InputError as error:
         pytest.skip(str(error))
     _, images = sources.read(datasets.DATASETS['digits'])

@@ -438,7 +438,7 @@ def imported(path):
             yield node.module.partition('.')[0]
 
 
-EXTRA = ('openvino', 'timm', 'torch', 'torchvision')  # [bench]'s modules.
+EXTRA = ('timm', 'torch', 'torchvision')  # [bench]'s modules.
 
 
 def test_every_import_is_declared():

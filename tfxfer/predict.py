@@ -1,10 +1,12 @@
 """A network over a split: every image once, as NumPy arrays."""
 
+import collections
+
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfxfer import config, frozen
+from tfxfer import config, engine
 
 
 def predict(
@@ -32,7 +34,7 @@ def predict(
         {features f32 [n, d], logits f32 [n, k], label i32 [n, ...], index i64 [n]}.
 
     Raises:
-        config.InputError: see frozen.check; or bfloat16 with several replicas.
+        config.InputError: see engine.check; or bfloat16 with several replicas.
         RuntimeError: an image was not predicted exactly once.
     """
     parts = list(
@@ -58,14 +60,14 @@ def predict(
 def stream(model, batches, *, devices, show, precision, outputs):
     """Yields what `predict` returns in parts, as they are computed.
 
-    On one device a network runs frozen (frozen.py), with the weights that it has at the
-    first part.
+    On a processor a network runs compiled (engine.py), with the weights that it has at
+    the first part.
     """
     devices = devices or tf.distribute.get_strategy()
     replicas = devices.num_replicas_in_sync
-    frozen.check(precision)
-    if replicas == 1:
-        parts = _frozen(model, batches, outputs, precision, show)
+    engine.check(precision)
+    if replicas == 1 and engine.available():
+        parts = _compiled(model, batches, outputs, precision, show)
     elif precision == 'float32':
         parts = _distributed(model, batches, outputs, devices, show)
     else:
@@ -82,13 +84,19 @@ def _progress(batches, total, show):
     return tqdm.tqdm(batches, show, total, unit='batch', leave=False)
 
 
-def _frozen(model, batches, outputs, precision, show):
-    """Batches of NumPy arrays, on one device."""
+def _compiled(model, batches, outputs, precision, show):
+    """Batches of NumPy arrays, each started before the one before it is waited for."""
     spec = batches.element_spec['image']
-    with frozen.engine(model, spec, outputs, precision=precision) as run:
+    with engine.compiled(model, spec, outputs, precision=precision) as start:
+        begun = collections.deque()
         for batch in _progress(batches, int(batches.cardinality()), show):
             facts = {k: batch[k].numpy() for k in ('label', 'index')}
-            yield run(batch['image'].numpy()) | facts
+            begun.append((start(batch['image'].numpy()), facts))
+            if len(begun) > 1:
+                finish, facts = begun.popleft()
+                yield finish() | facts
+        for finish, facts in begun:
+            yield finish() | facts
 
 
 def _distributed(model, batches, outputs, devices, show):

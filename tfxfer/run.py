@@ -40,6 +40,7 @@ LIBRARIES = (
     'scipy',
     'scikit-learn',
     'tf-models-official',
+    'openvino',
 )
 THREAD_VARIABLES = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
 
@@ -262,6 +263,7 @@ def facts_of(run, arch):
         'dataset': run.dataset_digest or run.dataset,
         'tensorflow': metadata.version('tensorflow'),
         'keras': metadata.version('keras'),
+        'openvino': metadata.version('openvino'),
     }
 
 

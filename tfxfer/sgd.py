@@ -12,13 +12,13 @@ _GROWTH = 2000  # Steps without overflow after which float16's loss scale double
 
 
 class Diverged(Exception):
-    """The loss is no longer finite. `step` and `lr`: where, from what peak rate."""
+    """Loss or gradient is not finite. `step` and `lr`: where, from what peak rate."""
 
     def __init__(self, step, hparams):
         self.step, self.lr = step, hparams.rate
         super().__init__(
-            f'The loss is not finite at step {step}: learning rate {hparams.rate:g} '
-            f'with weight decay {hparams.wd:g} is too much here.'
+            f'Loss or gradient is not finite at step {step}: learning rate '
+            f'{hparams.rate:g} with weight decay {hparams.wd:g} is too much here.'
         )
 
 
@@ -145,7 +145,7 @@ class Trainer:
         loss, right, *wishes, norm = tf.unstack(facts)
         for name, value in zip(self.sums, (loss, right, norm), strict=True):
             self.sums[name].assign_add(value)
-        bad = ~tf.math.is_finite(loss) & (self.diverged < 0)
+        bad = ~tf.math.is_finite(loss + norm) & (self.diverged < 0)
         self.diverged.assign(tf.where(bad, self.step + 1, self.diverged))
         self.step.assign_add(1)
         return tf.stack(wishes)

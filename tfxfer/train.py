@@ -356,7 +356,7 @@ def fit(
             and at the end; or None.
 
     Raises:
-        sgd.Diverged: the loss is not finite.
+        sgd.Diverged: the loss or its gradient is not finite.
         config.Stopped: SIGTERM came, or another worker is gone; the same call goes on.
         config.InputError: the batch does not divide by devices and microbatch; memory
             does not suffice; workers that do not share their folder.

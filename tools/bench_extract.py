@@ -23,7 +23,7 @@ from tfxfer import (
     architectures,
     config,
     datasets,
-    frozen,
+    engine,
     inputs,
     models,
     predict,
@@ -48,16 +48,16 @@ def rates(arch, images, precision, rounds):
     batch = next(batches().as_numpy_iterator())['image']
     seconds = {'decoding': [], 'network': [], 'together': []}
     spec = tf.TensorSpec(batch.shape, batch.dtype)
-    with frozen.engine(network, spec, ['features'], precision=precision) as run:
-        run(batch)
+    with engine.compiled(network, spec, ['features'], precision=precision) as begin:
+        begin(batch)()
         for _ in range(rounds):
             start = time.perf_counter()
             for _ in batches():
                 pass
             seconds['decoding'].append(time.perf_counter() - start)
             start = time.perf_counter()
-            for _ in range(count // BATCH):
-                run(batch)
+            for finish in [begin(batch) for _ in range(count // BATCH)]:
+                finish()
             seconds['network'].append(time.perf_counter() - start)
             # The engine's own preparation, a few seconds a network, is left out.
             parts = predict.stream(

@@ -5,7 +5,7 @@
 
 # As python_requires in setup.cfg says.
 versions='3.11 3.12 3.13'
-# At the peak of an install: 3.5 GB installed and 1.3 GB of downloads.
+# At the peak of an install: 3.8 GB installed and 1.3 GB of downloads.
 gigabytes=5
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -127,7 +127,7 @@ $versions is needed. Remove the folder: it is then made anew."
   touch .venv/installing
   rm -rf .venv/installed .venv/install.log .venv/tmp
   mkdir .venv/tmp
-  echo "Installing into $PWD/.venv: about 2 minutes on a fast line, 3.5 GB on disk" \
+  echo "Installing into $PWD/.venv: about 2 minutes on a fast line, 3.8 GB on disk" \
     "(progress: .venv/install.log)."
   [ "$base" = "$python" ] || "$base" -m venv .venv
   # Downloads go to the disk whose space was checked; /tmp can be a small one.
