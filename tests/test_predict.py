@@ -70,6 +70,18 @@ def test_a_network_predicts_with_the_weights_that_it_has_now(images):
     np.testing.assert_allclose(second['logits'], direct['logits'], atol=1e-5)
 
 
+def test_where_there_is_a_gpu_tensorflow_predicts_the_same(images, monkeypatch):
+    model = models.build(ARCHITECTURE, classes=3)
+    indices = images.splits['test']
+    found = predictions(model, images, indices, 8)
+    monkeypatch.setattr(engine, 'available', lambda: False)
+    by_tensorflow = predictions(model, images, indices, 8)
+    for name in ('features', 'logits'):
+        np.testing.assert_allclose(by_tensorflow[name], found[name], atol=1e-5)
+    with pytest.raises(config.InputError, match='TensorFlow uses a GPU'):
+        predictions(model, images, indices, 8, precision='bfloat16')
+
+
 TWO_REPLICAS = """
 import numpy as np
 import tensorflow as tf

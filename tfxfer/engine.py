@@ -39,7 +39,11 @@ def openvino():
 
 @functools.cache
 def _core():
-    """One for the process: with its end the stack of signal handlers would go."""
+    """One for the process.
+
+    A Core gives signal handlers a stack that goes with it: after it a SIGTERM can end
+    in a segmentation fault.
+    """
     return openvino().Core()
 
 
