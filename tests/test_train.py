@@ -226,6 +226,13 @@ def test_out_of_memory_says_what_to_lower(fakes):
         fit(model)
 
 
+def test_a_gradient_that_is_not_finite_is_noticed_before_its_weights_are_used(fakes):
+    """The loss of the last step is finite, the weights after it are not."""
+    hparams = dataclasses.replace(HPARAMS, lr=1e-9, wd=1e31, steps=1)
+    with pytest.raises(sgd.Diverged, match='gradient is not finite at step 1'):
+        fit(network(), hparams=hparams)
+
+
 def test_a_loss_that_is_not_finite_stops_with_step_and_rate(fakes, tmp_path):
     hparams = config.Finetune(lr=1e30, steps=50, batch=8)
     with pytest.raises(sgd.Diverged, match='learning rate 1e.30'):
