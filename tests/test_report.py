@@ -214,7 +214,7 @@ def test_what_is_missing_or_doubtful_is_said(tmp_path):
     results.write(tmp_path, record, made.predictions(50))
     text = report.write(tmp_path).read_text()
     assert f'{begun.id}: begun, not finished.' in text
-    assert f'{bad.id}: the loss was not finite; it has no score.' in text
+    assert f'{bad.id}: loss or gradient was not finite; it has no score.' in text
     assert f'{doubtful.id}: 3 broken images were left out.' in text
     assert f'{doubtful.id}: lr = 0.1 is at the edge of the values tried' in text
     assert 'missing (trials done: 4)' in text

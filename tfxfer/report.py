@@ -343,7 +343,7 @@ def _warnings(records):
             continue
         where = f'{run.id}: '
         if record.status != 'done':
-            yield where + 'the loss was not finite; it has no score.'
+            yield where + 'loss or gradient was not finite; it has no score.'
         if record.images.get('skipped'):
             yield where + f'{record.images["skipped"]} broken images were left out.'
         early = [p['l2'] for p in record.curve if not p.get('solved', True)]

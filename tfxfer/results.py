@@ -40,7 +40,7 @@ class Record:
             (score 0-1 on its test split; images: how many that is of, None if not
             known); None for random weights.
         top5: of a pretrain Run on a task of one label and more than five classes, 0-1.
-        status: 'done', or 'diverged' (the loss was not finite; scores are 0).
+        status: 'done', or 'diverged' (loss or gradient not finite; scores are 0).
         fault: of a Run that diverged: {'step', 'lr'}, where and from what peak rate.
         seconds: wall-clock, by part, and 'total'.
         versions: of this code and of the libraries, the device, threads.
