@@ -2,6 +2,7 @@ import collections
 import os
 import subprocess
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -160,6 +161,32 @@ def test_batches_that_run_at_once_come_back_as_they_were_given(fakes):
             np.testing.assert_allclose(
                 finish()['logits'], expected, atol=1e-5 * np.abs(expected).max()
             )
+
+
+def test_batches_that_nobody_waits_for_are_let_go(fakes):
+    model = models.build('tiny', 3, image_size=224)
+    images = pictures(64, 224)
+    spec = tf.TensorSpec(images.shape, tf.float32)
+    with (
+        pytest.raises(KeyError, match='of the caller'),
+        engine.compiled(model, spec, ['logits']) as start,
+    ):
+        start(images)
+        raise KeyError('of the caller')
+    assert_same(model, images)
+
+
+def test_only_the_callers_thread_is_in_openvinos_python(fakes):
+    """Two threads that use it at once for the first time can hang the process."""
+    images = pictures(16, 224)
+    spec = tf.TensorSpec(images.shape, tf.float32)
+    before = threading.enumerate()
+    with engine.compiled(
+        models.build('tiny', 3, image_size=224), spec, ['logits']
+    ) as start:
+        finish = start(images)
+        assert threading.enumerate() == before
+        finish()
 
 
 def test_nothing_is_sent_to_anybody(tmp_path):

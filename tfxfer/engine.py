@@ -6,13 +6,11 @@ layer leaves is still in a core's cache when the next one reads it. The same
 mathematics, rounded differently.
 """
 
-import concurrent.futures
 import contextlib
 import functools
 import logging
 import os
 import pathlib
-import queue
 import sys
 import tempfile
 
@@ -106,34 +104,29 @@ def compiled(model, spec, outputs, *, precision='float32'):
     _check_finite(model)
     size = _request_size(spec.shape)
     network = _network(model, [size, *spec.shape[1:]], spec.dtype, outputs, precision)
-    lanes = network.get_property('OPTIMAL_NUMBER_OF_INFER_REQUESTS')
-    idle = queue.SimpleQueue()
-    for _ in range(lanes):
-        idle.put(network.create_infer_request())
+    # All from the caller's thread: two that first use OpenVINO's Python at once can
+    # wait for each other forever. Requests queue inside, for as many as run together.
+    idle = []
 
-    def infer(images):
-        request = idle.get()
-        try:
-            found = request.infer([images], share_inputs=True)
-            return [found[name] for name in outputs]
-        finally:
-            idle.put(request)
+    def start(images):
+        requests = []
+        for i in range(0, len(images), size):
+            requests.append(idle.pop() if idle else network.create_infer_request())
+            requests[-1].start_async([images[i : i + size]], share_inputs=True)
 
-    with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
+        def finish():
+            for request in requests:
+                request.wait()
+            found = {
+                name: np.concatenate([each.get_tensor(name).data for each in requests])
+                for name in outputs
+            }
+            idle.extend(requests)
+            return found
 
-        def start(images):
-            parts = [
-                pool.submit(infer, images[i : i + size])
-                for i in range(0, len(images), size)
-            ]
+        return finish
 
-            def finish():
-                values = zip(*(part.result() for part in parts), strict=True)
-                return dict(zip(outputs, map(np.concatenate, values), strict=True))
-
-            return finish
-
-        yield start
+    yield start
 
 
 def _check_finite(model):
