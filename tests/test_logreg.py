@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.special
+import threadpoolctl
 from sklearn import linear_model
 
 from tests.conftest import ROOT
@@ -211,12 +212,12 @@ def test_hessian_is_accurate_where_images_are_certain(monkeypatch):
     y = np.repeat(np.arange(3), 20)
     x = np.eye(3)[y] + 0.1 * rng.standard_normal((60, 3))
     problem = logreg._Problem(x.astype(np.float32), y, 3)
-    w = 20 * np.eye(3)
-    problem.evaluate(np.hstack([w @ problem.mean[:, None], w @ problem.basis]))
+    w, basis = 20 * np.eye(3), problem.turn_back(np.eye(3)).T
+    problem.evaluate(np.hstack([w @ problem.mean[:, None], w @ basis]))
     v = rng.standard_normal((3, 4))
     v -= v.mean(axis=0)
     # Finite differences of the gradient, in float64 and the original coordinates.
-    direction = np.vstack([problem.basis @ v[:, 1:].T, v[:, 0]])
+    direction = np.vstack([basis @ v[:, 1:].T, v[:, 0]])
     direction[-1] -= problem.mean @ direction[:-1]
     start = np.vstack([w, np.zeros(3)])
     ahead, behind = (
@@ -225,7 +226,7 @@ def test_hessian_is_accurate_where_images_are_certain(monkeypatch):
     )
     change = (ahead - behind) / 2e-5
     change[:-1] -= problem.mean[:, None] * change[-1]
-    expected = np.vstack([change[-1], problem.basis.T @ change[:-1]]).T
+    expected = np.vstack([change[-1], basis.T @ change[:-1]]).T
     scale = np.abs(expected).max()
     assert 0 < scale < 1e-5
     product = problem.back(problem.curve(a, rows) for rows, a in problem.scores(v))
@@ -453,18 +454,48 @@ def test_same_data_same_weights_to_the_last_bit():
     assert first.tobytes() == second.tobytes()
 
 
-def test_images_in_blocks_are_images_at_once(monkeypatch, tmp_path):
+@pytest.mark.usefixtures('method')
+@pytest.mark.parametrize('thrice', [0, 150, 300])
+def test_images_in_blocks_are_images_at_once(monkeypatch, tmp_path, thrice):
     x, y = features(300, 12, 4, apart=0.5)
     whole = logreg.fit(x, y, 4, 0.1)
-    monkeypatch.setattr(logreg, '_BLOCK', 500)  # 41 images of 12 features.
+    monkeypatch.setattr(logreg, '_BLOCK', 41 * 16 * 4)  # 41 images of 4 classes.
+    spare = thrice * 13 - x.size // 4 + logreg._WORK * 4 * 300
+    monkeypatch.setattr(logreg, '_SPARE', spare)
     np.save(tmp_path / 'x.npy', x)
     mapped = np.load(tmp_path / 'x.npy', mmap_mode='r')
     np.testing.assert_allclose(
-        logreg.fit(mapped, y, 4, 0.1), whole, atol=1e-5 * np.abs(whole).max()
+        logreg.fit(mapped, y, 4, 0.1), whole, atol=1e-4 * np.abs(whole).max()
     )
 
 
 # Where it runs.
+
+
+@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize(('n', 'd', 'k'), [(1, 1, 1), (70, 33, 3), (1001, 130, 10)])
+def test_compiled_products_are_numpys(n, d, k, flip):
+    rng = np.random.default_rng(0)
+    a, other = rng.standard_normal((2, k, d if flip else n), np.float32)
+    z = rng.standard_normal((n, d), np.float32)
+    expected = a @ (z.T if flip else z)
+    for times in (
+        logreg._compiled(k, z.shape, flip, z),
+        lambda a: logreg._compiled(k, z.shape, flip)(a, z),
+    ):
+        times(other)
+        np.testing.assert_allclose(times(a), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_blas_has_its_threads_back_after_each_solution():
+    def threads():
+        return [pool['num_threads'] for pool in threadpoolctl.threadpool_info()]
+
+    x, y = features(3000, 400, 5, apart=0.5)
+    before = threads()
+    assert x.size > logreg._DOUBLE
+    for _ in logreg.path(x, y, 5, [1, 0.1]):
+        assert threads() == before
 
 
 @pytest.mark.usefixtures('method')
@@ -492,8 +523,7 @@ def test_products_are_on_the_gpu_where_tensorflow_sees_one():
     if not tensorflow.config.list_physical_devices('GPU'):
         pytest.skip('TensorFlow sees no GPU')
     x, y = features(11000, 100, 3, apart=0.2)
-    problem = logreg._Problem(x, y, 3)
-    assert all('GPU' in z.device for z in problem.z)
+    assert 'GPU' in logreg._place().put(x).device
     assert_solved(x, y, 3, L2S)
 
 

@@ -7,17 +7,14 @@ mathematics, rounded differently.
 """
 
 import contextlib
-import functools
 import logging
-import os
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import config
+from tfxfer import config, vino
 
 # Any of them multiplies bfloat16 numbers; without, the same takes longer than float32.
 BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
@@ -25,24 +22,6 @@ BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 # Of a request: about five images of 224 x 224. With more, layers' outputs leave the
 # caches; with fewer, kernels are read too often.
 _PIXELS = 2**18
-
-
-def openvino():
-    """The library, imported so that it does not report that over the network."""
-    sys.modules.setdefault('openvino_telemetry', None)  # As if not installed.
-    import openvino
-
-    return openvino
-
-
-@functools.cache
-def _core():
-    """One for the process.
-
-    A Core gives signal handlers a stack that goes with it: after it a SIGTERM can end
-    in a segmentation fault.
-    """
-    return openvino().Core()
 
 
 def available():
@@ -104,8 +83,7 @@ def compiled(model, spec, outputs, *, precision='float32'):
     _check_finite(model)
     size = _request_size(spec.shape)
     network = _network(model, [size, *spec.shape[1:]], spec.dtype, outputs, precision)
-    # All from the caller's thread: two that first use OpenVINO's Python at once can
-    # wait for each other forever. Requests queue inside, for as many as run together.
+    # All from the caller's thread, whose requests queue up inside.
     idle = []
 
     def start(images):
@@ -170,14 +148,5 @@ def _network(model, shape, dtype, outputs, precision):
     with tempfile.TemporaryDirectory() as folder:
         with _quiet():
             tf.saved_model.save(module, folder, signatures=infer)
-        graph = _core().read_model(folder)
-    settings = {
-        'PERFORMANCE_HINT': 'THROUGHPUT',
-        'INFERENCE_PRECISION_HINT': {'float32': 'f32', 'bfloat16': 'bf16'}[precision],
-        # Several Runs on one machine would all take its first cores.
-        'ENABLE_CPU_PINNING': False,
-    }
-    # What limits TensorFlow limits its helper.
-    if threads := os.environ.get('TF_NUM_INTRAOP_THREADS'):
-        settings['INFERENCE_NUM_THREADS'] = int(threads)
-    return _core().compile_model(graph, 'CPU', settings)
+        graph = vino.core().read_model(folder)
+    return vino.compiled(graph, 'THROUGHPUT', precision)

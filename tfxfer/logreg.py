@@ -12,24 +12,33 @@ step in few passes over the images. The scores of every direction stay, so that 
 searches, and the start of each l2 in the plane through the last three solutions, cost
 no pass. Between l2s far apart others are solved: near starts save more passes than that
 costs. Small or stubborn problems form the Hessian. Products are in float32, sums over
-images in float64. Where the process has TensorFlow and that sees a GPU, the products
-with the features are done there.
+images in float64. The products with the features are OpenVINO's, for which as many of
+them as memory allows are laid out once; where the process has TensorFlow and that sees
+a GPU, they are done there.
 """
 
+import contextlib
+import functools
 import math
 import sys
 import typing
 
 import numpy as np
 import scipy.linalg
+import threadpoolctl
 from absl import logging
+
+from tfxfer import vino
 
 # Solved means f - f* <= RTOL f* + ATOL n ln(k). Of k binary problems each must reach
 # RTOL and its k-th of the rest. ATOL is what ends the weakest l2s of separable data,
 # where f* is all but 0.
 RTOL, ATOL = 1e-4, 1e-7
 _PASSES = 2000  # Over the images, before an l2 is given up.
-_BLOCK = 2**21  # Numbers in a block of features: few enough to stay in the cache.
+_BLOCK = 2**23  # Numbers in a block of features.
+# Features kept thrice, so that all stays below 2.5 times the features plus 500 MiB: a
+# quarter of them, and this many less what the work takes.
+_SPARE, _WORK = 2**25, 8
 _DOUBLE = 2**20  # Up to this size the features are kept in float64.
 _SMALL = 2**8  # Up to this many unknowns the Hessian is formed and solved exactly,
 _DENSE = 2**24  # and up to this size of it where conjugate gradients are slow.
@@ -120,18 +129,95 @@ def _between(above, l2):
     return [above * (l2 / above) ** (i / steps) for i in range(1, steps)]
 
 
+class _Features(typing.NamedTuple):
+    """A block of rotated features z [images, r + 1], as what they are used for."""
+
+    scores: typing.Callable  # Weights [k, r + 1] -> their scores [k, images].
+    back: typing.Callable  # [k, images] -> their sums over images [k, r + 1].
+    array: typing.Callable  # () -> z in NumPy.
+
+
 class _Host:
     """Where the large products are done: here, in NumPy."""
 
+    alone = staticmethod(contextlib.nullcontext)
     put = staticmethod(np.asarray)
 
     @staticmethod
     def product(a, b, transpose_a=False):
         return (a.T if transpose_a else a) @ b
 
+    def times(self, z, flip):
+        """A function: a [k, :] -> a @ z, or a @ z.T to flip."""
+        return lambda a: a @ (z.T if flip else z)
+
+    def features(self, z):
+        return _Features(self.times(z, True), self.times(z, False), lambda: z)
+
+
+class _Compiled(_Host):
+    """Where the large products are done: here, those of k rows in OpenVINO.
+
+    At every product BLAS brings the features into the order that it computes in, which
+    for few rows takes as long as the product. Here they are kept in that order besides,
+    once for the scores and once for the way back, as far as memory allows.
+
+    Args:
+        k: rows.
+        spare: how many of the features may be.
+    """
+
+    def __init__(self, k, spare):
+        self.k, self.spare = k, spare
+        self.blas = threadpoolctl.ThreadpoolController()
+        self.of_shape = functools.cache(functools.partial(_compiled, k))
+
+    def alone(self):
+        """A context in which BLAS has one thread.
+
+        After a product its threads go on looking for work, and so take a core.
+        """
+        return self.blas.limit(limits=1, user_api='blas')
+
+    def times(self, z, flip):
+        """What the function returns is overwritten by its next call."""
+        if self.spare >= 0:
+            return _compiled(self.k, z.shape, flip, z)
+        product = self.of_shape(z.shape, flip)
+        return lambda a: product(a, z)
+
+    def features(self, z):
+        self.spare -= z.size
+        return super().features(z)
+
+
+def _compiled(k, shape, flip, z=None):
+    """As times, of a z with this shape that is the function's last argument if not z.
+
+    OpenVINO keeps z and, if given here, a copy in an order of its own.
+    """
+    openvino = vino.library()
+    node = openvino.opset13
+    inputs = [node.parameter([k, shape[flip]], np.float32)]
+    if z is None:
+        inputs.append(node.parameter(shape, np.float32))
+    factor = inputs[1] if z is None else node.constant(z, shared_memory=True)
+    graph = openvino.Model([node.matmul(inputs[0], factor, False, flip)], inputs)
+    request = vino.compiled(graph, 'LATENCY', 'float32').create_infer_request()
+    found = request.get_output_tensor(0).data
+
+    def times(*factors):
+        factors = [np.ascontiguousarray(factor) for factor in factors]
+        request.infer(factors, share_inputs=True, share_outputs=True)
+        return found
+
+    return times
+
 
 class _Device:
     """Where the large products are done: on a device of TensorFlow's, as '/GPU:0'."""
+
+    alone = staticmethod(contextlib.nullcontext)
 
     def __init__(self, tensorflow, name):
         self.tf, self.name = tensorflow, name
@@ -140,16 +226,23 @@ class _Device:
         with self.tf.device(self.name):
             return self.tf.constant(array)
 
-    def product(self, a, b, transpose_a=False):
+    def product(self, a, b, **transposed):
         # TensorFloat-32, which a GPU may take for float32, has three digits.
         config = self.tf.config.experimental
         rounded = config.tensor_float_32_execution_enabled()
         config.enable_tensor_float_32_execution(False)
         try:
             with self.tf.device(self.name):
-                return self.tf.linalg.matmul(a, b, transpose_a=transpose_a).numpy()
+                return self.tf.linalg.matmul(a, b, **transposed).numpy()
         finally:
             config.enable_tensor_float_32_execution(rounded)
+
+    def times(self, z, flip):
+        return lambda a: self.product(a, z, transpose_b=flip)
+
+    def features(self, z):
+        z = self.put(z)
+        return _Features(self.times(z, True), self.times(z, False), z.numpy)
 
 
 def _place():
@@ -176,19 +269,25 @@ class _Problem:
     """
 
     def __init__(self, x, y, classes):
-        self.place, self.rows = _place(), _blocks(len(x), max(x.shape[1], classes))
-        rotated = _rotate(x, self.rows, self.place)
-        self.z, self.second, self.mean, self.basis = rotated
+        self.place, self.rows = _place(), _blocks(len(x), max(x.shape[1], 16 * classes))
+        z, self.second, self.mean, basis = _rotate(x, self.rows, self.place)
+        self.dtype = basis.dtype
         self.y, self.classes = np.ascontiguousarray(y.T, np.int32), classes
         self.n, self.width = len(x), len(self.second)
         self.binary = y.ndim == 2
         self.problems = classes if self.binary else 1
         self.unknowns = classes // self.problems * self.width
+        self.exact = self.unknowns <= _SMALL
         # Of the last point evaluated: d loss / d score, and for the Hessian the
         # probabilities, or p (1 - p) if binary.
-        self.residual = np.empty((classes, self.n), self.basis.dtype)
+        self.residual = np.empty((classes, self.n), self.dtype)
         self.p = np.empty_like(self.residual)
-        self.exact = self.unknowns <= _SMALL
+        here = isinstance(self.place, _Host) and self.dtype == np.float32
+        if here and not self.exact:  # Else there are few such products.
+            spare = x.size // 4 + _SPARE - _WORK * classes * self.n
+            self.place = _Compiled(classes, spare)
+        self.z = [self.place.features(block) for block in z]
+        self.turn_back = self.place.times(self.place.put(basis), True)
         self.smallest = None  # Eigenvalue [m, 1] of near inverse x Hessian, about.
         self.at = None  # The last solution,
         self.moves = []  # and the steps [k, r + 1] to the last ones, with their scores.
@@ -217,21 +316,22 @@ class _Problem:
 
     def original(self, b):
         """w [d + 1, k] float32; the bias makes up for rounding on the mean image."""
-        w = (self.basis @ b[:, 1:].T.astype(self.basis.dtype)).astype(np.float32)
+        low = np.ascontiguousarray(b[:, 1:], self.dtype)
+        w = self.turn_back(low).T.astype(np.float32)
         return np.vstack([w, b[:, 0] - self.mean @ w]).astype(np.float32)
 
     def scores(self, b):
         """Yields slices of images and the scores [k, images] of weights b."""
-        low = np.ascontiguousarray(b.T, self.basis.dtype)
+        low = np.ascontiguousarray(b, self.dtype)
         for rows, z in zip(self.rows, self.z, strict=True):
-            yield rows, np.ascontiguousarray(self.place.product(z, low).T)
+            yield rows, z.scores(low)
 
     def back(self, parts):
         """Sum over images of [k, images] x features: [k, r + 1] float64."""
         self.passes += 1
         out = np.zeros((self.classes, self.width))
         for part, z in zip(parts, self.z, strict=True):
-            out += self.place.product(part, z)
+            out += z.back(part)
         return out
 
     def gradient(self):
@@ -281,8 +381,8 @@ class _Problem:
         """The cross-entropy's Hessian in full [m, unknowns, unknowns]."""
         self.passes += 1
         out = np.zeros((self.problems, self.unknowns, self.unknowns))
-        for block, features in zip(self.rows, self.z, strict=True):
-            features, p_block = np.asarray(features), self.p[:, block]
+        for block, z in zip(self.rows, self.z, strict=True):
+            features, p_block = z.array(), self.p[:, block]
             y = self.y[..., block]
             for rows in _blocks(len(features), self.unknowns):
                 z, p = features[rows].astype(float), p_block[:, rows].astype(float)
@@ -360,7 +460,8 @@ class _Problem:
         Starts from the solutions before, if any.
         """
         before = self.at
-        self.at, gap, goal = self.descend(self.ahead(l2), l2)
+        with self.place.alone():
+            self.at, gap, goal = self.descend(self.ahead(l2), l2)
         if before:
             move = self.at.b - before.b, self.at.scores - before.scores
             self.moves = [move, *self.moves[:1]]
@@ -418,7 +519,7 @@ class _Problem:
             hessian, scale[..., None] * grad.reshape(*scale.shape, 1)
         )
         step = -(scale * step[..., 0]).reshape(grad.shape)
-        scores = np.hstack([block for _, block in self.scores(step)])
+        scores = np.hstack([block.copy() for _, block in self.scores(step)])
         gap = -self.dot(grad, step) / 2
         return step, scores, gap, np.zeros_like(gap)
 
@@ -594,9 +695,9 @@ def _rotate(x, rows, place):
     if not kept.all():
         v, squares = np.ascontiguousarray(v[:, kept[1:]]), squares[kept]
         for i, block in enumerate(z):
-            z[i] = block[:, kept]
+            z[i] = np.ascontiguousarray(block[:, kept])
     v = (span @ v if n < d else v).astype(dtype)
-    return [place.put(block) for block in z], squares, mean, v
+    return z, squares, mean, v
 
 
 def _check(x, y, classes, l2s):

@@ -41,4 +41,4 @@ class Probe:
         )
         score = metrics.METRICS[dataset.metric]
         path = logreg.path(x, y, dataset.classes, self.l2s)
-        return max(score(yv, logreg.predict(w, xv)) for _, w in path)
+        return max(score(yv, logreg.predict(w, xv)) for _, w in list(path))

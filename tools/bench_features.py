@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from tfxfer import app, architectures, config, engine, models
+from tfxfer import app, architectures, config, engine, models, vino
 from tools import bench_train
 
 PRECISIONS = ('float32', 'bfloat16')
@@ -91,7 +91,7 @@ def openvino(precision, hint, network, images):
         lambda image: network(tf.cast(image, tf.float32), training=False)['features']
     ).get_concrete_function(tf.TensorSpec(images.shape, images.dtype))
     graph = convert_to_constants.convert_variables_to_constants_v2(traced).graph
-    ov = engine.openvino()
+    ov = vino.library()
     compiled = ov.Core().compile_model(
         ov.convert_model(graph),
         'CPU',

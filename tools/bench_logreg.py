@@ -121,8 +121,9 @@ def peer(x, y, l2s, options):
 def timed(folder, solver, l2s, options):
     """Seconds and peak MiB of a solver; its weights [l2s, d + 1, k] go to a file."""
     x, y = np.load(folder / 'x.npy'), np.load(folder / 'y.npy')
-    # Imports what it needs.
-    list(solver(np.eye(4, dtype=np.float32), np.arange(4) % 2, [1.0], options))
+    # Imports what it needs, for which the problem must not be too small.
+    first = np.random.default_rng(0).random((1100, 1000), np.float32)
+    list(solver(first, np.arange(1100) % 2, [1.0], options))
     start = time.perf_counter()
     found = list(solver(x, y, l2s, options))
     seconds = time.perf_counter() - start

@@ -1,0 +1,54 @@
+"""OpenVINO on this machine's processor, as all that use it here must have it."""
+
+import functools
+import os
+import sys
+import threading
+
+PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
+_FIRST = threading.Lock()
+
+
+@functools.cache
+def library():
+    """The module openvino, imported so that it does not report that over the network.
+
+    Its Python is used here once, by one thread: two whose first use it is can wait for
+    each other forever.
+    """
+    with _FIRST:
+        sys.modules.setdefault('openvino_telemetry', None)  # As if not installed.
+        import openvino
+
+        openvino.Type.f32.to_dtype()
+        return openvino
+
+
+@functools.cache
+def core():
+    """openvino.Core, one for the process.
+
+    A Core gives signal handlers a stack that goes with it: after it a SIGTERM can end
+    in a segmentation fault.
+    """
+    return library().Core()
+
+
+def compiled(graph, hint, precision):
+    """openvino.CompiledModel of an openvino.Model.
+
+    Args:
+        graph: openvino.Model.
+        hint: 'THROUGHPUT' of requests that run side by side, or 'LATENCY' of one.
+        precision: of the arithmetic, one of PRECISIONS.
+    """
+    settings = {
+        'PERFORMANCE_HINT': hint,
+        'INFERENCE_PRECISION_HINT': PRECISIONS[precision],
+        # Several Runs on one machine would all take its first cores.
+        'ENABLE_CPU_PINNING': False,
+    }
+    # What limits TensorFlow limits its helper.
+    if threads := os.environ.get('TF_NUM_INTRAOP_THREADS'):
+        settings['INFERENCE_NUM_THREADS'] = int(threads)
+    return core().compile_model(graph, 'CPU', settings)
