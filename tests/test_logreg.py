@@ -504,7 +504,7 @@ def test_products_by_tensorflow_give_the_same_minimum(monkeypatch, multi_label):
     tensorflow = pytest.importorskip('tensorflow')
     place = logreg._Device(tensorflow, '/CPU:0')
     monkeypatch.setattr(logreg, '_place', lambda: place)
-    monkeypatch.setattr(logreg, '_BLOCK', 1000)  # 83 images of 12 features.
+    monkeypatch.setattr(logreg, '_BLOCK', 1000)  # 15 images of 4 classes, 31 of 2.
     x, y = features(300, 12, 4, apart=0.5)
     if not multi_label:
         assert_solved(x, y, 4, L2S)

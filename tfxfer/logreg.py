@@ -180,7 +180,7 @@ class _Compiled(_Host):
         return self.blas.limit(limits=1, user_api='blas')
 
     def times(self, z, flip):
-        """What the function returns is overwritten by its next call."""
+        """What it returns is overwritten when a z of that shape is next used."""
         if self.spare >= 0:
             return _compiled(self.k, z.shape, flip, z)
         product = self.of_shape(z.shape, flip)
@@ -192,9 +192,9 @@ class _Compiled(_Host):
 
 
 def _compiled(k, shape, flip, z=None):
-    """As times, of a z with this shape that is the function's last argument if not z.
+    """The function of times for z; without one, a function of a and a z of this shape.
 
-    OpenVINO keeps z and, if given here, a copy in an order of its own.
+    OpenVINO keeps z, if it is given here, and a copy in an order of its own.
     """
     openvino = vino.library()
     node = openvino.opset13
