@@ -65,16 +65,17 @@ def stream(model, batches, *, devices, show, precision, outputs):
     """
     devices = devices or tf.distribute.get_strategy()
     replicas = devices.num_replicas_in_sync
-    engine.check(precision)
-    if replicas == 1 and engine.available():
-        parts = _compiled(model, batches, outputs, precision, show)
-    elif precision == 'float32':
-        parts = _distributed(model, batches, outputs, devices, show)
-    else:
+    # First: on another processor it would be refused for this reason all the same.
+    if precision != 'float32' and replicas > 1:
         raise config.InputError(
             f'precision={precision} is for one device; these are {replicas} replicas. '
             'Use float32.'
         )
+    engine.check(precision)
+    if replicas == 1 and engine.available():
+        parts = _compiled(model, batches, outputs, precision, show)
+    else:
+        parts = _distributed(model, batches, outputs, devices, show)
     for part in parts:
         real = part['index'] >= 0
         yield {k: v[real] for k, v in part.items()}
