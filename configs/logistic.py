@@ -6,18 +6,17 @@ gives the test score with the l2 that validation chose; minutes on a processor f
 thousand images (the network sees each once).
 """
 
-from tfxfer import app
 from tfxfer import config as protocol
 
 
 def get_config(setting='logistic', weights='slim', **hparams):
     """Every field of config.Run, with what differs from the protocol in `hparams`."""
-    return app.fields(
+    return protocol.config_dict(
         protocol.Run,
         leave_out=('dataset_digest', 'weights_digest', 'trials', 'search', 'resume'),
         arch='mobilenet_v1',
         dataset='digits',
         setting=setting,
         weights=weights,
-        hparams=app.fields(protocol.HPARAMS[setting], **hparams),
+        hparams=protocol.config_dict(protocol.HPARAMS[setting], **hparams),
     )

@@ -7,12 +7,12 @@ the digits 5-9 with ten images a class: table, figure and report in runs/quickst
 No download; about four minutes on two cores.
 """
 
-from tfxfer import app, sweep
 from tfxfer import config as protocol
+from tfxfer.study import sweep
 
 
 def get_config():
-    config = app.fields(
+    config = protocol.config_dict(
         sweep.Study, leave_out=('digests', 'images'), archs=(), datasets=()
     )
     config.archs = ('mobilenet_v1_0.25', 'mobilenet_v1_0.5', 'mobilenet_v2_0.35')
@@ -26,11 +26,11 @@ def get_config():
     recipe = {'batch': 32, 'flip': False, 'min_area': 0.6}
     # Too short for the protocol's warm-up, stairs and average of weights.
     short = {'warmup': 0.0, 'decay': 0.0, 'ema': 0.0}
-    config.pretrain = app.fields(
+    config.pretrain = protocol.config_dict(
         protocol.Pretrain, **recipe, **short, lr=0.05, wd=5e-6, steps=300
     )
     config.pretrain_also, config.finetune_also = {}, {}
-    config.logistic = app.fields(protocol.Logistic)
+    config.logistic = protocol.config_dict(protocol.Logistic)
     config.finetune = grid(
         'finetune', **recipe, steps=50, lrs=(0.01, 0.1), wds=(0.0, 1e-5)
     )
@@ -41,4 +41,6 @@ def get_config():
 def grid(setting, **values):
     """Every hyperparameter of a setting, with `lrs` and `wds` for the grid."""
     values = {'epochs': 0.0, **values}
-    return app.fields(protocol.HPARAMS[setting], leave_out=('lr', 'wd'), **values)
+    return protocol.config_dict(
+        protocol.HPARAMS[setting], leave_out=('lr', 'wd'), **values
+    )

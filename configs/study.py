@@ -10,12 +10,12 @@ TF-Slim where there are such (--checkpoints=FOLDER), else from Keras.
 """
 
 from configs import quickstart
-from tfxfer import app, sweep
 from tfxfer import config as protocol
+from tfxfer.study import sweep
 
 
 def get_config():
-    config = app.fields(
+    config = protocol.config_dict(
         sweep.Study,
         leave_out=('digests', 'images'),
         archs=(
@@ -31,8 +31,8 @@ def get_config():
         weights='public',
     )
     config.pretrain_also, config.finetune_also = {}, {}
-    config.logistic = app.fields(protocol.Logistic)
+    config.logistic = protocol.config_dict(protocol.Logistic)
     for setting, values in protocol.GRIDS.items():
         config[setting] = quickstart.grid(setting, **values)
-    config.pretrain = app.fields(protocol.Pretrain)
+    config.pretrain = protocol.config_dict(protocol.Pretrain)
     return config

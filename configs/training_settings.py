@@ -11,7 +11,6 @@ set back. Years of a GPU: training_settings_small.py is the same within two hour
 """
 
 from configs import study
-from tfxfer import app
 from tfxfer import config as protocol
 
 
@@ -24,7 +23,7 @@ def get_config():
     config.settings = ('logistic', 'finetune')
     config.weights = 'pretrain'
     config.source = 'imagenet2012'
-    config.pretrain = app.fields(protocol.Pretrain)
+    config.pretrain = protocol.config_dict(protocol.Pretrain)
     config.pretrain_also = {
         'scale': False, 'label_smoothing': 0.1, 'dropout': 0.2, 'aux': 0.4,
     }  # fmt: skip

@@ -8,7 +8,6 @@ the five other classes, of digits and of drawings of animals, 50 images a class.
 """
 
 from configs import training_settings
-from tfxfer import app
 from tfxfer import config as protocol
 
 
@@ -22,7 +21,7 @@ def get_config():
     config.source = 'fashion_source'
     recipe = {'min_area': 0.4, 'batch': 64}
     # Too short for the protocol's stairs and average of weights.
-    config.pretrain = app.fields(
+    config.pretrain = protocol.config_dict(
         protocol.Pretrain,
         **recipe, lr=0.1, wd=1e-5, steps=600, warmup=0.2, decay=0.0, ema=0.0,
     )  # fmt: skip

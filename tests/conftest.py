@@ -11,7 +11,7 @@ from PIL import Image
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
-pytest_plugins = ['tests.fakes']
+pytest_plugins = ['tests.support.fakes']
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from tfxfer import config
+from tfxfer import config, errors
 
 FIELDS = {'arch': 'a', 'dataset': 'd', 'setting': 'finetune', 'weights': 'slim'}
 
@@ -101,8 +101,8 @@ def test_id_is_the_same_in_another_process():
 
 
 def test_find_names_the_nearest_and_all_known():
-    with pytest.raises(config.InputError) as error:
-        config.find('fruit', {'apple': 1, 'pear': 2}, 'appel')
+    with pytest.raises(errors.InputError) as error:
+        errors.find('fruit', {'apple': 1, 'pear': 2}, 'appel')
     assert str(error.value) == (
         "No fruit named 'appel'. Did you mean 'apple'? Known: apple, pear."
     )
@@ -144,12 +144,12 @@ def test_find_names_the_nearest_and_all_known():
     ],
 )
 def test_bad_fields_are_refused_with_what_would_work(change, message):
-    with pytest.raises(config.InputError, match=message):
+    with pytest.raises(errors.InputError, match=message):
         config.from_dict({**FIELDS, **change})
 
 
 def test_a_missing_field_is_named():
-    with pytest.raises(config.InputError, match='Missing config field: dataset'):
+    with pytest.raises(errors.InputError, match='Missing config field: dataset'):
         config.from_dict({'arch': 'a', 'setting': 'scratch'})
 
 
@@ -167,7 +167,7 @@ def test_scale_names_a_run_only_where_it_is_off():
         }
         assert len(names) == 3
     with pytest.raises(
-        config.InputError, match="No hyperparameter of finetune.*'scale"
+        errors.InputError, match="No hyperparameter of finetune.*'scale"
     ):
         config.hparams_from('finetune', {'scale': False})
 
@@ -177,5 +177,5 @@ def test_the_rate_is_linear_in_the_batch():
     hparams = config.Pretrain(batch=256, lr_batch=4096)
     assert hparams.rate == pytest.approx(0.1)
     assert config.Pretrain().rate == 1.6
-    with pytest.raises(config.InputError, match='lr_batch must not be negative'):
+    with pytest.raises(errors.InputError, match='lr_batch must not be negative'):
         config.hparams_from('pretrain', {'lr_batch': -1})

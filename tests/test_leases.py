@@ -9,17 +9,17 @@ import time
 
 import pytest
 
-from tfxfer import config, leases
+from tfxfer import errors, leases
 
 CLAIM = """
 import sys, time
-from tfxfer import config, leases
+from tfxfer import errors, leases
 while time.time() < float(sys.argv[2]):
     pass
 try:
     leases.claim(sys.argv[1], 'work')
     print('mine', flush=True)
-except config.Busy:
+except errors.Busy:
     print('busy', flush=True)
 time.sleep(60)
 """
@@ -58,7 +58,7 @@ def silent(path, seconds):
 
 def test_one_holder_at_a_time(tmp_path):
     lease = leases.claim(tmp_path, 'work')
-    with pytest.raises(config.Busy, match=f'process {os.getpid()} on '):
+    with pytest.raises(errors.Busy, match=f'process {os.getpid()} on '):
         leases.claim(tmp_path, 'work')
     assert leases.holders(tmp_path)['work'].pid == os.getpid()
     other = leases.claim(tmp_path, 'other.work')
@@ -87,7 +87,7 @@ def test_of_many_processes_at_once_one_gets_it(tmp_path):
 def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path):
     other = process(tmp_path)
     assert other.stdout.readline() == 'mine\n'
-    with pytest.raises(config.Busy):
+    with pytest.raises(errors.Busy):
         leases.claim(tmp_path, 'work')
     other.send_signal(signal.SIGKILL)
     other.communicate()
@@ -105,7 +105,7 @@ def test_a_silent_machines_lease_expires(tmp_path):
     first = leases.claim(tmp_path, 'work')
     path = rewritten(tmp_path, machine='elsewhere', host='node7', pid=1)
     silent(path, leases.EXPIRES - 30)
-    with pytest.raises(config.Busy, match='process 1 on node7'):
+    with pytest.raises(errors.Busy, match='process 1 on node7'):
         leases.claim(tmp_path, 'work')
     assert str(leases.holders(tmp_path)['work']) == 'process 1 on node7'
     silent(path, leases.EXPIRES + 30)
@@ -155,7 +155,7 @@ def test_half_a_lease_counts_until_it_is_old(tmp_path):
     (tmp_path / 'leases').mkdir()
     path = tmp_path / 'leases' / 'work.1'
     path.write_text('{"host": "n')
-    with pytest.raises(config.Busy, match='another machine'):
+    with pytest.raises(errors.Busy, match='another machine'):
         leases.claim(tmp_path, 'work')
     silent(path, leases.EXPIRES + 1)
     assert leases.claim(tmp_path, 'work').held()
@@ -167,7 +167,7 @@ def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'link', refuse)
     lease = leases.claim(tmp_path, 'work')
-    with pytest.raises(config.Busy, match=str(os.getpid())):
+    with pytest.raises(errors.Busy, match=str(os.getpid())):
         leases.claim(tmp_path, 'work')
     lease.release(done=True)
     assert files(tmp_path) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tfxfer import config, results
+from tfxfer import config, errors, results, storage
 
 RUN = config.from_dict(
     {'arch': 'a', 'dataset': 'd', 'setting': 'logistic', 'weights': 'slim'}
@@ -76,8 +76,8 @@ def test_a_record_half_written_is_never_read_as_complete(tmp_path, monkeypatch, 
         moves.append(target)
         original(source, target)
 
-    original = results.os.replace
-    monkeypatch.setattr(results.os, 'replace', replace)
+    original = storage.os.replace
+    monkeypatch.setattr(storage.os, 'replace', replace)
     if stop < 3:
         with pytest.raises(KeyboardInterrupt):
             results.write(tmp_path, RECORD, SEEN)
@@ -91,7 +91,7 @@ def test_a_record_half_written_is_never_read_as_complete(tmp_path, monkeypatch, 
 
 def test_a_reader_beside_a_writer_sees_the_old_or_the_new_file(tmp_path):
     path, seen = tmp_path / 'x.json', set()
-    results.write_json(path, [0] * 5000)
+    storage.write_json(path, [0] * 5000)
     done = threading.Event()
 
     def read():
@@ -101,7 +101,7 @@ def test_a_reader_beside_a_writer_sees_the_old_or_the_new_file(tmp_path):
     reader = threading.Thread(target=read)
     reader.start()
     for size in range(5000, 5200):
-        results.write_json(path, [0] * size)
+        storage.write_json(path, [0] * size)
     done.set()
     reader.join()
     assert seen and min(seen) >= 5000
@@ -109,18 +109,18 @@ def test_a_reader_beside_a_writer_sees_the_old_or_the_new_file(tmp_path):
 
 def test_not_a_number_is_never_written(tmp_path):
     with pytest.raises(ValueError):
-        results.write_json(tmp_path / 'x.json', {'score': float('nan')})
+        storage.write_json(tmp_path / 'x.json', {'score': float('nan')})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path):
     target = tmp_path / 'cache'
-    with pytest.raises(KeyboardInterrupt), results.replacing_folder(target) as aside:
+    with pytest.raises(KeyboardInterrupt), storage.replacing_folder(target) as aside:
         (aside / 'half').write_text('x')
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
     for text in ('old', 'new'):
-        with results.replacing_folder(target) as aside:
+        with storage.replacing_folder(target) as aside:
             (aside / 'whole').write_text(text)
     assert (target / 'whole').read_text() == 'new'
     assert list(tmp_path.iterdir()) == [target]
@@ -130,7 +130,7 @@ def test_another_schema_version_is_refused(tmp_path):
     results.write(tmp_path, RECORD, SEEN)
     path = results.folder(tmp_path, RUN) / 'record.json'
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    with pytest.raises(config.InputError, match='another schema version'):
+    with pytest.raises(errors.InputError, match='another schema version'):
         results.read_all(tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_a_record_that_is_no_json_is_named(tmp_path):
     results.write(tmp_path, RECORD, SEEN)
     path = results.folder(tmp_path, RUN) / 'record.json'
     path.write_text(path.read_text()[:100])
-    with pytest.raises(config.InputError, match='record.json is not a record'):
+    with pytest.raises(errors.InputError, match='record.json is not a record'):
         results.read_all(tmp_path)
 
 
@@ -154,10 +154,10 @@ def test_frame_has_a_row_a_record():
 
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(config.InputError, match='a part of it is a file'):
-        results.writable(tmp_path / 'file' / 'runs')
+    with pytest.raises(errors.InputError, match='a part of it is a file'):
+        storage.writable(tmp_path / 'file' / 'runs')
     with pytest.raises(OSError):
-        results.writable('/proc/nothing/can/be/made/here')
+        storage.writable('/proc/nothing/can/be/made/here')
 
 
 def test_splits_are_stored_once_for_all_runs_that_share_them(tmp_path):
@@ -175,8 +175,8 @@ def test_splits_are_stored_once_for_all_runs_that_share_them(tmp_path):
 
 LOCKED = """
 import sys, time
-from tfxfer import results
-with results.locked(sys.argv[1]):
+from tfxfer import storage
+with storage.locked(sys.argv[1]):
     print('in', flush=True)
     time.sleep(float(sys.argv[2]))
 """

@@ -1,12 +1,13 @@
 """What one Run is: frozen hyperparameters, the Run, its id, and look-ups by name."""
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
 import math
 import typing
+
+from tfxfer import errors
 
 PHASES = ('trial', 'final')
 SEARCHES = ('grid', 'halving', 'asha')
@@ -19,39 +20,6 @@ POLICIES = {
 FEATURE_DTYPES = ('float32', 'float16')
 KEPT_FORMS = ('encoded', 'decoded')  # Of images that stay at hand, and where.
 KEPT_PLACES = ('memory', 'disk')
-
-
-class Stopped(Exception):
-    """Work was told to stop, and is saved; the same command goes on from there.
-
-    Programs print it as one line and exit with status 75 (EX_TEMPFAIL).
-    """
-
-
-class Busy(Exception):
-    """Another process is at this very work. Programs exit with status 75 likewise."""
-
-
-class InputError(ValueError):
-    """What was asked for cannot be done; the message says what can.
-
-    Programs print it as one line and exit with status 2.
-    """
-
-
-def find(kind, table, name):
-    """Returns table[name], or says what would have worked.
-
-    Raises:
-        InputError: `name` is not in `table`; names the nearest and all known ones.
-    """
-    if name in table:
-        return table[name]
-    close = difflib.get_close_matches(str(name), [str(key) for key in table], n=1)
-    hint = f' Did you mean {close[0]!r}?' if close else ''
-    raise InputError(
-        f'No {kind} named {name!r}.{hint} Known: {", ".join(map(str, table))}.'
-    )
 
 
 def log_spaced(low, high, count):
@@ -261,7 +229,7 @@ def from_dict(fields):
     """A Run from the fields of a config, flags or run.json.
 
     Raises:
-        InputError: an unknown or missing field, setting or phase, or a value of
+        errors.InputError: an unknown or missing field, setting or phase, or a value of
             another type than the field's.
     """
     fields = dict(fields)
@@ -273,34 +241,34 @@ def from_dict(fields):
         ('precision', PRECISIONS if setting == 'logistic' else POLICIES),
         ('feature_dtype', FEATURE_DTYPES),
     ):
-        find(kind, dict.fromkeys(known), getattr(run, kind))
+        errors.find(kind, dict.fromkeys(known), getattr(run, kind))
     if setting != 'logistic' and run.feature_dtype != 'float32':
-        raise InputError(
+        raise errors.InputError(
             f'feature_dtype is for fixed features (setting logistic), not {setting}. '
             f'Got {run.feature_dtype!r}.'
         )
     for name in ('per_class', 'image_size', 'until'):
         value = getattr(run, name)
         if value is not None and value < 1:
-            raise InputError(
+            raise errors.InputError(
                 f'{name} must be at least 1 (or unset for all); got {value}.'
             )
     if run.search:
-        find('search', dict.fromkeys(SEARCHES), run.search)
+        errors.find('search', dict.fromkeys(SEARCHES), run.search)
     if run.until is not None and (
         run.phase != 'trial' or setting == 'logistic' or run.until >= hparams.steps
     ):
-        raise InputError(
+        raise errors.InputError(
             'until is for a trial that stops before its last step; got '
             f'until={run.until} in phase {run.phase}, setting {setting}.'
         )
     if setting in ('scratch', 'pretrain') and run.weights:
-        raise InputError(
+        raise errors.InputError(
             f'{setting} starts from random weights; got weights={run.weights!r}. '
             "Use setting 'finetune' to start from weights."
         )
     if setting in ('logistic', 'finetune') and not run.weights:
-        raise InputError(
+        raise errors.InputError(
             f"{setting} needs weights: 'slim', 'keras', or the path of a checkpoint or "
             'of a pretrain Run (--config.weights=...).'
         )
@@ -311,31 +279,37 @@ def hparams_from(setting, values):
     """The frozen hyperparameters of a setting, defaults filled in.
 
     Raises:
-        InputError: unknown setting or field, or a value that cannot be right.
+        errors.InputError: unknown setting or field, or a value that cannot be right.
     """
-    cls = find('setting', HPARAMS, setting)
+    cls = errors.find('setting', HPARAMS, setting)
     hparams = build(f'hyperparameter of {setting}', cls, dict(values))
     if isinstance(hparams, Logistic):
         if not hparams.l2s or min(hparams.l2s) <= 0:
-            raise InputError(f'l2s must be positive, at least one; got {hparams.l2s}.')
+            raise errors.InputError(
+                f'l2s must be positive, at least one; got {hparams.l2s}.'
+            )
         return hparams
     for name in ('lr', 'steps', 'batch'):
         if not getattr(hparams, name) > 0:
-            raise InputError(f'{name} must be positive; got {getattr(hparams, name)}.')
+            raise errors.InputError(
+                f'{name} must be positive; got {getattr(hparams, name)}.'
+            )
     for name in ('momentum', 'label_smoothing', 'dropout', 'ema', 'decay'):
         if not 0 <= getattr(hparams, name) < 1:
-            raise InputError(f'{name} must be in [0, 1); got {getattr(hparams, name)}.')
+            raise errors.InputError(
+                f'{name} must be in [0, 1); got {getattr(hparams, name)}.'
+            )
     for name in ('wd', 'warmup', 'aux', 'clip', 'microbatch', 'lr_batch'):
         if getattr(hparams, name) < 0:
-            raise InputError(
+            raise errors.InputError(
                 f'{name} must not be negative; got {getattr(hparams, name)}.'
             )
     if hparams.microbatch and hparams.batch % hparams.microbatch:
-        raise InputError(
+        raise errors.InputError(
             f'batch {hparams.batch} does not divide by microbatch {hparams.microbatch}.'
         )
     if not 0 < hparams.min_area <= 1:
-        raise InputError(f'min_area must be in (0, 1]; got {hparams.min_area}.')
+        raise errors.InputError(f'min_area must be in (0, 1]; got {hparams.min_area}.')
     return hparams
 
 
@@ -343,18 +317,18 @@ def build(kind, cls, values):
     """An instance of a dataclass from a dict, every name and type checked.
 
     Raises:
-        InputError: an unknown or missing field, or a value of another type.
+        errors.InputError: an unknown or missing field, or a value of another type.
     """
     types = _types(cls)
     for name in values:
-        find(kind, types, name)
+        errors.find(kind, types, name)
     missing = [
         f.name
         for f in dataclasses.fields(cls)
         if f.default is f.default_factory and f.name not in values  # Both MISSING.
     ]
     if missing:
-        raise InputError(f'Missing {kind}: {", ".join(missing)}.')
+        raise errors.InputError(f'Missing {kind}: {", ".join(missing)}.')
     return cls(**{k: _cast(kind, k, types[k], v) for k, v in values.items()})
 
 
@@ -389,7 +363,32 @@ def _cast(kind, name, expected, value):
     right = any(isinstance(value, t) for t in plain)
     if not right or (isinstance(value, bool) and bool not in plain):
         names = ' or '.join(t.__name__ for t in plain)
-        raise InputError(f'{kind} {name!r} takes {names}; got {value!r}.')
+        raise errors.InputError(f'{kind} {name!r} takes {names}; got {value!r}.')
     if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f'{kind} {name!r} must be finite; got {value!r}.')
+        raise errors.InputError(f'{kind} {name!r} must be finite; got {value!r}.')
     return value
+
+
+def config_dict(cls, *, leave_out=(), **values):
+    """The fields of a dataclass as a ConfigDict, so that flags can change each of them.
+
+    Args:
+        cls: a dataclass.
+        leave_out: fields that are not a user's to set, besides those without a default
+            that `values` lack.
+        **values: what differs from the defaults, or is more.
+    """
+    import ml_collections  # Only programs that take a config need it.
+
+    types, found = typing.get_type_hints(cls), ml_collections.ConfigDict()
+    for field in dataclasses.fields(cls):
+        value = values.pop(field.name, field.default)
+        if field.name in leave_out or value is dataclasses.MISSING:
+            continue
+        if value is None:
+            (kind,) = set(typing.get_args(types[field.name])) - {type(None)}
+            value = ml_collections.config_dict.placeholder(kind)
+        found[field.name] = value
+    for name, value in values.items():
+        found[name] = value
+    return found

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tfxfer import config
+from tfxfer import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,17 +206,17 @@ def find(name):
             format), or `tfds:name[/config]:version`.
 
     Raises:
-        config.InputError: unknown name.
+        errors.InputError: unknown name.
     """
     kind, _, rest = name.partition(':')
     if kind in ('folder', 'csv', 'idx') and rest:
         return Dataset(name, kind, 0, (), None, 'top1', path=rest)
     if kind == 'tfds' and rest:
         if not all(rest.rpartition(':')):
-            raise config.InputError(
+            raise errors.InputError(
                 f'{name!r} names no version, without which the task could change: '
                 'tfds:name:version, such as tfds:mnist:3.0.1.'
             )
         return Dataset(name, 'tfds', 0, (), None, 'top1', tfds=rest)
     others = ('folder:/path', 'csv:/path', 'idx:/path', 'tfds:name:version')
-    return config.find('dataset', {**DATASETS, **dict.fromkeys(others)}, name)
+    return errors.find('dataset', {**DATASETS, **dict.fromkeys(others)}, name)

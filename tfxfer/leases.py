@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 
-from tfxfer import config
+from tfxfer import errors
 
 EXPIRES = 180.0  # Seconds without a sign of life.
 RENEWED = 20.0  # Seconds between two of them.
@@ -101,7 +101,7 @@ def claim(workdir, name, *, lost=None):
             process sends itself SIGTERM, which saves and stops.
 
     Raises:
-        config.Busy: another process holds it.
+        errors.Busy: another process holds it.
     """
     folder = pathlib.Path(workdir) / 'leases'
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def claim(workdir, name, *, lost=None):
             _link(aside, path)
         except FileExistsError:
             _refuse(_holder(path, now))
-            raise config.Busy(f'Another process has just taken up {name}.') from None
+            raise errors.Busy(f'Another process has just taken up {name}.') from None
     finally:
         aside.unlink(missing_ok=True)
     for number in _numbers(folder, name):
@@ -142,7 +142,7 @@ def holders(workdir):
 
 def _refuse(holder):
     if holder and holder.alive:
-        raise config.Busy(
+        raise errors.Busy(
             f'{holder} is at it; its last sign was {holder.silent:.0f} s ago.'
         )
 

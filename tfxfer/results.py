@@ -1,21 +1,15 @@
 """What a Run leaves behind: one folder, complete or not there. No TensorFlow."""
 
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
-import logging
-import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 import pandas as pd
 
-from tfxfer import config
+from tfxfer import config, errors, storage
 
 SCHEMA = 1
 
@@ -63,122 +57,28 @@ class Record:
     versions: dict = dataclasses.field(default_factory=dict)
 
 
-def key_of(facts):
-    """Digest of all that determines some numbers; facts: a dict that JSON takes."""
-    text = json.dumps(facts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def digest(array):
-    """Digest of an integer array: of indices, labels."""
-    array = np.ascontiguousarray(array)
-    head = f'{array.dtype} {array.shape} '.encode()
-    return hashlib.sha256(head + array.tobytes()).hexdigest()
-
-
 def folder(workdir, run):
     """Where the Run keeps all that it writes."""
     return pathlib.Path(workdir) / run.id
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Gives a name beside `path` to write to, moved onto it when the block succeeds."""
-    path = pathlib.Path(path)
-    handle, aside = tempfile.mkstemp(
-        # The whole name at the end: Keras and NumPy look at endings.
-        prefix='.',
-        suffix=f'.{path.name}',
-        dir=path.parent,
-    )
-    os.close(handle)
-    os.chmod(aside, 0o644)
-    try:
-        yield pathlib.Path(aside)
-        os.replace(aside, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Waits while another process is in such a block for `path`, and keeps others out.
-
-    The lock is the file NAME.lock beside it; it ends with the process, however that
-    ends.
-    """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f'{path.name}.lock'), 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info('Waiting for another process that makes %s.', path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def replacing_folder(path):
-    """Gives a folder beside `path` to fill, moved onto it when the block succeeds."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
-    os.chmod(aside, 0o755)
-    try:
-        yield aside
-        if path.exists():
-            old = aside.with_name(aside.name + '.old')
-            os.rename(path, old)
-            os.rename(aside, path)
-            shutil.rmtree(old)
-        else:
-            os.rename(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def writable(workdir):
-    """Makes the folder and writes to it, so that a fault shows before the work.
-
-    Raises:
-        OSError: it cannot be made or written.
-        config.InputError: a part of its path is a file.
-    """
-    try:
-        pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise config.InputError(
-            f'Cannot make the folder {str(workdir)!r}: a part of it is a file.'
-        ) from error
-    write_json(pathlib.Path(workdir) / '.writable', None)
-    (pathlib.Path(workdir) / '.writable').unlink(missing_ok=True)
-
-
-def write_json(path, value):
-    """Writes JSON, complete or not at all."""
-    with replacing(path) as aside:
-        aside.write_text(json.dumps(value, indent=1, allow_nan=False) + '\n')
 
 
 def write_run(workdir, run):
     """Writes run.json, so that a program can start the Run from its folder alone."""
     path = folder(workdir, run)
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / 'run.json', {**config.to_dict(run), 'id': run.id})
+    storage.write_json(path / 'run.json', {**config.to_dict(run), 'id': run.id})
 
 
 def read_run(path):
     """The Run of a run.json.
 
     Raises:
-        config.InputError: not a run.json, or of fields that this version lacks.
+        errors.InputError: not a run.json, or of fields that this version lacks.
     """
     try:
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise config.InputError(f'Cannot read the Run in {path}: {error}') from error
+        raise errors.InputError(f'Cannot read the Run in {path}: {error}') from error
     fields.pop('id', None)
     return config.from_dict(fields)
 
@@ -198,7 +98,7 @@ def write_splits(workdir, splits, keys=None):
     path = pathlib.Path(workdir) / 'splits' / f'{name}.npz'
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        with replacing(path) as aside:
+        with storage.replacing(path) as aside:
             np.savez_compressed(aside, **arrays)
     return name
 
@@ -215,20 +115,20 @@ def write(workdir, record, predictions):
     if predictions and predictions['label'].ndim == 1:
         best = predictions['logits'].argmax(1).astype(np.int32)
         predictions = {**predictions, 'predicted': best}
-    with replacing(path / 'predictions.npz') as aside:
+    with storage.replacing(path / 'predictions.npz') as aside:
         np.savez_compressed(aside, **predictions)
     facts = {
         field.name: getattr(record, field.name) for field in dataclasses.fields(record)
     }
     facts['run'] = {**config.to_dict(record.run), 'id': record.run.id}
-    write_json(path / 'record.json', {'schema': SCHEMA, **facts})
+    storage.write_json(path / 'record.json', {'schema': SCHEMA, **facts})
 
 
 def read(path):
     """The Record in a Run's folder, or None where the Run is not done.
 
     Raises:
-        config.InputError: a record of another schema version, or not a record.
+        errors.InputError: a record of another schema version, or not a record.
     """
     path = pathlib.Path(path) / 'record.json'
     try:
@@ -236,9 +136,9 @@ def read(path):
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise config.InputError(f'{path} is not a record: {error}') from error
+        raise errors.InputError(f'{path} is not a record: {error}') from error
     if facts.pop('schema', None) != SCHEMA:
-        raise config.InputError(
+        raise errors.InputError(
             f'{path} has another schema version than {SCHEMA}. Read it with the '
             'version of tfxfer that wrote it, or use another workdir.'
         )
@@ -269,11 +169,11 @@ def read_all(workdir):
     """All Records of a workdir, sorted by Run id.
 
     Raises:
-        config.InputError: no such folder.
+        errors.InputError: no such folder.
     """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
-        raise config.InputError(f'No results folder {str(workdir)!r}.')
+        raise errors.InputError(f'No results folder {str(workdir)!r}.')
     found = (read(path.parent) for path in sorted(workdir.glob('*/record.json')))
     return [record for record in found if record]
 

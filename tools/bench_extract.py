@@ -18,18 +18,10 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tfxfer import (
-    app,
-    architectures,
-    config,
-    datasets,
-    engine,
-    inputs,
-    models,
-    predict,
-    preprocess,
-    sources,
-)
+from tfxfer import architectures, config, datasets, errors, models
+from tfxfer.cli import app
+from tfxfer.data import pipeline, preprocess, readers
+from tfxfer.models import openvino, predict
 from tools import bench_input
 
 BATCH = 32
@@ -41,14 +33,14 @@ def rates(arch, images, precision, rounds):
     count = len(images.labels)
 
     def batches():
-        return inputs.evaluation(
+        return pipeline.evaluation(
             images, np.arange(count), arch.input_size, preprocess.whole, BATCH
         )
 
     batch = next(batches().as_numpy_iterator())['image']
     seconds = {'decoding': [], 'network': [], 'together': []}
     spec = tf.TensorSpec(batch.shape, batch.dtype)
-    with engine.compiled(network, spec, ['features'], precision=precision) as begin:
+    with openvino.compiled(network, spec, ['features'], precision=precision) as begin:
         begin(batch)()
         for _ in range(rounds):
             start = time.perf_counter()
@@ -75,10 +67,10 @@ def rates(arch, images, precision, rounds):
 def main(argv):
     del argv
     for name in ARCHS.value:
-        config.find('architecture', architectures.ARCHITECTURES, name)
+        errors.find('architecture', architectures.ARCHITECTURES, name)
     with tempfile.TemporaryDirectory() as folder:
         bench_input.make_files(pathlib.Path(folder), IMAGES.value // BATCH * BATCH)
-        _, images = sources.read(datasets.find(f'folder:{folder}'))
+        _, images = readers.read(datasets.find(f'folder:{folder}'))
         for name in ARCHS.value:
             arch = architectures.ARCHITECTURES[name]
             found = rates(arch, images, PRECISION.value, ROUNDS.value)

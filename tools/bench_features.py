@@ -23,7 +23,9 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from tfxfer import app, architectures, config, engine, models, vino
+from tfxfer import architectures, errors, models, openvino_runtime
+from tfxfer.cli import app
+from tfxfer.models import openvino
 from tools import bench_train
 
 PRECISIONS = ('float32', 'bfloat16')
@@ -49,7 +51,7 @@ TIMM = {
 def ours(precision, network, images):
     """Yields a function without arguments that returns the features."""
     spec = tf.TensorSpec(images.shape, images.dtype)
-    with engine.compiled(network, spec, ['features'], precision=precision) as start:
+    with openvino.compiled(network, spec, ['features'], precision=precision) as start:
 
         def run():  # Two batches, of which the second does not wait for the first.
             begun = [start(images), start(images)]
@@ -83,7 +85,7 @@ def pytorch(network, images):
     yield run
 
 
-def openvino(precision, hint, network, images):
+def openvino_alone(precision, hint, network, images):
     """The same of OpenVINO, one batch after another, or two at once (THROUGHPUT)."""
     from tensorflow.python.framework import convert_to_constants
 
@@ -91,7 +93,7 @@ def openvino(precision, hint, network, images):
         lambda image: network(tf.cast(image, tf.float32), training=False)['features']
     ).get_concrete_function(tf.TensorSpec(images.shape, images.dtype))
     graph = convert_to_constants.convert_variables_to_constants_v2(traced).graph
-    ov = vino.library()
+    ov = openvino_runtime.library()
     compiled = ov.Core().compile_model(
         ov.convert_model(graph),
         'CPU',
@@ -118,15 +120,15 @@ CONTENDERS = {
     'Keras predict': (keras_predict, True),
     'ours float32': (functools.partial(ours, 'float32'), True),
     'PyTorch float32': (pytorch, False),
-    'OpenVINO float32': (functools.partial(openvino, 'f32', 'LATENCY'), True),
+    'OpenVINO float32': (functools.partial(openvino_alone, 'f32', 'LATENCY'), True),
     'OpenVINO float32, 2 streams': (
-        functools.partial(openvino, 'f32', 'THROUGHPUT'),
+        functools.partial(openvino_alone, 'f32', 'THROUGHPUT'),
         True,
     ),
     'ours bfloat16': (functools.partial(ours, 'bfloat16'), True),
-    'OpenVINO bfloat16': (functools.partial(openvino, 'bf16', 'LATENCY'), True),
+    'OpenVINO bfloat16': (functools.partial(openvino_alone, 'bf16', 'LATENCY'), True),
     'OpenVINO bfloat16, 2 streams': (
-        functools.partial(openvino, 'bf16', 'THROUGHPUT'),
+        functools.partial(openvino_alone, 'bf16', 'THROUGHPUT'),
         True,
     ),
 }
@@ -158,7 +160,7 @@ def serve(pipe, contender, name, batch):
         try:
             run = stack.enter_context(contextlib.contextmanager(make)(network, images))
             features = run()
-        except (ImportError, config.InputError) as error:
+        except (ImportError, errors.InputError) as error:
             pipe.send(str(error))
             return
         difference = None
@@ -246,7 +248,7 @@ def lines(name, batch, work, rates, differences, products):
 def main(argv):
     del argv
     for name in ARCHS_FLAG.value:
-        config.find('architecture', architectures.ARCHITECTURES, name)
+        errors.find('architecture', architectures.ARCHITECTURES, name)
     for name in ARCHS_FLAG.value:
         size = architectures.ARCHITECTURES[name].input_size
         work = bench_train.multiply_adds(name, size, 'ready')

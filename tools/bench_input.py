@@ -23,7 +23,8 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from tfxfer import app, config
+from tfxfer import errors
+from tfxfer.cli import app
 
 SIZE = 224
 SHAPE = (375, 500)
@@ -56,7 +57,8 @@ def ours(kind, folder, cores):
     del cores  # All there are.
     import tensorflow as tf
 
-    from tfxfer import datasets, inputs, preprocess, sources
+    from tfxfer import datasets
+    from tfxfer.data import pipeline, preprocess, readers
 
     if kind == 'decoding':
 
@@ -66,12 +68,12 @@ def ours(kind, folder, cores):
 
         files = tf.data.Dataset.list_files(f'{folder}/*/*.jpg', shuffle=False)
         return lambda: files.map(decoded, tf.data.AUTOTUNE).batch(BATCH).prefetch(1)
-    _, images = sources.read(datasets.find(f'folder:{folder}'))
+    _, images = readers.read(datasets.find(f'folder:{folder}'))
     indices = np.arange(len(images.labels))
     if kind == 'evaluation':
-        batches = inputs.evaluation(images, indices, SIZE, preprocess.whole, BATCH)
+        batches = pipeline.evaluation(images, indices, SIZE, preprocess.whole, BATCH)
     else:
-        batches = inputs.training(
+        batches = pipeline.training(
             images, indices, SIZE, BATCH, seed=0, min_area=0.08, flip=True
         ).take(len(indices) // BATCH)
     return lambda: batches
@@ -156,7 +158,7 @@ def main(argv):
         print(json.dumps(measure(side, kind, FOLDER.value, CORES.value)))
         return
     if IMAGES.value < 2 * BATCH:
-        raise config.InputError(f'--images must be at least {2 * BATCH}.')
+        raise errors.InputError(f'--images must be at least {2 * BATCH}.')
     torch = all(importlib.util.find_spec(name) for name in ('torch', 'torchvision'))
     with tempfile.TemporaryDirectory() as folder:
         make_files(pathlib.Path(folder), IMAGES.value // BATCH * BATCH)

@@ -30,7 +30,8 @@ import warnings
 import numpy as np
 from absl import flags
 
-from tfxfer import app, config, logreg
+from tfxfer import config, errors, logreg
+from tfxfer.cli import app
 
 # images x features x classes, how far the classes are apart, every which l2.
 SHAPES = {
@@ -75,15 +76,15 @@ def make(folder, n, d, classes, apart):
 
 def extract(folder, checkpoints, dataset):
     """Saves MobileNet v1's features of a dataset's train and valid as x, y, xv, yv."""
-    from tfxfer import run, settings
+    from tfxfer.transfer import methods, resolve
 
     cell = config.Run(
         'mobilenet_v1', dataset, 'logistic', config.Logistic(), weights='slim'
     )
-    cell, arch, dataset, images, weights, _ = run.resolve(
+    cell, arch, dataset, images, weights, _ = resolve.resolve(
         cell, folder, checkpoints=checkpoints
     )
-    task = settings.Task(cell, arch, dataset, images, weights=weights, cache=folder)
+    task = methods.Task(cell, arch, dataset, images, weights=weights, cache=folder)
     for name, split in (('', 'train'), ('v', 'valid')):
         x, y = task.features(split)
         np.save(folder / f'x{name}.npy', x)
@@ -220,7 +221,7 @@ def main(argv):
         try:
             n, d, classes = map(int, shape.split('x'))
         except ValueError:
-            raise config.InputError(
+            raise errors.InputError(
                 f'--shapes has {shape!r}; images x features x classes, such as '
                 '3000x2048x37, were expected.'
             ) from None
@@ -228,7 +229,7 @@ def main(argv):
         chosen = l2s[:: EVERY.value or every]
         problems.append((f'made {shape}', make, (n, d, classes, apart), chosen))
     if FOLDERS.value and not CHECKPOINTS.value:
-        raise config.InputError(
+        raise errors.InputError(
             "--folders needs --checkpoints, the folder of the network's weights."
         )
     if CHECKPOINTS.value:

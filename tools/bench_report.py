@@ -27,7 +27,8 @@ import time
 import numpy as np
 from absl import flags, logging
 
-from tfxfer import app, architectures, config, datasets, metrics, results
+from tfxfer import architectures, config, datasets, errors, metrics, results, storage
+from tfxfer.cli import app
 
 NETWORKS = [
     name
@@ -168,9 +169,9 @@ def main(argv):
     names = DATASETS[: DATASET_COUNT.value]
     with contextlib.ExitStack() as stack:
         folder = KEEP.value or stack.enter_context(tempfile.TemporaryDirectory())
-        results.writable(folder)
+        storage.writable(folder)
         if any(pathlib.Path(folder).glob('*/record.json')):
-            raise config.InputError(f'--keep={folder!r} already holds results.')
+            raise errors.InputError(f'--keep={folder!r} already holds results.')
         records = make(folder, networks, names, SHARE.value)
         size = sum(p.stat().st_size for p in pathlib.Path(folder).glob('*/*'))
         seconds, peak, page = report(folder)

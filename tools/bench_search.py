@@ -16,7 +16,10 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from tfxfer import app, config, driver, executors, formats, results, sweep
+from tfxfer import config, errors, storage
+from tfxfer.cli import app
+from tfxfer.report import formats
+from tfxfer.study import driver, executors, sweep
 from tools import studies
 
 
@@ -97,7 +100,7 @@ def main(argv):
     del argv
     workdir = pathlib.Path(WORKDIR.value)
     fields = CONFIG.value.to_dict()
-    results.writable(workdir)
+    storage.writable(workdir)
     cores = len(os.sched_getaffinity(0))
     jobs = JOBS.value or cores
     found = {}
@@ -110,7 +113,7 @@ def main(argv):
         local = executors.Local(workdir, jobs=jobs, arguments=arguments)
         failed = driver.Driver(study, workdir, local).carry_out().failed
         if failed:
-            raise config.InputError(f'{len(failed)} Runs failed: {", ".join(failed)}')
+            raise errors.InputError(f'{len(failed)} Runs failed: {", ".join(failed)}')
         found[name] = outcome(study, driver.read_done(workdir))
     for name, rows in found.items():
         for row in rows:

@@ -47,7 +47,8 @@ import time
 import numpy as np
 from absl import flags
 
-from tfxfer import app, architectures, config
+from tfxfer import architectures, config, errors
+from tfxfer.cli import app
 from tools import bench_input
 
 CLASSES = 10
@@ -98,16 +99,17 @@ def made(feed, size):
     """Endless batches as a Run has them."""
     import tensorflow as tf
 
-    from tfxfer import datasets, imagecache, inputs, sources
+    from tfxfer import datasets
+    from tfxfer.data import image_cache, pipeline, readers
 
     if feed == 'ready':
         image, label = ready(size)
         return tf.data.Dataset.from_tensors({'image': image, 'label': label}).repeat()
-    _, images = sources.read(datasets.find(f'folder:{FOLDER.value}'))
+    _, images = readers.read(datasets.find(f'folder:{FOLDER.value}'))
     indices = np.arange(len(images.labels))
     if feed == 'memory':
-        images = imagecache.keep(images, indices, imagecache.Keep('decoded'), None)
-    return inputs.training(
+        images = image_cache.keep(images, indices, image_cache.Keep('decoded'), None)
+    return pipeline.training(
         images, indices, size, BATCH.value, seed=0, min_area=0.08, flip=True
     )
 
@@ -115,7 +117,7 @@ def made(feed, size):
 def ours(arch, size, feed, jit_compile=False):
     import tensorflow as tf
 
-    from tfxfer import train
+    from tfxfer.training import train
 
     marks = Marks()
 
@@ -146,7 +148,7 @@ def xla(arch, size, feed):
 def keras(arch, size, feed):
     import keras
 
-    from tfxfer.nets import batch_norm
+    from tfxfer.models import batch_norm
 
     marks = Marks()
 
@@ -268,10 +270,10 @@ def problem(text):
     """(architecture, pixels) of NAME:PIXELS."""
     name, _, size = text.partition(':')
     if not re.fullmatch('[1-9][0-9]*', size):
-        raise config.InputError(
+        raise errors.InputError(
             f'--archs has {text!r}; NAME:PIXELS, such as resnet_50:128, was expected.'
         )
-    config.find('architecture', architectures.ARCHITECTURES, name)
+    errors.find('architecture', architectures.ARCHITECTURES, name)
     return name, int(size)
 
 
@@ -354,7 +356,7 @@ def main(argv):
     del argv
     problems = [problem(text) for text in ARCHS.value]
     for feed in FEEDS_FLAG.value:
-        config.find('feed', dict.fromkeys(FEEDS), feed)
+        errors.find('feed', dict.fromkeys(FEEDS), feed)
     if SIDE.value:
         side, feed = SIDE.value.split('/')
         print(json.dumps(SIDES[side](*problems[0], feed)))

@@ -17,7 +17,9 @@ import zlib
 import numpy as np
 from absl import flags
 
-from tfxfer import app, architectures, config, files
+from tfxfer import architectures, errors
+from tfxfer.cli import app
+from tfxfer.models import weight_files
 
 ARCHIVE = re.compile(r'\.(tar|tgz|tar\.gz)$')
 
@@ -32,15 +34,16 @@ def convert(arch, checkpoint, output, *, averages=True):
         averages: take exponential moving averages, where there are any.
 
     Raises:
-        config.InputError: no checkpoint, or not a sound one of this network; nothing
+        errors.InputError: no checkpoint, or not a sound one of this network; nothing
             is written then.
     """
     _check_output(output)
     # TensorFlow takes seconds: what needs none has been looked at before.
-    from tfxfer import checkpoints, models
+    from tfxfer import models
+    from tfxfer.models import checkpoints
 
     with _unpacked(checkpoint) as place:
-        path = files.find(arch, place)
+        path = weight_files.find(arch, place)
         weights = checkpoints.read(path, arch, averages=averages)
         digest = checkpoints.digest(path)
     model = models.build(arch, None, weights, aux=None)
@@ -65,11 +68,11 @@ def convert(arch, checkpoint, output, *, averages=True):
 def _check_output(output):
     folder = pathlib.Path(output).parent
     if not str(output).endswith('.weights.h5'):
-        raise config.InputError(
+        raise errors.InputError(
             f'--output must end in .weights.h5; got {str(output)!r}.'
         )
     if not folder.is_dir():
-        raise config.InputError(f'--output: there is no folder {str(folder)!r}.')
+        raise errors.InputError(f'--output: there is no folder {str(folder)!r}.')
 
 
 @contextlib.contextmanager
@@ -87,7 +90,7 @@ def _unpacked(checkpoint):
                         member.name = name
                         archive.extract(member, folder, filter='data')
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise config.InputError(
+            raise errors.InputError(
                 f'Cannot unpack {checkpoint!r}: {error}. It is missing, truncated or '
                 'no archive; get it again.'
             ) from error
@@ -98,8 +101,8 @@ def main(argv):
     del argv
     for flag in (ARCH, CHECKPOINT, OUTPUT):
         if not flag.value:
-            raise config.InputError(f'--{flag.name} is missing; see --help.')
-    arch = config.find('architecture', architectures.ARCHITECTURES, ARCH.value)
+            raise errors.InputError(f'--{flag.name} is missing; see --help.')
+    arch = errors.find('architecture', architectures.ARCHITECTURES, ARCH.value)
     for line in convert(arch, CHECKPOINT.value, OUTPUT.value, averages=AVERAGES.value):
         print(line)
 

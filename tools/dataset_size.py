@@ -8,7 +8,8 @@ and the number at which scratch reaches what fine-tuning does with half of them;
 figure, log odds with error bars, is in the report and in WORKDIR/figures.
 """
 
-from tfxfer import cells, formats, tables
+from tfxfer.analysis import cells
+from tfxfer.report import formats, tables
 from tools import studies
 
 NAMES = 'dataset_size', 'crossings'

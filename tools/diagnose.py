@@ -29,21 +29,12 @@ import pandas as pd
 from absl import flags, logging
 from matplotlib import figure
 
-from tfxfer import (
-    app,
-    architectures,
-    cells,
-    config,
-    datasets,
-    details,
-    diagnostics,
-    experiments,
-    formats,
-    plots,
-    results,
-    run,
-    splits,
-)
+from tfxfer import architectures, config, datasets, errors, results, storage
+from tfxfer.analysis import cells, experiments, feature_diagnostics
+from tfxfer.cli import app
+from tfxfer.data import splits
+from tfxfer.report import details, formats, plots
+from tfxfer.transfer import execute, resolve
 
 SPLITS = ('test', 'train', 'valid', 'train+valid')
 FORMATS = ('csv', 'md')
@@ -75,7 +66,7 @@ def pretrained(workdir, ids, **fields):
         fields: of config.Run, what else determines the features.
 
     Raises:
-        config.InputError: no such Run, or none, that is finished and has its weights.
+        errors.InputError: no such Run, or none, that is finished and has its weights.
     """
     known = {
         record.run.id: record.run
@@ -84,13 +75,13 @@ def pretrained(workdir, ids, **fields):
     }
     own = [name for name, made in known.items() if made.setting == 'pretrain']
     if not (ids or own):
-        raise config.InputError(
+        raise errors.InputError(
             f'{str(workdir)!r} holds no finished pretrain Run that has its weights. '
             'Make one: python -m tfxfer.run --config=configs/pretrain.py; or name '
             'public weights: --archs=resnet_50 --weights=slim.'
         )
     runs = [
-        config.find('finished Run with weights', known, name)
+        errors.find('finished Run with weights', known, name)
         for name in dict.fromkeys(ids or own)
     ]
     found = [
@@ -104,13 +95,13 @@ def public(archs, weights, **fields):
     """Networks with public weights, or those of a file; arguments as `pretrained`.
 
     Raises:
-        config.InputError: an unknown architecture, or one without such weights.
+        errors.InputError: an unknown architecture, or one without such weights.
     """
     found = []
     for name in dict.fromkeys(archs):
-        arch = config.find('architecture', architectures.ARCHITECTURES, name)
+        arch = errors.find('architecture', architectures.ARCHITECTURES, name)
         if weights == 'keras' and weights not in arch.weights:
-            raise config.InputError(
+            raise errors.InputError(
                 f'Keras offers no weights of {name}. Its sources of weights: '
                 f'{", ".join(arch.weights) or "none; pretrain it"}.'
             )
@@ -174,7 +165,7 @@ def limited(images, split, limit):
     parts = split.split('+')
     indices = np.concatenate([images.splits[part] for part in parts])
     if len(indices) < 2:
-        raise config.InputError(f'{split} has {len(indices)} images; it takes 2.')
+        raise errors.InputError(f'{split} has {len(indices)} images; it takes 2.')
     if len(indices) <= limit:
         return images
     keys = indices if images.keys is None else [images.keys[i] for i in indices]
@@ -188,27 +179,28 @@ def tasks(networks, workdir, *, split, limit, checkpoints=None, data=None):
     """[(settings.Task, source of the weights), ...], as run.execute makes them.
 
     Raises:
-        config.InputError: as run.resolve.
+        errors.InputError: as run.resolve.
     """
     found = [
-        run.resolve(network.run, workdir, checkpoints=checkpoints, data=data)
+        resolve.resolve(network.run, workdir, checkpoints=checkpoints, data=data)
         for network in networks
     ]
     # TensorFlow, once all that was asked for is there.
     import keras
     import tensorflow as tf
 
-    from tfxfer import cluster, settings
+    from tfxfer.training import distribution
+    from tfxfer.transfer import methods
 
-    devices = cluster.strategy()
+    devices = distribution.strategy()
     keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     return [
         (
-            settings.Task(
+            methods.Task(
                 own, arch, dataset, limited(images, split, limit), weights=weights,
                 cache=pathlib.Path(workdir) / 'cache', devices=devices,
-                facts=run.facts_of(own, arch),
+                facts=execute.facts_of(own, arch),
             ),
             source,
         )
@@ -236,18 +228,18 @@ def measure(x, labels, threshold=0.0):
         found.update(zip(columns, values, strict=True))
 
     def spread(x, labels):
-        one = diagnostics.spread(x, labels)
+        one = feature_diagnostics.spread(x, labels)
         return one.within, one.between, one.ratio, one.share
 
     def separation(x, labels):
-        return [diagnostics.class_separation(x, labels)]
+        return [feature_diagnostics.class_separation(x, labels)]
 
     def rank(x):
-        values = diagnostics.spectrum(x)
+        values = feature_diagnostics.spectrum(x)
         return [
-            diagnostics.participation_ratio(values),
-            diagnostics.effective_rank(values),
-            diagnostics.components(values),
+            feature_diagnostics.participation_ratio(values),
+            feature_diagnostics.effective_rank(values),
+            feature_diagnostics.components(values),
         ]
 
     of_classes = ('within', 'between', 'within_to_between', 'between_share')
@@ -257,9 +249,8 @@ def measure(x, labels, threshold=0.0):
     else:
         found |= dict.fromkeys((*of_classes, 'class_separation'))
         notes.append('Images have several labels: there are no classes to separate.')
-    put(
-        ('zero', 'dead', 'active', 'least_active'), diagnostics.sparsity, x, threshold
-    )  # fmt: skip
+    of_units = 'zero', 'dead', 'active', 'least_active'
+    put(of_units, feature_diagnostics.sparsity, x, threshold)
     put(('participation_ratio', 'effective_rank', 'components_95'), rank, x)
     return found, notes
 
@@ -338,7 +329,7 @@ def diagnose(networks, workdir, *, split, limit, threshold=0.0, **where):
         where: checkpoints and data, as run.resolve.
 
     Raises:
-        config.InputError: as run.resolve.
+        errors.InputError: as run.resolve.
     """
     rows, drawings, notes, kept = [], [], [], {}
     prepared = tasks(networks, workdir, split=split, limit=limit, **where)
@@ -375,7 +366,7 @@ def diagnose(networks, workdir, *, split, limit, threshold=0.0, **where):
             notes += [f'{network.name}: {text}' for text in lacks]
         if len(kept) > 1:
             logging.info('CKA of %d networks', len(kept))
-            values = diagnostics.cka_matrix(kept.values())
+            values = feature_diagnostics.cka_matrix(kept.values())
             widest = max(x.shape[1] for x in kept.values())
             drawing = heat_map(list(kept), values, rows[0]['images'], widest)
             drawings.append(drawing)
@@ -443,7 +434,7 @@ def short(dataset):
 def main(argv):
     del argv
     if not DATASET.value:
-        raise config.InputError('Say on which images: --dataset=digits_5_9, ...')
+        raise errors.InputError('Say on which images: --dataset=digits_5_9, ...')
     datasets.find(DATASET.value)  # A wrong one is named before the Runs are read.
     fields = {
         'dataset': DATASET.value,
@@ -459,8 +450,8 @@ def main(argv):
     output = OUTPUT.value or os.path.join(
         WORKDIR.value, 'diagnostics', plots.name(short(DATASET.value), SPLIT.value)
     )
-    results.writable(WORKDIR.value)
-    results.writable(output)
+    storage.writable(WORKDIR.value)
+    storage.writable(output)
     rows, drawings, notes = diagnose(
         networks, WORKDIR.value, split=SPLIT.value, limit=LIMIT.value,
         threshold=THRESHOLD.value, checkpoints=CHECKPOINTS.value, data=DATA.value,

@@ -17,7 +17,9 @@ import pathlib
 
 from absl import flags
 
-from tfxfer import app, architectures, config, datasets, imagesets, metrics, results
+from tfxfer import architectures, datasets, errors, metrics, results, storage
+from tfxfer.cli import app
+from tfxfer.data import image_set
 
 IMAGENET = 'imagenet2012'
 # Evaluation of TF-Slim's checkpoints, by the scaling that they take.
@@ -49,7 +51,7 @@ def evaluate(
         options: imagesets.Options.
 
     Raises:
-        config.InputError: an unknown name, files that are missing, a task of several
+        errors.InputError: an unknown name, files that are missing, a task of several
             labels, or weights with another number of classes than the dataset has.
     """
     record = results.read(weights) if pathlib.Path(weights).is_dir() else None
@@ -57,33 +59,35 @@ def evaluate(
         arch = arch or record.run.arch
         image_size = image_size or record.run.image_size
     if not arch:
-        raise config.InputError('Say which network: --arch=mobilenet_v1')
-    arch = config.find('architecture', architectures.ARCHITECTURES, arch)
+        raise errors.InputError('Say which network: --arch=mobilenet_v1')
+    arch = errors.find('architecture', architectures.ARCHITECTURES, arch)
     name = dataset or (record.run.dataset if record else IMAGENET)
     found = datasets.find(name)
     if found.multi_label:
-        raise config.InputError(f'{name} has several labels an image, no top-1.')
-    from tfxfer import sources
+        raise errors.InputError(f'{name} has several labels an image, no top-1.')
+    from tfxfer.data import readers
 
-    found, images = sources.read(found, options)
-    from tfxfer import inputs, models, predict, preprocess  # TensorFlow.
+    found, images = readers.read(found, options)
+    from tfxfer import models
+    from tfxfer.data import pipeline, preprocess
+    from tfxfer.models import predict  # TensorFlow.
 
     if crop != 'own':
-        config.find('crop', preprocess.CROPS, crop)
+        errors.find('crop', preprocess.CROPS, crop)
     path = pathlib.Path(weights) / 'model.weights.h5' if record else weights
     model = models.build(
         arch, None, path, image_size=image_size, aux=False, where=checkpoints
     )
     crop, classes = crop_of(arch, weights, crop), model.output['logits'].shape[-1]
     if classes not in (found.classes, found.classes + 1):
-        raise config.InputError(
+        raise errors.InputError(
             f'These weights tell {classes} classes apart; {name} has {found.classes}.'
         )
     indices = images.splits[split]
     if limit and limit < len(indices):
         indices = indices[:: -(-len(indices) // limit)]
     exact = crop in OWN.values()  # These keep fractions of grey levels.
-    batches = inputs.evaluation(
+    batches = pipeline.evaluation(
         images, indices, image_size or arch.input_size, preprocess.CROPS[crop], 64,
         'float32' if exact else 'uint8',
     )  # fmt: skip
@@ -117,7 +121,7 @@ def main(argv):
     row = evaluate(
         ARCH.value, WEIGHTS.value, DATASET.value, crop=CROP.value, split=SPLIT.value,
         image_size=IMAGE_SIZE.value, limit=LIMIT.value, checkpoints=CHECKPOINTS.value,
-        options=imagesets.Options(data=DATA.value),
+        options=image_set.Options(data=DATA.value),
     )  # fmt: skip
     top5 = '' if row['top5'] is None else f', top-5 {100 * row["top5"]:.2f} %'
     known = row['known']
@@ -127,7 +131,7 @@ def main(argv):
         + (f'; known: top-1 {100 * known:.2f} %' if known is not None else '')
     )
     if OUTPUT.value:
-        results.write_json(pathlib.Path(OUTPUT.value), row)
+        storage.write_json(pathlib.Path(OUTPUT.value), row)
         print(json.dumps(row))
 
 

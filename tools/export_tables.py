@@ -7,13 +7,16 @@ What the tables do not say, such as the cells that are still missing, is printed
 
 from absl import flags
 
-from tfxfer import app, cells, comparisons, config, formats, published, tables
+from tfxfer import errors
+from tfxfer.analysis import cells, comparisons, published
+from tfxfer.cli import app
+from tfxfer.report import formats, tables
 
 
 def main(argv):
     del argv
     for name in FORMATS.value:  # A wrong one is named before the work.
-        config.find('format', formats.FORMATS, name)
+        errors.find('format', formats.FORMATS, name)
     others = [one for path in PUBLISHED.value for one in published.read(path)]
     records = cells.read(RESULTS.value)
     paired, notes = comparisons.compare(cells.cells(records), RESULTS.value)

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 from absl import flags
 
-from tfxfer import app, config, features, results
+from tfxfer import errors, storage
+from tfxfer.cli import app
+from tfxfer.transfer import features
 
 ENDINGS = ('.npz', '.parquet', '.csv')
 
@@ -58,7 +60,7 @@ def arrays(store):
 def export(store, path):
     """Writes the arrays of a Store, complete or not at all."""
     found = arrays(store)
-    with results.replacing(path) as aside:
+    with storage.replacing(path) as aside:
         if path.suffix == '.npz':
             np.savez(aside, **found)
             return
@@ -84,7 +86,7 @@ def main(argv):
     del argv
     cache = pathlib.Path(WORKDIR.value) / 'cache'
     if not features.folder(cache).is_dir():
-        raise config.InputError(f'{WORKDIR.value} holds no features.')
+        raise errors.InputError(f'{WORKDIR.value} holds no features.')
     if REMOVE.value:
         features.remove(cache, REMOVE.value)
     if EXPORT.value:
@@ -92,9 +94,9 @@ def main(argv):
         if KEY.value is None and len(known) == 1:
             store = next(iter(known.values()))
         else:
-            store = config.find('stored features', known, KEY.value)
+            store = errors.find('stored features', known, KEY.value)
         path = pathlib.Path(EXPORT.value)
-        config.find('ending of --export', dict.fromkeys(ENDINGS), path.suffix)
+        errors.find('ending of --export', dict.fromkeys(ENDINGS), path.suffix)
         export(store, path)
         print(path)
     if LIST.value or not (REMOVE.value or EXPORT.value):

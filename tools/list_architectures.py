@@ -6,7 +6,9 @@ Parameters and multiply-adds (of one image) are without classifiers. Weights in 
 are known, but not here: `slim` is looked for in --checkpoints, `keras` in Keras' cache.
 """
 
-from tfxfer import app, architectures, config, files
+from tfxfer import architectures, errors
+from tfxfer.cli import app
+from tfxfer.models import weight_files
 
 HEADER = (
     'name',
@@ -31,8 +33,8 @@ def rows(where=None):
         if source == 'keras':
             return models.keras_file(arch).exists()
         try:
-            return bool(files.find(arch, source, where))
-        except config.InputError:
+            return bool(weight_files.find(arch, source, where))
+        except errors.InputError:
             return False
 
     for arch in architectures.ARCHITECTURES.values():

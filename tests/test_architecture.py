@@ -1,0 +1,141 @@
+"""The rules between packages, and other facts about the source itself."""
+
+import ast
+import dataclasses
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tfxfer import config
+
+PACKAGE = ROOT / 'tfxfer'
+BELOW_TRANSFER = {'data', 'models', 'logreg', 'training'}
+# What else than itself and the vocabulary (the files at the root) a package imports.
+MAY_IMPORT = {
+    'vocabulary': set(),
+    'data': set(),
+    'models': set(),
+    'logreg': set(),
+    'training': set(),
+    'analysis': set(),
+    'study': set(),
+    'transfer': BELOW_TRANSFER | {'analysis.feature_diagnostics'},
+    'report': {'analysis'},
+    'export': BELOW_TRANSFER | {'transfer', 'analysis.stats'},
+    'cli': {*BELOW_TRANSFER, 'analysis', 'study', 'transfer', 'report', 'export'},
+}
+# Those that are there to start a program.
+DOORS = ('run', 'predict_images', '__main__')
+# Where TensorFlow may stand at the top of a file.
+WITH_TENSORFLOW = {'models', 'training', 'transfer', 'export'}
+FILES_WITH_TENSORFLOW = {'data.preprocess', 'data.pipeline', 'data.image_cache'}
+HEAVY = ('tensorflow', 'keras', 'orbit', 'tensorflow_datasets')
+
+
+def modules():
+    """{dotted name below tfxfer: path} of every module that is not a door."""
+    found = {}
+    for path in sorted(PACKAGE.rglob('*.py')):
+        parts = path.relative_to(PACKAGE).with_suffix('').parts
+        if parts[-1] not in DOORS or len(parts) > 2:
+            found['.'.join(parts)] = path
+    return found
+
+
+def package(name):
+    return name.partition('.')[0] if '.' in name else 'vocabulary'
+
+
+def imported(path, *, top=False):
+    """Dotted names that a file imports; top: when it is imported itself."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+@pytest.mark.parametrize('name', modules())
+def test_a_package_imports_only_what_is_below_it(name):
+    allowed = MAY_IMPORT[package(name)] | {package(name)}
+    packages = set(MAY_IMPORT) - {'vocabulary'}
+    for full in imported(modules()[name]):
+        first, *rest = full.split('.')
+        assert first not in ('tools', 'tests', 'configs'), full
+        if first == 'tfxfer' and rest and rest[0] in packages:
+            assert {rest[0], '.'.join(rest[:2])} & allowed, f'{name} imports {full}'
+
+
+@pytest.mark.parametrize('name', modules())
+def test_tensorflow_stands_at_the_top_of_few_files(name):
+    if package(name) in WITH_TENSORFLOW or name in FILES_WITH_TENSORFLOW:
+        return
+    heavy = list(imported(modules()[name], top=True))
+    if name != 'data.tfds_builders':  # Which TensorFlow Datasets alone imports.
+        assert not [full for full in heavy if full.split('.')[0] in HEAVY]
+
+
+def test_vocabulary_study_and_report_need_no_tensorflow():
+    names = [
+        f'tfxfer.{name}'.removesuffix('.__init__')
+        for name in modules()
+        if package(name) not in WITH_TENSORFLOW and name not in FILES_WITH_TENSORFLOW
+        if name != 'data.tfds_builders'
+    ]
+    code = (
+        'import importlib, os, sys\n'
+        'before = dict(os.environ)\n'
+        f'for name in {names!r}:\n'
+        '    importlib.import_module(name)\n'
+        'bad = {"tensorflow", "keras", "tf_keras"} & set(sys.modules)\n'
+        'assert not bad, bad\n'
+        'assert dict(os.environ) == before\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('name', modules())
+def test_importing_a_module_defines_no_flag(name):
+    import tensorflow_datasets  # noqa: F401  It defines a flag of its own.
+    from absl import flags
+
+    before = set(flags.FLAGS)
+    importlib.import_module(f'tfxfer.{name}'.removesuffix('.__init__'))
+    assert set(flags.FLAGS) == before
+    if package(name) != 'cli':
+        assert 'flags.FLAGS' not in modules()[name].read_text()
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs').glob('*.py')), ids=str)
+def test_every_config_says_command_and_loads(path):
+    module = importlib.import_module(f'configs.{path.stem}')
+    assert 'python -m' in module.__doc__ or 'bash tools/' in module.__doc__
+    found = module.get_config()
+    fields = found.to_dict()
+    assert found.get_type('image_size') is int  # Which a flag can be, where it is None.
+    if 'archs' in fields:
+        from tfxfer.study import sweep
+
+        study = sweep.study_from(fields)
+        assert sweep.plan(tuple(sweep.cells(study)), {}).ready
+        assert set(fields) == names(sweep.Study) - {'digests', 'images'}
+        for setting, cls in config.HPARAMS.items():
+            grid = setting in config.GRIDS
+            swapped = {'lr', 'wd', *sweep.OF_GRID} if grid else set()
+            assert set(fields[setting]) == names(cls) ^ swapped
+    else:
+        assert config.from_dict(fields).id
+        filled = {'trials', 'search', 'resume', 'dataset_digest', 'weights_digest'}
+        assert set(fields) == names(config.Run) - filled
+        assert set(fields['hparams']) == names(config.HPARAMS[fields['setting']])
+
+
+def names(cls):
+    return {field.name for field in dataclasses.fields(cls)}

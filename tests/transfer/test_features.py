@@ -1,0 +1,201 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT
+from tests.support.fakes import ARCHITECTURE, colours
+from tfxfer import errors, models
+from tfxfer.transfer import features
+
+FACTS = {'arch': {'name': 'tiny'}, 'weights': 'w', 'dataset': 'colours'}
+ALL = np.arange(90)
+
+
+@pytest.fixture
+def images(fakes):
+    return colours(None, None)[1]
+
+
+def extract(images, cache, model, indices=ALL, size=8, facts=FACTS, **options):
+    return features.extract(
+        model, images, indices, size, 5, cache=cache, facts=facts, **options
+    )
+
+
+def made(**options):
+    return models.build(ARCHITECTURE, classes=3, **options)
+
+
+def test_features_are_those_of_the_network_and_kept(images, tmp_path):
+    model = made()
+    fresh, y = extract(images, tmp_path, lambda: model)
+    again, _ = extract(images, tmp_path, None)  # No network is needed.
+    np.testing.assert_array_equal(fresh, again)
+    direct = model(images.pixels.astype(np.float32), training=False)
+    np.testing.assert_allclose(fresh, direct['features'], atol=1e-5)
+    np.testing.assert_array_equal(y, images.labels)
+
+
+def test_a_subset_is_served_from_what_is_there_and_the_rest_added(images, tmp_path):
+    model = made()
+    subset = np.array([80, 3, 4, 5, 6, 7, 50])
+    few, y = extract(images, tmp_path, lambda: model, subset)
+    np.testing.assert_array_equal(y, images.labels[subset])
+    (store,) = features.stores(tmp_path)
+    assert store.done.nonzero()[0].tolist() == sorted(subset)
+    extract(images, tmp_path, None, subset[2:5])
+    every, _ = extract(images, tmp_path, lambda: model)
+    # What was computed with other neighbours in the batch is the same to the last bit.
+    np.testing.assert_array_equal(every[subset], few)
+    at_once, _ = extract(images, tmp_path / 'other', lambda: model)
+    np.testing.assert_array_equal(every, at_once)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'facts': {**FACTS, 'weights': 'v'}},
+        {'facts': {**FACTS, 'dataset': 'v'}},
+        {'size': 16},
+        {'dtype': 'float16'},
+    ],
+)
+def test_whatever_changes_the_numbers_changes_the_key(images, tmp_path, change):
+    extract(images, tmp_path, made)
+    asked = []
+    model = made(image_size=change.get('size', 8))
+    extract(images, tmp_path, lambda: asked.append(1) or model, **change)
+    assert asked and len(features.stores(tmp_path)) == 2
+
+
+def test_half_precision_takes_half_the_room_and_rounds(images, tmp_path):
+    model = made()
+    exact, _ = extract(images, tmp_path, lambda: model)
+    short, _ = extract(images, tmp_path, lambda: model, dtype='float16')
+    assert short.dtype == np.float32
+    np.testing.assert_array_equal(short, exact.astype(np.float16))
+    files = {np.load(p).itemsize for p in tmp_path.glob('features/*/features.npy')}
+    assert files == {2, 4}
+
+
+def test_features_that_are_not_finite_name_their_images(images, tmp_path):
+    model = made()
+    kernel = model.get_layer('conv').kernel
+    kernel.assign(np.full(kernel.shape, -3e38))  # Dark pixels are below 0.
+    with pytest.raises(errors.InputError, match='of 40 images .*: number 0, number 1'):
+        extract(images, tmp_path, lambda: model)
+    assert not features.folder(tmp_path).exists() or not features.stores(tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+from tests.transfer import test_features as test_features
+from tests.support.fakes import ARCHITECTURE, colours, tiny
+from tfxfer import models
+from tfxfer.transfer import features
+models.BUILDERS['tiny'] = tiny
+features._CHUNK = 4
+put = features.Store.put
+def put_and_die(self, *args):
+    if self.done.any():
+        self.rows[args[0]] = args[1]  # Written, but not yet marked.
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, *args)
+features.Store.put = put_and_die
+test_features.extract(colours(None, None)[1], sys.argv[1], test_features.made)
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_at_the_last_complete_chunk(images, tmp_path):
+    command = [sys.executable, '-c', KILLED, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (store,) = features.stores(tmp_path)
+    assert store.done.sum() == 4 * 5  # 4 batches of 5.
+    store.rows[store.done] += 1  # To see that these are not computed again.
+    store.rows.flush()
+    x, _ = extract(images, tmp_path, made)
+    whole, _ = extract(images, tmp_path / 'other', made)
+    np.testing.assert_array_equal(x[20:], whole[20:])
+    np.testing.assert_array_equal(x[:20], whole[:20] + np.float32(1))
+
+
+def _extract_and_note(place, start):
+    models.BUILDERS['tiny'] = __import__('tests.support.fakes').fakes.tiny
+
+    def model():
+        with open(place / 'asked', 'a') as file:
+            file.write('x')
+        return made()
+
+    start.wait()
+    x, _ = extract(colours(None, None)[1], place, model)
+    np.save(place / f'{os.getpid()}.npy', x)
+
+
+def test_two_processes_do_not_compute_the_same_features(tmp_path):
+    context = multiprocessing.get_context('spawn')
+    start = context.Barrier(2)
+    processes = [
+        context.Process(target=_extract_and_note, args=(tmp_path, start))
+        for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert (tmp_path / 'asked').read_text() == 'x'
+    one, other = (np.load(path) for path in tmp_path.glob('*.npy'))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def kept(images, tmp_path):
+    """A workdir with features of the first 20 images."""
+    x, _ = extract(images, tmp_path / 'cache', made, ALL[:20])
+    return tmp_path, x
+
+
+def test_the_program_lists_with_sizes_and_removes(kept, program):
+    workdir, _ = kept
+    done = program('tools.features', f'--workdir={workdir}', '--list')
+    assert done.returncode == 0, done.stderr
+    (store,) = features.stores(workdir / 'cache')
+    row = done.stdout.splitlines()[1].split()
+    assert row[:3] == [store.path.name, 'tiny', 'colours'] and '20 of 90' in done.stdout
+    wrong = program('tools.features', f'--workdir={workdir}', '--remove=abc')
+    assert wrong.returncode == 2 and store.path.name in wrong.stderr
+    done = program(
+        'tools.features', f'--workdir={workdir}', f'--remove={store.path.name}'
+    )
+    assert done.returncode == 0 and not features.stores(workdir / 'cache')
+
+
+@pytest.mark.parametrize('suffix', ['npz', 'parquet', 'csv'])
+def test_an_export_has_features_labels_names_and_splits(kept, images, program, suffix):
+    workdir, x = kept
+    path = workdir / f'out.{suffix}'
+    done = program('tools.features', f'--workdir={workdir}', f'--export={path}')
+    assert done.returncode == 0, done.stderr
+    if suffix == 'npz':
+        with np.load(path) as arrays:
+            got, split = arrays['features'], arrays['split']
+            index, label = arrays['index'], arrays['label']
+            assert arrays['name'][3] == '3'
+    else:
+        read = {'csv': pd.read_csv, 'parquet': pd.read_parquet}[suffix]
+        table = read(path)
+        got = table[[f'f{i}' for i in range(8)]].to_numpy()
+        index, label, split = (table[name] for name in ('index', 'label', 'split'))
+    np.testing.assert_allclose(got, x, rtol=1e-6)
+    np.testing.assert_array_equal(index, ALL[:20])
+    np.testing.assert_array_equal(label, images.labels[:20])
+    expected = ['valid' if i in images.splits['valid'] else 'train' for i in range(20)]
+    assert list(split) == expected

@@ -1,0 +1,1 @@
+"""Numbers from Records: statistics, one cell a network, dataset and setting, tests."""

@@ -1,0 +1,1 @@
+"""Images, labels and splits: where they are, and how they reach a network."""

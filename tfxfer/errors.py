@@ -1,0 +1,36 @@
+"""What a program says to its user and how it then ends, and look-ups by name."""
+
+import difflib
+
+
+class Stopped(Exception):
+    """Work was told to stop, and is saved; the same command goes on from there.
+
+    Programs print it as one line and exit with status 75 (EX_TEMPFAIL).
+    """
+
+
+class Busy(Exception):
+    """Another process is at this very work. Programs exit with status 75 likewise."""
+
+
+class InputError(ValueError):
+    """What was asked for cannot be done; the message says what can.
+
+    Programs print it as one line and exit with status 2.
+    """
+
+
+def find(kind, table, name):
+    """Returns table[name], or says what would have worked.
+
+    Raises:
+        InputError: `name` is not in `table`; names the nearest and all known ones.
+    """
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(str(name), [str(key) for key in table], n=1)
+    hint = f' Did you mean {close[0]!r}?' if close else ''
+    raise InputError(
+        f'No {kind} named {name!r}.{hint} Known: {", ".join(map(str, table))}.'
+    )

@@ -1,0 +1,1 @@
+"""A Run's model handed over: SavedModel, TensorFlow Lite, model card, predictions."""

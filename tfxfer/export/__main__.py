@@ -1,0 +1,10 @@
+import pathlib
+import runpy
+
+import tfxfer
+
+if __name__ == '__main__':
+    runpy.run_path(
+        str(pathlib.Path(tfxfer.__file__).parent / 'export/saved_model.py'),
+        run_name='__main__',
+    )

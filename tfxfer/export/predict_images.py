@@ -1,0 +1,246 @@
+"""Predicts images with an exported model: the classes of each, the likeliest first.
+
+    python -m tfxfer.predict_images --model=my_model photo.jpg scans/
+
+prints one line an image, and one JSON object an image with --json. Folders are
+searched, sub-folders too. EXIF rotation, transparency, CMYK, TIFF and the like are
+treated as in the evaluation of a Run. A file that cannot be read is named on stderr;
+the rest is predicted, and the exit status is 1. Where an image may have several
+classes, those above one half are marked with *.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import typing
+
+import numpy as np
+import tqdm
+from absl import flags
+
+from tfxfer import errors
+from tfxfer.cli import app
+from tfxfer.data import folders, image_files
+
+BATCH = 16  # Turned photographs are held as PNG, of up to 20 MB each.
+SHOWN = 3  # Classes in a line.
+PRESENT = 0.5  # Above it a class of a multi-label task is said to be there.
+
+
+class Model(typing.NamedTuple):
+    """serve: image_bytes [b] -> {probabilities, classes [b, k]}; see export.Served."""
+
+    serve: typing.Callable
+    multi_label: bool
+
+
+class Prediction(typing.NamedTuple):
+    """Of one file: class names and probabilities f32 [k], the likeliest first.
+
+    fault says why there is none.
+    """
+
+    path: str
+    classes: tuple[str, ...] = ()
+    probabilities: np.ndarray | None = None
+    fault: str | None = None
+
+
+def find(names):
+    """(paths of images, folders without any): files as named, folders searched.
+
+    Each path is there once. Whether a file that is named exists is not looked at.
+    """
+    paths, empty = {}, []
+    for name in names:
+        found = [name]
+        if os.path.isdir(name):
+            found = sorted(
+                path
+                for path in folders.walk(name)
+                if path.lower().endswith(folders.SUFFIXES)
+            )
+            if not found:
+                empty.append(name)
+        paths |= dict.fromkeys(found)
+    return list(paths), empty
+
+
+def load(folder):
+    """The Model in a folder that tfxfer.export wrote; needs TensorFlow alone.
+
+    Raises:
+        errors.InputError: no such model, or not a whole one.
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / 'saved_model.pb').is_file():
+        raise errors.InputError(
+            f'{str(folder)!r} holds no model (saved_model.pb). Make one: python -m '
+            f'tfxfer.export --run=DIR --output={folder}'
+        )
+    try:
+        card = json.loads((folder / 'model_card.json').read_text())
+        multi_label = card['multi_label']
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise errors.InputError(
+            f'{folder}/model_card.json, which says whether an image has one class or '
+            f'several, cannot be read ({error}). Export the Run again.'
+        ) from error
+    import tensorflow as tf  # Not before it is known that there is a model.
+
+    try:
+        model = tf.saved_model.load(str(folder))
+        return Model(model.signatures['serving_default'], multi_label)
+    except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise errors.InputError(
+            f'The model in {str(folder)!r} cannot be read ({reason}). Export the Run '
+            'again.'
+        ) from error
+
+
+def predictions(model, paths):
+    """Yields the Prediction of every path, in order.
+
+    Raises:
+        RuntimeError: the model gives what is no probability.
+    """
+    place = image_files.copies(None)
+    starts = range(0, len(paths), BATCH)
+    hidden = None if len(starts) > 1 else True  # None: where there is no terminal.
+    for start in tqdm.tqdm(
+        starts, 'Predicting', unit='batch', leave=False, disable=hidden
+    ):
+        part = paths[start : start + BATCH]
+        checked = image_files.check(pathlib.Path(), part, None, place)
+        sound = [path for path in part if not checked[path].fault]
+        found = {}
+        if sound:
+            data = _upright_files(sound, checked, place)
+            found = dict(zip(sound, _predicted(model, sound, data), strict=True))
+        for path in part:
+            yield found.get(path) or Prediction(path, fault=checked[path].fault)
+
+
+def _upright_files(paths, checked, place):
+    """What the model is given of sound files: the bytes of each, or of its copy."""
+    copies = {
+        path: place / f'{checked[path].digest}.png'
+        for path in paths
+        if checked[path].copied
+    }
+    data = []
+    for path in paths:
+        file = copies.get(path) or pathlib.Path(path)
+        data.append(upright(file.read_bytes(), checked[path].orientation))
+    for copy in copies.values():  # There may be no room for those of all batches.
+        copy.unlink(missing_ok=True)  # Files of the same bytes share one.
+    return data
+
+
+def upright(data, orientation):
+    """A file whose pixels lie as EXIF's orientation (1 to 8) says a JPEG's should.
+
+    An exported model does not read EXIF. An upright file is returned as it is.
+    """
+    if orientation == 1:
+        return data
+    import tensorflow as tf
+
+    from tfxfer.data import preprocess
+
+    pixels = preprocess.turned(preprocess.Jpeg(data).whole(), orientation)
+    return tf.io.encode_png(pixels, compression=1)  # The quickest.
+
+
+def _predicted(model, paths, data):
+    import tensorflow as tf
+
+    outputs = model.serve(tf.stack(data))
+    probabilities = outputs['probabilities'].numpy()
+    if not np.isfinite(probabilities).all():
+        raise RuntimeError(f'The model gives no finite probabilities for {paths}.')
+    names = [name.decode() for name in outputs['classes'].numpy()[0]]
+    for path, row in zip(paths, probabilities, strict=True):
+        order = np.argsort(-row, kind='stable')
+        yield Prediction(path, tuple(names[c] for c in order), row[order])
+
+
+def line(prediction, *, multi_label, top):
+    """For a person: the path and the `top` likeliest classes, in percent.
+
+    All that are present in a multi-label task are shown, and marked.
+    """
+    present = multi_label & (prediction.probabilities > PRESENT)
+    count = max(top, np.count_nonzero(present))
+    shown = zip(prediction.classes, prediction.probabilities, present, strict=True)
+    texts = [f'{"*" if mark else ""}{name} {100 * p:.1f} %' for name, p, mark in shown]
+    return f'{prediction.path}: {", ".join(texts[:count])}'
+
+
+def json_line(prediction, *, multi_label, top):
+    """For a program: path, classes and probabilities, the likeliest first.
+
+    Of a multi-label task also `present`, the names of the classes above PRESENT.
+    top: how many classes; None: all.
+    """
+    facts = {
+        'path': prediction.path,
+        'classes': prediction.classes[:top],
+        'probabilities': prediction.probabilities[:top].tolist(),
+    }
+    if multi_label:
+        count = np.count_nonzero(prediction.probabilities > PRESENT)
+        facts['present'] = prediction.classes[:count]
+    return json.dumps(facts)
+
+
+def main(argv):
+    if not MODEL.value:
+        raise errors.InputError('Say which model: --model=DIR, of tfxfer.export.')
+    paths, empty = find(argv[1:])
+    if not paths:
+        where = f' in {", ".join(empty)}' if empty else ': name files or folders'
+        raise errors.InputError(
+            f'No image{where}. Read are {", ".join(folders.SUFFIXES)}.'
+        )
+    model = load(MODEL.value)
+    faults = [f'{folder} holds no image.' for folder in empty]
+    for fault in faults:
+        _print(f'error: {fault}', sys.stderr)
+    for prediction in predictions(model, paths):
+        if prediction.fault:
+            faults.append(f'{prediction.path} cannot be read: {prediction.fault}.')
+            _print(f'error: {faults[-1]}', sys.stderr)
+        elif JSON.value:
+            text = json_line(prediction, multi_label=model.multi_label, top=TOP.value)
+            _print(text, sys.stdout)
+        else:
+            top = TOP.value or SHOWN
+            _print(line(prediction, multi_label=model.multi_label, top=top), sys.stdout)
+    return 1 if faults else 0
+
+
+def _print(text, file):
+    """A line that a progress bar on the same terminal does not run into."""
+    text = os.fsencode(text).decode(errors='backslashreplace')  # Whatever a name has.
+    try:
+        tqdm.tqdm.write(text, file=file)
+        file.flush()
+    except BrokenPipeError:  # Who reads has enough: `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+        sys.exit(128 + signal.SIGPIPE)  # As a shell says it.
+
+
+if __name__ == '__main__':
+    MODEL = flags.DEFINE_string('model', None, 'Folder that tfxfer.export wrote.')
+    JSON = flags.DEFINE_bool('json', False, 'Prints a JSON object an image.')
+    TOP = flags.DEFINE_integer(
+        'top',
+        None,
+        f'How many classes to print. Default: {SHOWN}, and all with --json.',
+        lower_bound=1,
+    )
+    app.run(main, positional=True)

@@ -1,0 +1,280 @@
+"""What the results say, in words."""
+
+import typing
+
+from tfxfer.analysis import cells, comparisons, stats
+from tfxfer.report import formats
+
+SIGNIFICANT = 0.05  # Of p after Holm's correction.
+LISTED = 8  # Cells named in a sentence.
+MANY = 4  # Tasks from which what they have in common is said first.
+CORRELATED = 4  # Networks from which r has an interval that says something.
+HOW = {
+    'logistic': 'with logistic regression on its features',
+    'finetune': 'fine-tuned',
+    'scratch': 'trained from scratch',
+}
+DOING = {
+    'logistic': 'logistic regression',
+    'finetune': 'fine-tuning',
+    'scratch': 'training from scratch',
+}
+
+
+class Answer(typing.NamedTuple):
+    """Paragraphs.
+
+    Attributes:
+        first: what to read first: of few tasks one each, of many what they have in
+            common.
+        tasks: of many tasks one each; else none.
+    """
+
+    first: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+
+
+def write(found, paired):
+    """The Answer of a study.
+
+    Args:
+        found: Cells.
+        paired: Comparisons of each task's best with the others.
+    """
+    if not found:
+        return Answer(('No Run has scored test images yet.',))
+    rows = cells.grouped(paired, lambda row: row.a.task)
+    tasks = [
+        _task(group, {row.b.name: row for row in rows.get(task, ())})
+        for task, group in cells.tasks(found).items()
+    ]
+    common = _common(found)
+    if len(tasks) >= MANY and common:
+        return Answer(tuple(common), tuple(tasks))
+    return Answer((*tasks, *common))
+
+
+# One task.
+
+
+def _task(group, rows):
+    """At most four sentences; rows: Comparisons with the best, by the other's name."""
+    top = cells.best(group)
+    where = f'On {_dataset(group[0])}'
+    if group[0].per_class is not None:
+        where += f' with {group[0].per_class} images a class'
+    if top is None:
+        return f'{where}, every Run diverged; try smaller learning rates.'
+    if len(group) == 1:
+        return f'{where}, only {_with(top)} was measured: {_exact_score(top)}.'
+    others = [
+        cells.best([c for c in group if (c.network, c.setting) == (top.network, s)])
+        for s in cells.SETTINGS
+        if s != top.setting
+    ]
+    same = [_same_network(c, top, rows.get(c.name)) for c in others if c is not None]
+    second = cells.best([c for c in group if c.network != top.network])
+    close = [row.b for row in rows.values() if row.p_holm > SIGNIFICANT]
+    sentences = [
+        f'{where}, {_with(top)} is best: {_exact_score(top)}.',
+        _sentence('; '.join(same)),
+        _next_network(second, top, rows) if second else '',
+        _close(close, top) if close else '',
+    ]
+    return ' '.join(filter(None, sentences))
+
+
+def _dataset(cell):
+    """Its name, and of a user's own images that they are."""
+    own = cell.records[0].run.dataset.startswith(('folder:', 'csv:'))
+    return f'your images ({cell.dataset})' if own else cell.dataset
+
+
+def _with(cell):
+    size = f'{cell.image_size} px' if cell.image_size else ''
+    extra = ', '.join(filter(None, (cell.recipe, size)))
+    return f'{cell.network} {HOW[cell.setting]}' + (f' ({extra})' if extra else '')
+
+
+def _score(cell):
+    kind = '' if cell.metric == 'top1' else f' {formats.METRICS[cell.metric]}'
+    return f'{formats.percent(cell.score)} %{kind}'
+
+
+def _exact_score(cell):
+    interval = ''
+    if cell.interval is not None:
+        interval = f'95 % interval {formats.interval(*cell.interval)}, '
+    return f'{_score(cell)} ({interval}{cell.test_images} test images)'
+
+
+def _sentence(text):
+    return f'{text[0].upper()}{text[1:]}.' if text else ''
+
+
+def _same_network(cell, top, row):
+    """The best network's other setting: what it saves and loses."""
+    points = formats.percent(top.score - cell.score)
+    p = f' ({_p(row.p_holm)})' if row else ''
+    loss = f'loses {points} points{p}' if points != '0.0' else 'scores the same'
+    return f'{DOING[cell.setting]} {_cost(cell, top)}{loss}'
+
+
+def _cost(cell, top):
+    if not cell.seconds or not top.seconds:
+        return ''
+    ratio = cell.seconds / top.seconds
+    if ratio >= 1.5:
+        return f'takes {ratio:.2g} times as long and '
+    if ratio <= 1 / 1.5:
+        return f'takes 1/{1 / ratio:.2g} of the time and '
+    return 'takes about as long and '
+
+
+def _next_network(cell, top, rows):
+    row = rows.get(cell.name)
+    start = f'The next network is {_with(cell)} with {_score(cell)}; '
+    if row is None:
+        return start + 'there is no paired test of the difference.'
+    verdict = 'significant' if row.p_holm <= SIGNIFICANT else 'not significant'
+    over = f', corrected for {len(rows)} comparisons' if len(rows) > 1 else ''
+    points = formats.percent(top.score - cell.score)
+    return (
+        f'{start}the difference of {points} points is {verdict} ({row.test} '
+        f'{_p(row.p_holm)}{over}).'
+    )
+
+
+def _close(close, top):
+    names = '; '.join(cell.name for cell in close[:LISTED])
+    more = f'; and {len(close) - LISTED} more' if len(close) > LISTED else ''
+    timed = [cell for cell in (top, *close) if cell.seconds]
+    quickest = min(timed, key=lambda cell: cell.seconds, default=top)
+    end = '.'
+    if quickest is not top:
+        best = f', the best {formats.duration(top.seconds)}' if top.seconds else ''
+        end = (
+            f'; the quickest of these, {quickest.name}, took '
+            f'{formats.duration(quickest.seconds)}{best}.'
+        )
+    return f'Not told apart from the best: {names}{more}{end}'
+
+
+def _p(p):
+    """Doubles end at 1e-308: a smaller p is 0 to them."""
+    return f'p = {formats.p_value(p)}' if p > 1e-300 else 'p < 1e-300'
+
+
+# All tasks together.
+
+
+def _common(found):
+    """Paragraphs: a condition each of several datasets; then of single ones."""
+    conditions = comparisons.conditions(found)
+    paragraphs, alone, networks = [], [], 0
+    for condition, group in conditions.items():
+        points, _ = comparisons.points(group)
+        if not points:
+            continue
+        networks = max(networks, len({point.network for point in points}))
+        source = _source(condition, points)
+        over = _over_datasets(condition, group, points)
+        if over:
+            paragraphs.append(' '.join(filter(None, (over, _wins(group), source))))
+        elif source:
+            alone.append(f'{_under(condition)}{source}')
+    if networks and networks < CORRELATED:
+        source = next(iter(conditions)).source
+        few = f'{networks} networks are' if networks > 1 else 'One network is'
+        alone.append(
+            f'{few} too few to say whether accuracy on {source} predicts transfer '
+            'accuracy.'
+        )
+    return paragraphs + alone
+
+
+def _under(condition):
+    parts = []
+    if condition.per_class is not None:
+        parts.append(f'with {condition.per_class} images a class')
+    if condition.image_size is not None:
+        parts.append(f'at {condition.image_size} pixels')
+    return _sentence(' '.join(parts))[:-1] + ': ' if parts else ''
+
+
+def _over_datasets(condition, group, points):
+    """Which network has the highest mean over datasets, in each setting; or ''."""
+    said, counts = [], set()
+    for setting, own in cells.grouped(points, lambda point: point.setting).items():
+        if len(own[0].datasets) < 2 or len(own) < 2:
+            continue
+        top, second = sorted(own, key=lambda point: -point.y)[:2]
+        counts.add(len(top.datasets))
+        said.append(
+            f'{setting} {top.network} (that of {formats.percent(top.score)} %; next '
+            f'{second.network}, {formats.percent(second.score)} %'
+            f'{_lead(group, top, second)})'
+        )
+    if not said:
+        return ''
+    # Each setting has the datasets that all of its own networks have.
+    over = ' or '.join(map(str, sorted(counts)))
+    return (
+        f'{_under(condition)}Over {over} datasets, the highest mean log odds: '
+        f'{"; ".join(said)}.'
+    )
+
+
+def _lead(group, top, second):
+    """The paired t-test of two Points over their datasets."""
+    odds = {}
+    for cell in group:
+        if cell.setting == top.setting:
+            odds.setdefault((cell.network, cell.dataset), []).append(cell.log_odds)
+    pair = [[odds[p.network, d] for d in p.datasets] for p in (top, second)]
+    if any(len(values) > 1 for own in pair for values in own):
+        return ''  # Of several recipes it is not known here which was averaged.
+    try:
+        found = stats.paired_t(*([value for (value,) in own] for own in pair))
+    except ValueError:  # The same difference on all.
+        return ''
+    return f', paired t-test over datasets {_p(found.p)}'
+
+
+def _wins(group):
+    """How often one setting beats another; or ''."""
+    rows, _ = comparisons.wins(group)
+    said = []
+    for a, b, won, lost, ties, p in rows:
+        if lost > won:
+            a, b, won, lost = b, a, lost, won
+        said.append(
+            f'{DOING[a]} beats {DOING[b]} in {won} of {won + lost + ties} pairs of '
+            f'network and dataset (sign test {_p(p)})'
+        )
+    return _sentence('; '.join(said))
+
+
+def _source(condition, points):
+    """How far source accuracy predicts transfer accuracy; '' of few networks."""
+    said = []
+    for setting, own in cells.grouped(points, lambda point: point.setting).items():
+        if len(own) < CORRELATED:
+            continue
+        try:
+            found = stats.correlate([p.x for p in own], [p.y for p in own])
+        except ValueError:  # All alike: no correlation.
+            continue
+        said.append(
+            f'{setting} r = {_two(found.r)} ({_two(found.low)} to {_two(found.high)}, '
+            f'{found.n} networks)'
+        )
+    if not said:
+        return ''
+    return (
+        f'How far accuracy on {condition.source} predicts transfer: {"; ".join(said)}.'
+    )
+
+
+def _two(r):
+    return f'{round(r, 2) + 0.0:.2f}'  # Never -0.00.

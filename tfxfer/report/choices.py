@@ -1,0 +1,265 @@
+"""Figures of how the hyperparameters of a cell were chosen: l2 curves, heat maps."""
+
+import collections
+import math
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import cm, colors, figure
+from matplotlib import collections as artists
+
+from tfxfer.analysis import cells
+from tfxfer.report import formats, plots
+
+WRITTEN = 250  # Scores in one figure of heat maps; more would not be read.
+CHOSEN = '#D55E00'  # Of the frame; cividis has no such colour.
+
+
+def draw(found, styles):
+    """A Drawing for each task and setting whose Cells have a curve."""
+    drawings = []
+    for group in cells.tasks(found).values():
+        for setting in cells.SETTINGS:
+            own = [c for c in group if c.setting == setting and _first(c).curve]
+            if own and setting == 'logistic':
+                drawings.append(l2_curves(own, styles))
+            elif own:
+                drawings.append(grids(own))
+    return drawings
+
+
+def _first(cell):
+    """The Record of a Cell's lowest seed, whose curve is drawn."""
+    return cell.records[0]
+
+
+def _label(cell):
+    return cell.name.replace(f', {cell.setting}', '', 1)
+
+
+def l2_curves(group, styles):
+    """Validation score against l2 of each network; group: logistic Cells of one task.
+
+    The chosen l2 is ringed; points where the solver stopped early are hollow.
+    """
+    drawn, rows, uses = {}, [], collections.Counter()
+    for cell in group:
+        dashes = plots.DASHES[uses[cell.network] % 4]
+        uses[cell.network] += 1
+        drawn[_label(cell)] = {**styles[cell.network], 'linestyle': dashes}
+    with matplotlib.rc_context(plots.STYLE):
+        fig, ((panel,),) = plots.panels(1, 1, width=5.5, height=2.9, legend=drawn)
+        panel.set_xscale('log')
+        # Powers set as mathematics cost as much as all else that is drawn.
+        panel.xaxis.set_major_formatter('{x:g}')
+        for cell in group:
+            rows += _l2_curve(panel, cell, drawn[_label(cell)])
+        panel.set_title(_task_title(group[0]))
+        panel.set_xlabel('l2, the penalty on the weights')
+        panel.set_ylabel(f'Validation {formats.METRICS[group[0].metric]}, %')
+    return plots.Drawing(
+        plots.name('l2', *group[0].task),
+        'choice',
+        f'Choice of l2, logistic, {_task_title(group[0])}',
+        fig,
+        pd.DataFrame(rows),
+        'Ring: chosen, the best on validation images (of equals the strongest penalty).'
+        ' Hollow: the solver stopped before it had converged.' + _seed_note(group),
+    )
+
+
+def _l2_curve(panel, cell, style):
+    record = _first(cell)
+    curve = sorted(record.curve, key=lambda point: point['l2'])
+    l2s = [point['l2'] for point in curve]
+    scores = [100 * point['valid_score'] for point in curve]
+    solved = [k for k, point in enumerate(curve) if point['solved']]
+    early = [k for k, point in enumerate(curve) if not point['solved']]
+    panel.plot(
+        l2s, scores, linewidth=1.2, markersize=3.5, markeredgewidth=0.8,
+        markevery=solved, **style,
+    )  # fmt: skip
+    if early:
+        panel.plot(
+            [l2s[k] for k in early], [scores[k] for k in early], linestyle='none',
+            marker=style['marker'], color=style['color'], markersize=3.5,
+            markerfacecolor='white', markeredgewidth=0.8,
+        )  # fmt: skip
+    best = l2s.index(record.chosen['l2'])
+    panel.plot(
+        l2s[best], scores[best], 'o', markersize=11, markerfacecolor='none',
+        markeredgecolor=style['color'], markeredgewidth=1.4,
+    )  # fmt: skip
+    return [
+        {
+            'network': cell.network,
+            'recipe': cell.recipe,
+            'image_size': cell.image_size,
+            'seed': record.run.seed,
+            'l2': point['l2'],
+            'valid_score': point['valid_score'],
+            'solved': point['solved'],
+            'chosen': point['l2'] == record.chosen['l2'],
+        }
+        for point in curve
+    ]
+
+
+def grids(group):
+    """Heat maps of the validation score over (lr, wd), one a network, in one image.
+
+    group: Cells of one task and one setting that trials chose for. The chosen point is
+    framed; a cross is a trial that diverged. One image and a few artists, whatever the
+    number of networks: with axes of its own for each the figure takes a second.
+    """
+    rows = [row for cell in group for row in _grid_rows(cell)]
+    lrs = sorted({row['lr'] for row in rows})
+    wds = sorted({row['wd'] for row in rows})
+    written = len(rows) <= WRITTEN
+    columns = min(len(group), 3 if written else 4)
+    tiles = _Tiles(len(lrs), len(wds), columns, math.ceil(len(group) / columns))
+    done = [100 * row['valid_score'] for row in rows if row['valid_score'] is not None]
+    scale = cm.ScalarMappable(
+        colors.Normalize(min(done, default=0), max(done, default=100)), 'cividis'
+    )
+    titles = [_label(cell) for cell in group]
+    wide, high = (0.44, 0.3) if written else (0.24, 0.17)  # Inches of one trial.
+    wide = max(wide, 0.085 * max(map(len, titles)) / len(lrs))
+    with matplotlib.rc_context({**plots.STYLE, 'font.size': 8}):
+        # Laid out by hand, since all sizes are known.
+        width, height = wide * tiles.width, high * tiles.height
+        fig = figure.Figure((width + 1.9, height + 1.1))
+        size = fig.get_size_inches()
+        panel = fig.add_axes([0.85 / size[0], 0.8 / size[1],
+                              width / size[0], height / size[1]])  # fmt: skip
+        _grid_panel(panel, rows, tiles, lrs, wds, scale, written=written)
+        for i, title in enumerate(titles):
+            x, y = tiles.at(i, 0, len(wds))
+            panel.text(x - 0.5, y - 0.3, title, size=9, va='bottom')
+        fig.text(0.85 / size[0], 0.12 / size[1], 'learning rate', size=9)
+        fig.text(
+            0.08 / size[0], (0.8 + height / 2) / size[1], 'weight decay', size=9,
+            rotation=90, va='center',
+        )  # fmt: skip
+        bar_axes = fig.add_axes([(1.0 + width) / size[0], 0.8 / size[1],
+                                 0.12 / size[0], height / size[1]])  # fmt: skip
+        bar = fig.colorbar(scale, cax=bar_axes)
+        bar.set_label(f'Validation\n{formats.METRICS[group[0].metric]}, %')
+        bar.outline.set_visible(False)
+    title = _task_title(group[0])
+    return plots.Drawing(
+        plots.name('grid', group[0].setting, *group[0].task),
+        'choice',
+        f'Choice of learning rate and weight decay, {group[0].setting}, {title}',
+        fig,
+        pd.DataFrame(rows).drop(columns='tile'),
+        f'{title}, {group[0].setting}. Frame: chosen, the best on validation images. '
+        'x: the trial diverged. Weight decay is the grid value, which the gradient '
+        'gets divided by the learning rate.' + _seed_note(group),
+    )
+
+
+class _Tiles:
+    """Where the heat maps stand in one image, in trials; row 0 is the lowest."""
+
+    def __init__(self, lrs, wds, columns, down):
+        self.lrs, self.wds, self.columns, self.down = lrs, wds, columns, down
+        self.step = lrs + 1, wds + 2  # Between tiles a gap, the upper for a title.
+        self.width, self.height = columns * (lrs + 1) - 1, down * (wds + 2)
+
+    def at(self, tile, lr=0, wd=0):
+        """(x, y) of a trial: tiles read from the upper left, as text."""
+        row, column = divmod(tile, self.columns)
+        return column * self.step[0] + lr, (self.down - 1 - row) * self.step[1] + wd
+
+
+def _grid_rows(cell):
+    record = _first(cell)
+    for point in record.curve:
+        done = point['status'] == 'done'
+        yield {
+            'tile': cell,
+            'network': cell.network,
+            'recipe': cell.recipe,
+            'image_size': cell.image_size,
+            'seed': record.run.seed,
+            'lr': point['lr'],
+            'wd': point['wd'],
+            'valid_score': point['valid_score'] if done else None,
+            'status': point['status'],
+            'chosen': all(point[n] == record.chosen[n] for n in cells.TRIED),
+        }
+
+
+def _grid_panel(panel, rows, tiles, lrs, wds, scale, *, written):
+    """Draws image, frames, crosses and, where asked, the scores."""
+    image = np.zeros((tiles.height, tiles.width, 4))  # Transparent: nothing was tried.
+    order = {id(cell): i for i, cell in enumerate(_distinct(r['tile'] for r in rows))}
+    frames, crosses = [], []
+    shades = scale.to_rgba(
+        [
+            100 * (0 if row['valid_score'] is None else row['valid_score'])
+            for row in rows
+        ]
+    )
+    for row, shade in zip(rows, shades, strict=True):
+        tile = order[id(row['tile'])]
+        x, y = tiles.at(tile, lrs.index(row['lr']), wds.index(row['wd']))
+        if row['valid_score'] is None:
+            image[y, x] = 0.9, 0.9, 0.9, 1
+            crosses.append((x, y))
+        else:
+            image[y, x] = shade
+            if written:
+                panel.text(
+                    x, y, f'{100 * row["valid_score"]:.1f}', ha='center', va='center',
+                    size=7, color='black' if _light(image[y, x]) else 'white',
+                    weight='bold' if row['chosen'] else 'normal',
+                )  # fmt: skip
+        if row['chosen']:
+            corners = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+            frames.append([(x + 0.46 * a, y + 0.46 * b) for a, b in corners])
+    panel.imshow(image, origin='lower', aspect='auto', interpolation='nearest')
+    panel.add_collection(
+        artists.PolyCollection(
+            frames, facecolors='none', edgecolors=CHOSEN, linewidths=2
+        )
+    )
+    if crosses:
+        panel.plot(*zip(*crosses, strict=True), 'x', color='0.2', markersize=4)
+    across = [tiles.at(column)[0] for column in range(tiles.columns)]
+    up = [tiles.at(row * tiles.columns)[1] for row in range(tiles.down)]
+    every = 1 if written else 2  # Labels of small tiles; the others lie between.
+    panel.set_xticks(
+        [x + i for x in across for i in range(0, len(lrs), every)],
+        [f'{lr:.2g}' for lr in lrs[::every]] * len(across),
+        rotation=90,
+    )
+    panel.set_yticks(
+        [y + i for y in up for i in range(0, len(wds), every)],
+        [f'{wd:.2g}' for wd in wds[::every]] * len(up),
+    )
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+
+
+def _distinct(items):
+    """Each object once, in the order given."""
+    return {id(item): item for item in items}.values()
+
+
+def _light(colour):
+    """Whether black reads better on it than white (relative luminance)."""
+    return np.dot(colour[:3], (0.2126, 0.7152, 0.0722)) > 0.45
+
+
+def _task_title(cell):
+    few = '' if cell.per_class is None else f', {cell.per_class} images a class'
+    return f'{cell.dataset}{few}'
+
+
+def _seed_note(group):
+    if all(len(cell.records) == 1 for cell in group):
+        return ''
+    return ' Of several seeds the lowest is drawn.'

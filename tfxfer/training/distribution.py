@@ -1,0 +1,74 @@
+"""Where TensorFlow computes: one device, all of this machine, all of TF_CONFIG."""
+
+import json
+import os
+
+from tfxfer import errors
+
+
+def strategy():
+    """All GPUs of all workers of TF_CONFIG, or of this machine, or the one device.
+
+    With TF_CONFIG it must be called before TensorFlow does anything else, by every
+    worker.
+    """
+    import tensorflow as tf
+
+    if workers() > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_logical_devices('GPU')) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def workers():
+    """How many processes train together, as TF_CONFIG says."""
+    return len(_cluster().get('cluster', {}).get('worker', [0]))
+
+
+def worker():
+    """The number of this process among them; 0, the chief, writes the results.
+
+    Raises:
+        errors.InputError: TF_CONFIG is not what TensorFlow reads.
+    """
+    return _cluster().get('task', {}).get('index', 0)
+
+
+def _cluster():
+    text = os.environ.get('TF_CONFIG') or '{}'
+    try:
+        cluster = json.loads(text)
+        kinds, kind = set(cluster.get('cluster', {})), cluster.get('task', {})
+    except (ValueError, AttributeError) as error:
+        raise errors.InputError(
+            f'TF_CONFIG is not JSON of cluster and task: {text!r}.'
+        ) from error
+    if kinds - {'worker'} or kind.get('type', 'worker') != 'worker':
+        raise errors.InputError(
+            'TF_CONFIG may name workers alone, {"cluster": {"worker": ["host:port", '
+            '...]}, "task": {"type": "worker", "index": 0}}; worker 0 is the chief. '
+            f'Got {text}.'
+        )
+    return cluster
+
+
+def total(devices, number):
+    """The sum over all replicas of each worker's number; waits for all of them."""
+    import tensorflow as tf
+
+    @tf.function
+    def added(number):
+        def replica():
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce('SUM', tf.identity(number))
+
+        return devices.experimental_local_results(devices.run(replica))[0]
+
+    return float(added(tf.constant(number, tf.float32)))
+
+
+def wait_for_all(devices):
+    """Returns when every worker has come here; of one worker, at once."""
+    if workers() > 1:
+        total(devices, 0)

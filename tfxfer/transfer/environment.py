@@ -1,0 +1,73 @@
+"""What else the numbers may depend on: versions, device, threads."""
+
+import os
+import pathlib
+import platform
+import subprocess
+from importlib import metadata
+
+import tfxfer
+
+LIBRARIES = (
+    'tensorflow',
+    'keras',
+    'numpy',
+    'scipy',
+    'scikit-learn',
+    'tf-models-official',
+    'openvino',
+)
+THREAD_VARIABLES = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
+
+
+def versions(devices=None, jit_compile=False):
+    """What else the numbers may depend on: code, libraries, devices, threads."""
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices('GPU') or ['CPU']
+    return {
+        'tfxfer': tfxfer.__version__,
+        'commit': _commit(),
+        'python': platform.python_version(),
+        **{name: metadata.version(name) for name in LIBRARIES},
+        'device': f'{len(found)} x {_device(tf, found[0])}',
+        'replicas': devices.num_replicas_in_sync if devices else 1,
+        'jit_compile': jit_compile,
+        'threads': int(os.environ.get(THREAD_VARIABLES[0]) or os.cpu_count()),
+        'host': platform.node(),
+    }
+
+
+def _device(tf, device):
+    if device != 'CPU':
+        return tf.config.experimental.get_device_details(device).get(
+            'device_name', 'GPU'
+        )
+    for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
+        if line.startswith('model name'):
+            return line.partition(':')[2].strip()
+    return platform.machine()
+
+
+def _commit():
+    """The commit of a checkout, with + where files differ from it; None elsewhere."""
+    root = pathlib.Path(__file__).parents[2]
+    if not (root / '.git').exists():
+        return None
+    command = ['git', '-C', str(root), 'describe', '--always', '--abbrev=12']
+    done = subprocess.run(
+        [*command, '--exclude=*', '--dirty=+'], capture_output=True, text=True
+    )
+    return done.stdout.strip() or None
+
+
+def limit_threads(count):
+    """Sets how many threads TensorFlow and BLAS use; it changes how sums round.
+
+    Must come before TensorFlow is imported, which reads its variables then.
+    """
+    import threadpoolctl
+
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(count)
+    threadpoolctl.threadpool_limits(count)
