@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from tfxfer import config, errors, storage
+from tfxfer import config, errors, number_format, storage
 from tfxfer.cli import app
 from tfxfer.report import formats
 from tfxfer.study import driver, executors, sweep
@@ -88,7 +88,7 @@ def compared(found):
             'cells': lambda row: str(row['cells']),
             'steps of trials': lambda row: f'{row["steps"]:,}',
             'of the grid': lambda row: f'1/{1 / row["share"]:.1f}',
-            'test %': lambda row: formats.percent(row['score']),
+            'test %': lambda row: number_format.percent(row['score']),
             'loses, points': lambda row: f'{row["loss"]:.2f}',
             'standard error': lambda row: f'{row["error"]:.2f}',
             'same point': lambda row: f'{row["same"]} of {row["cells"]}',

@@ -29,7 +29,15 @@ import pandas as pd
 from absl import flags, logging
 from matplotlib import figure
 
-from tfxfer import architectures, config, datasets, errors, results, storage
+from tfxfer import (
+    architectures,
+    config,
+    datasets,
+    errors,
+    number_format,
+    results,
+    storage,
+)
 from tfxfer.analysis import cells, experiments, feature_diagnostics
 from tfxfer.cli import app
 from tfxfer.data import splits
@@ -394,7 +402,7 @@ def table(rows, settings, notes):
         return lambda row: '' if row[name] is None else f'{row[name]:.3g}'
 
     def percent(name):
-        return lambda row: formats.percent(row[name])
+        return lambda row: number_format.percent(row[name])
 
     first = rows[0]
     built = formats.table(
@@ -414,7 +422,7 @@ def table(rows, settings, notes):
             'Dead %': percent('dead'),
             'Participation ratio': plain('participation_ratio'),
             'Effective rank': plain('effective_rank'),
-            'Components of 95 %': lambda row: formats.count(row['components_95']),
+            'Components of 95 %': lambda row: number_format.count(row['components_95']),
         },
         optional=('Trained with', 'Source %'),
         note='Within / between: variance of the features inside classes to that of the '

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tfxfer import errors
+from tfxfer import errors, number_format
 from tfxfer.report import formats
 
 
@@ -16,8 +16,8 @@ def example(name='mine', text='a_b'):
     ]
     columns = {
         'name': lambda row: row['name'],
-        'score %': lambda row: formats.percent(row['score']),
-        'of': lambda row: formats.count(row['n']),
+        'score %': lambda row: number_format.percent(row['score']),
+        'of': lambda row: number_format.count(row['n']),
     }
     return formats.table(
         name, '50 % & more', rows, columns, bold={(0, 'score %')}, note='A note.'
@@ -69,32 +69,11 @@ def test_html_escapes_what_a_browser_would_read():
     assert '<td><b>50.0</b></td>' in text
 
 
-@pytest.mark.parametrize(
-    ('seconds', 'text'),
-    [
-        (None, ''),
-        (0.25, '0.2 s'),
-        (9.96, '10 s'),
-        (89, '89 s'),
-        (90, '1.5 min'),
-        (5400, '1.5 h'),
-        (200_000, '2.3 d'),
-    ],
-)
-def test_durations_read_in_the_unit_that_fits(seconds, text):
-    assert formats.duration(seconds) == text
-
-
-def test_small_p_values_do_not_become_0():
-    shown = [formats.p_value(p) for p in (1.0, 0.0384, 0.00012, 3e-11)]
-    assert shown == ['1', '0.038', '0.00012', '3e-11']
-
-
 def test_columns_without_a_text_are_dropped_where_optional():
     rows = [{'a': 1, 'b': None}]
     columns = {
-        'a': lambda row: formats.count(row['a']),
-        'b': lambda row: formats.count(row['b']),
+        'a': lambda row: number_format.count(row['a']),
+        'b': lambda row: number_format.count(row['b']),
     }
     made = formats.table('x', 'x', rows, columns, optional=('a', 'b', 'c'))
     assert list(made.shown) == ['a']

@@ -6,9 +6,8 @@ TensorFlow.
 
 import datetime
 
-from tfxfer import storage
+from tfxfer import number_format, storage
 from tfxfer.analysis import stats
-from tfxfer.report import formats
 
 SCHEMA = 1
 
@@ -190,7 +189,9 @@ def _measured(facts):
     metric, compared, rounded = facts['metric'], facts['compared'], facts['rounded']
     interval = ''
     if facts['interval']:
-        interval = f" (Wilson's 95 % interval {formats.interval(*facts['interval'])})"
+        interval = (
+            f" (Wilson's 95 % interval {number_format.interval(*facts['interval'])})"
+        )
     yield (
         f'Test {metric}: {_percent(facts["score"])}{interval}, '
         f'{facts["dataset"]["images"]["test"]} images'
@@ -235,7 +236,7 @@ def _signature(name, signature):
 
 
 def _percent(score):
-    return 'not measured' if score is None else f'{formats.percent(score)} %'
+    return 'not measured' if score is None else f'{number_format.percent(score)} %'
 
 
 def _source(source):
@@ -243,7 +244,9 @@ def _source(source):
         return ''
     score = source['score']
     return f', trained on {source["dataset"]}' + (
-        f' (its score there {formats.percent(score)} %)' if score is not None else ''
+        f' (its score there {number_format.percent(score)} %)'
+        if score is not None
+        else ''
     )
 
 

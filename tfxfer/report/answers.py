@@ -2,6 +2,7 @@
 
 import typing
 
+from tfxfer import number_format
 from tfxfer.analysis import cells, comparisons, stats
 from tfxfer.report import formats
 
@@ -98,13 +99,13 @@ def _with(cell):
 
 def _score(cell):
     kind = '' if cell.metric == 'top1' else f' {formats.METRICS[cell.metric]}'
-    return f'{formats.percent(cell.score)} %{kind}'
+    return f'{number_format.percent(cell.score)} %{kind}'
 
 
 def _exact_score(cell):
     interval = ''
     if cell.interval is not None:
-        interval = f'95 % interval {formats.interval(*cell.interval)}, '
+        interval = f'95 % interval {number_format.interval(*cell.interval)}, '
     return f'{_score(cell)} ({interval}{cell.test_images} test images)'
 
 
@@ -114,7 +115,7 @@ def _sentence(text):
 
 def _same_network(cell, top, row):
     """The best network's other setting: what it saves and loses."""
-    points = formats.percent(top.score - cell.score)
+    points = number_format.percent(top.score - cell.score)
     p = f' ({_p(row.p_holm)})' if row else ''
     loss = f'loses {points} points{p}' if points != '0.0' else 'scores the same'
     return f'{DOING[cell.setting]} {_cost(cell, top)}{loss}'
@@ -138,7 +139,7 @@ def _next_network(cell, top, rows):
         return start + 'there is no paired test of the difference.'
     verdict = 'significant' if row.p_holm <= SIGNIFICANT else 'not significant'
     over = f', corrected for {len(rows)} comparisons' if len(rows) > 1 else ''
-    points = formats.percent(top.score - cell.score)
+    points = number_format.percent(top.score - cell.score)
     return (
         f'{start}the difference of {points} points is {verdict} ({row.test} '
         f'{_p(row.p_holm)}{over}).'
@@ -152,17 +153,19 @@ def _close(close, top):
     quickest = min(timed, key=lambda cell: cell.seconds, default=top)
     end = '.'
     if quickest is not top:
-        best = f', the best {formats.duration(top.seconds)}' if top.seconds else ''
+        best = (
+            f', the best {number_format.duration(top.seconds)}' if top.seconds else ''
+        )
         end = (
             f'; the quickest of these, {quickest.name}, took '
-            f'{formats.duration(quickest.seconds)}{best}.'
+            f'{number_format.duration(quickest.seconds)}{best}.'
         )
     return f'Not told apart from the best: {names}{more}{end}'
 
 
 def _p(p):
     """Doubles end at 1e-308: a smaller p is 0 to them."""
-    return f'p = {formats.p_value(p)}' if p > 1e-300 else 'p < 1e-300'
+    return f'p = {number_format.p_value(p)}' if p > 1e-300 else 'p < 1e-300'
 
 
 # All tasks together.
@@ -211,8 +214,8 @@ def _over_datasets(condition, group, points):
         top, second = sorted(own, key=lambda point: -point.y)[:2]
         counts.add(len(top.datasets))
         said.append(
-            f'{setting} {top.network} (that of {formats.percent(top.score)} %; next '
-            f'{second.network}, {formats.percent(second.score)} %'
+            f'{setting} {top.network} (that of {number_format.percent(top.score)} %; next '
+            f'{second.network}, {number_format.percent(second.score)} %'
             f'{_lead(group, top, second)})'
         )
     if not said:

@@ -1,4 +1,4 @@
-"""A table as .csv .md .tex .html .parquet, and numbers as people read them."""
+"""A table as .csv .md .tex .html .parquet."""
 
 import dataclasses
 import html as html_lib
@@ -68,35 +68,6 @@ def _frame(rows):
         if values and all(type(value) is int for value in values):
             frame[name] = pd.array([row[name] for row in rows], dtype='Int64')
     return frame
-
-
-def percent(score):
-    """A score, 0-1, in percent; '' of None."""
-    return '' if score is None else f'{100 * score:.1f}'
-
-
-def interval(low, high):
-    """Two scores, 0-1, in percent."""
-    return '' if low is None else f'{percent(low)}-{percent(high)}'
-
-
-def p_value(p):
-    return f'{p:.2g}' if p >= 1e-4 else f'{p:.0e}'
-
-
-def count(value):
-    """A whole number; '' of None."""
-    return '' if value is None else str(value)
-
-
-def duration(seconds):
-    """Seconds in the unit that reads best; '' of None."""
-    if seconds is None:
-        return ''
-    for size, unit in ((86400, 'd'), (3600, 'h'), (60, 'min')):
-        if seconds >= 1.5 * size:
-            return f'{seconds / size:.1f} {unit}'
-    return f'{seconds:.1f} s' if seconds < 9.95 else f'{seconds:.0f} s'
 
 
 def csv(table):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tfxfer import number_format
 from tfxfer.analysis import cells, comparisons, experiments, stats
 from tfxfer.analysis import published as published_results
 from tfxfer.report import formats
@@ -100,13 +101,13 @@ def _main(found, absent):
         {
             'network': lambda row: row['network'],
             'dataset': lambda row: row['dataset'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'recipe': lambda row: row['recipe'],
             'metric': lambda row: (row['metric'] or '').replace('_', ' '),
-            'test images': lambda row: formats.count(row['test_images']),
+            'test images': lambda row: number_format.count(row['test_images']),
             'source': lambda row: row['source'] or '',
-            'source %': lambda row: formats.percent(row['source_score']),
+            'source %': lambda row: number_format.percent(row['source_score']),
             **{f'{s} %': lambda row, s=s: _score_text(row, s) for s in occur},
         },
         optional=OPTIONAL,
@@ -188,11 +189,11 @@ def _score_text(row, setting):
         return f'missing (trials done: {value["runs"]})'
     if value['status'] != 'done':
         return value['status'] or ''
-    text = formats.percent(value['score'])
+    text = number_format.percent(value['score'])
     if value['error'] is not None:
-        text += f' +- {formats.percent(value["error"])}'
+        text += f' +- {number_format.percent(value["error"])}'
     if value['low'] is not None:
-        text += f' ({formats.interval(value["low"], value["high"])})'
+        text += f' ({number_format.interval(value["low"], value["high"])})'
     return text
 
 
@@ -223,8 +224,8 @@ def runs(found):
             'dataset': lambda row: row['dataset'],
             'setting': lambda row: row['setting'],
             'recipe': lambda row: row['recipe'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'seed': lambda row: str(row['seed']),
             'chosen': lambda row: ' '.join(
                 f'{name}={row[name]:.3g}'
@@ -232,13 +233,13 @@ def runs(found):
                 if row[name] is not None
             ),
             'from': _tried_text,
-            'validation %': lambda row: formats.percent(row['valid_score']),
+            'validation %': lambda row: number_format.percent(row['valid_score']),
             'test %': lambda row: (
-                formats.percent(row['score']) or row['status'].replace('done', '')
+                number_format.percent(row['score']) or row['status'].replace('done', '')
             ),
             'train + valid / test images': _images_text,
             'Runs': lambda row: str(row['runs']),
-            'time': lambda row: formats.duration(row['seconds_with_trials']),
+            'time': lambda row: number_format.duration(row['seconds_with_trials']),
         },
         optional=OPTIONAL,
         note='Chosen on validation images alone; the final Run then fits train + '
@@ -306,13 +307,15 @@ def sources(records):
         {
             'network': lambda row: row['network'],
             'trained on': lambda row: row['dataset'],
-            'pixels': lambda row: formats.count(row['image_size']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'seed': lambda row: str(row['seed']),
-            'test %': lambda row: formats.percent(row['score']) or row['status'],
-            '95 % interval': lambda row: formats.interval(row['low'], row['high']),
+            'test %': lambda row: number_format.percent(row['score']) or row['status'],
+            '95 % interval': lambda row: number_format.interval(
+                row['low'], row['high']
+            ),
             'train + valid / test images': _images_text,
             'steps x batch': lambda row: f'{row["steps"]} x {row["batch"]}',
-            'time': lambda row: formats.duration(row['seconds']),
+            'time': lambda row: number_format.duration(row['seconds']),
         },
         optional=OPTIONAL,
         note='Their test accuracy is the source accuracy of the other tables.',
@@ -370,15 +373,15 @@ def compared(paired):
         rows,
         {
             'dataset': lambda row: row['dataset'],
-            'images a class': lambda row: formats.count(row['per_class']),
+            'images a class': lambda row: number_format.count(row['per_class']),
             'best': lambda row: row['best'],
             'other': lambda row: row['other'],
-            'points less': lambda row: formats.percent(row['difference']),
+            'points less': lambda row: number_format.percent(row['difference']),
             'only best right': lambda row: str(row['only_best_right']),
             'only other right': lambda row: str(row['only_other_right']),
             'test': lambda row: row['test'],
-            'p': lambda row: formats.p_value(row['p']),
-            'p (Holm)': lambda row: formats.p_value(row['p_holm']),
+            'p': lambda row: number_format.p_value(row['p']),
+            'p (Holm)': lambda row: number_format.p_value(row['p_holm']),
         },
         optional=OPTIONAL,
         note='Two-sided. Holm: corrected for all comparisons with the best of the '
@@ -417,14 +420,14 @@ def correlations(points):
         rows,
         {
             'source': lambda row: row['source'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'setting': lambda row: row['setting'],
             'networks': lambda row: str(row['networks']),
             'datasets': lambda row: row['datasets'],
             'r': lambda row: f'{row["r"]:.2f}',
             '95 % interval': lambda row: f'{row["low"]:.2f} to {row["high"]:.2f}',
-            'p': lambda row: formats.p_value(row['p']),
+            'p': lambda row: number_format.p_value(row['p']),
             'Spearman': lambda row: f'{row["rho"]:.2f}',
         },
         optional=OPTIONAL,
@@ -447,7 +450,7 @@ def wins(rows):
                 f'{row["wins"]} of {row["wins"] + row["losses"] + row["ties"]}'
             ),
             'equal in': lambda row: str(row['ties']),
-            'p (sign test)': lambda row: formats.p_value(row['p']),
+            'p (sign test)': lambda row: number_format.p_value(row['p']),
         },
         note='Exact two-sided sign test; ties are left out.',
     )
@@ -467,8 +470,8 @@ def _missing(absent):
             'network': lambda row: row['network'],
             'dataset': lambda row: row['dataset'],
             'setting': lambda row: row['setting'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'trials done': lambda row: str(row['trials']),
         },
         optional=OPTIONAL,
@@ -535,9 +538,9 @@ def _scores(setting, by_condition):
         rows,
         {
             'network': lambda row: row['network'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
-            **{f'{n} %': lambda row, n=n: formats.percent(row[n]) for n in names},
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
+            **{f'{n} %': lambda row, n=n: number_format.percent(row[n]) for n in names},
             'mean log odds': _mean_text,
         },
         optional=(*OPTIONAL, 'mean log odds'),
@@ -593,15 +596,15 @@ def t_tests(pairs):
         rows,
         {
             'setting': lambda row: row['setting'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'network': lambda row: row['a'],
             'against': lambda row: row['b'],
             'datasets': lambda row: str(row['n']),
             'difference': lambda row: f'{row["mean"]:.3f}',
             '95 % interval': lambda row: f'{row["low"]:.3f} to {row["high"]:.3f}',
-            'p': lambda row: formats.p_value(row['p']),
-            'p (Holm)': lambda row: formats.p_value(row['p_holm']),
+            'p': lambda row: number_format.p_value(row['p']),
+            'p (Holm)': lambda row: number_format.p_value(row['p_holm']),
         },
         optional=OPTIONAL,
         note='Difference: mean over the datasets of the log odds of the first minus '
@@ -645,11 +648,11 @@ def against_published(found, published):
             'dataset': lambda row: row['dataset'],
             'setting': lambda row: row['setting'],
             'published network': lambda row: row['network'],
-            'published %': lambda row: formats.percent(row['score']),
+            'published %': lambda row: number_format.percent(row['score']),
             'from': lambda row: row['from'],
             'our best': lambda row: row['our_network'] or '',
             'our metric': lambda row: (row['our_metric'] or '').replace('_', ' '),
-            'our %': lambda row: formats.percent(row['our_score']),
+            'our %': lambda row: number_format.percent(row['our_score']),
             'points more': lambda row: (
                 f'{100 * row["difference"]:+.1f}' if row['our_network'] else ''
             ),
@@ -693,7 +696,7 @@ def dataset_size(sizes):
         {
             'network': lambda row: row['network'],
             'dataset': lambda row: row['dataset'],
-            'pixels': lambda row: formats.count(row['image_size']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'training images a class': lambda row: (
                 experiments.plain(row['images'])
                 + (' (all)' if row['per_class'] is None else '')
@@ -714,12 +717,14 @@ def _size_order(key):
 
 
 def _size_text(row, setting):
-    text = formats.percent(row[f'{setting}.score'])
+    text = number_format.percent(row[f'{setting}.score'])
     error = row[f'{setting}.error']
     if error is None:
         return text
     x = row[f'{setting}.log_odds']
-    return f'{text} ({formats.interval(*stats.proportion([x - error, x + error]))})'
+    return (
+        f'{text} ({number_format.interval(*stats.proportion([x - error, x + error]))})'
+    )
 
 
 def crossings(sizes):
@@ -741,7 +746,7 @@ def crossings(sizes):
         {
             'network': lambda row: row['network'],
             'dataset': lambda row: row['dataset'],
-            'pixels': lambda row: formats.count(row['image_size']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'training images a class': lambda row: row['said'],
         },
         optional=OPTIONAL,
@@ -785,12 +790,12 @@ def convergence(series):
         {
             'network': lambda row: row['network'],
             'dataset': lambda row: row['dataset'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'setting': lambda row: row['setting'],
             'recipe': lambda row: row['recipe'],
             'best odds': lambda row: f'{row["best_odds"]:.3g}',
-            'best %': lambda row: formats.percent(row['best_score']),
+            'best %': lambda row: number_format.percent(row['best_score']),
             'at steps': lambda row: (
                 str(row['best_steps'])
                 + (' (the longest)' * (row['best_steps'] == row['longest_steps']))
@@ -837,16 +842,16 @@ def training_settings(trained):
             'dataset': lambda row: row['dataset'],
             'setting': lambda row: row['setting'],
             'recipe': lambda row: row['recipe'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             **{
                 name.replace('_', ' '): lambda row, name=name: (
                     '' if row[name] is None else experiments.level(row[name])
                 )
                 for name in fields
             },
-            'source %': lambda row: formats.percent(row['source_score']),
-            'transfer %': lambda row: formats.percent(row['score']),
+            'source %': lambda row: number_format.percent(row['source_score']),
+            'transfer %': lambda row: number_format.percent(row['score']),
             'seeds': lambda row: str(row['seeds']) if row['seeds'] > 1 else '',
         },
         optional=(*OPTIONAL, 'seeds'),
@@ -863,8 +868,8 @@ def setting_effects(effects):
         [effect.row for effect in effects],
         {
             'network': lambda row: row['arch'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'changed': lambda row: row['change'],
             'setting': lambda row: row['setting'],
             'change of log odds': lambda row: (
@@ -877,7 +882,9 @@ def setting_effects(effects):
             'datasets': lambda row: row['datasets'],
             'pairs': lambda row: str(row['pairs']),
             'seeds': lambda row: str(row['seeds']) if row['seeds'] > 1 else '',
-            'p': lambda row: '' if row['p'] is None else formats.p_value(row['p']),
+            'p': lambda row: (
+                '' if row['p'] is None else number_format.p_value(row['p'])
+            ),
         },
         optional=(*OPTIONAL, 'over seeds', 'seeds', 'p'),
         note='Of the second value minus the first, between networks alike in all other '
@@ -908,8 +915,8 @@ def setting_effects_by_dataset(effects):
         rows,
         {
             'network': lambda row: row['network'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'setting': lambda row: row['setting'],
             'dataset': lambda row: row['dataset'],
             **{c: lambda row, c=c: _change_text(row, c) for c in changes},
@@ -954,15 +961,17 @@ def public_and_own(pairs):
         {
             'weights': lambda row: row['kind'],
             'source': lambda row: row['source'],
-            'images a class': lambda row: formats.count(row['per_class']),
-            'pixels': lambda row: formats.count(row['image_size']),
+            'images a class': lambda row: number_format.count(row['per_class']),
+            'pixels': lambda row: number_format.count(row['image_size']),
             'networks': lambda row: str(row['networks']),
             'datasets': lambda row: row['datasets'],
             'r': lambda row: '' if row['r'] is None else f'{row["r"]:.2f}',
             '95 % interval': lambda row: (
                 '' if row['r'] is None else f'{row["low"]:.2f} to {row["high"]:.2f}'
             ),
-            'p': lambda row: '' if row['r'] is None else formats.p_value(row['p']),
+            'p': lambda row: (
+                '' if row['r'] is None else number_format.p_value(row['p'])
+            ),
             'Spearman': lambda row: '' if row['r'] is None else f'{row["rho"]:.2f}',
         },
         optional=OPTIONAL,

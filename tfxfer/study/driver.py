@@ -18,8 +18,7 @@ import typing
 import tqdm
 from absl import logging
 
-from tfxfer import errors, leases, results, storage
-from tfxfer.report import formats
+from tfxfer import errors, leases, number_format, results, storage
 from tfxfer.study import executors, sweep
 
 ATTEMPTS = 2  # Failures after which a Run is set aside.
@@ -243,7 +242,7 @@ def pace(plan, workdir, running):
     if not running:
         return f'{rate}; nothing is running.'
     more = f', and {unknown} Runs of which none is done yet' if unknown else ''
-    return f'{rate}; about {formats.duration(left / running)} left{more}.'
+    return f'{rate}; about {number_format.duration(left / running)} left{more}.'
 
 
 def _kind(run):

@@ -1,0 +1,31 @@
+"""Numbers as people read them, the same in tables, logs and model cards."""
+
+
+def percent(score: float | None) -> str:
+    """A score, 0-1, in percent; '' of None."""
+    return '' if score is None else f'{100 * score:.1f}'
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Two scores, 0-1, in percent; '' of None."""
+    return '' if low is None else f'{percent(low)}-{percent(high)}'
+
+
+def p_value(p: float) -> str:
+    """Two significant digits; one of those below 0.0001."""
+    return f'{p:.2g}' if p >= 1e-4 else f'{p:.0e}'
+
+
+def count(value: int | None) -> str:
+    """A whole number; '' of None."""
+    return '' if value is None else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that reads best; '' of None."""
+    if seconds is None:
+        return ''
+    for size, unit in ((86400, 'd'), (3600, 'h'), (60, 'min')):
+        if seconds >= 1.5 * size:
+            return f'{seconds / size:.1f} {unit}'
+    return f'{seconds:.1f} s' if seconds < 9.95 else f'{seconds:.0f} s'
