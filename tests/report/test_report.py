@@ -6,8 +6,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -447,17 +445,6 @@ def test_published_results_are_drawn_alone(tmp_path, there):
     assert folder.exists() == there and not (there and any(folder.iterdir()))
 
 
-def test_published_results_alone_need_an_output(tmp_path, program):
-    theirs = tmp_path / 'theirs.csv'
-    theirs.write_text(PUBLISHED)
-    done = program(
-        'tfxfer.report', f'--results={tmp_path / "nope"}', f'--published={theirs}'
-    )
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert 'nope' in line and '--output=' in line
-
-
 def test_published_results_stand_beside_ours(tmp_path):
     theirs = tmp_path / 'theirs.csv'
     theirs.write_text(PUBLISHED)
@@ -493,41 +480,6 @@ def test_summary_is_the_main_table_and_what_is_missing(tmp_path):
     assert lines[-1] == 'Not measured yet: 1.'
 
 
-def test_the_program_prints_where_the_report_is_and_needs_no_tensorflow(
-    study, tmp_path
-):
-    # Nor pyplot, which would keep every figure alive and look for a display.
-    out = tmp_path / 'report.html'
-    code = (
-        'import atexit, runpy, sys\n'
-        'def check():\n'
-        '    names = {"tensorflow", "keras", "sklearn", "matplotlib.pyplot"}\n'
-        '    print(names & set(sys.modules))\n'
-        'atexit.register(check)\n'
-        f'sys.argv = ["report", "--results={study}", "--output={out}"]\n'
-        'runpy.run_module("tfxfer.report", run_name="__main__")\n'
-    )
-    done = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [str(out), 'set()']
-    assert out.exists()
-
-
-@pytest.mark.parametrize('made_folder', [True, False])
-def test_the_program_says_in_one_line_that_there_is_nothing(
-    program, tmp_path, made_folder
-):
-    folder = tmp_path / 'empty'
-    if made_folder:
-        folder.mkdir()
-    done = program('tfxfer.report', f'--results={folder}')
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert str(folder) in line
-
-
 def test_the_collector_of_cycles_is_left_as_it_was(study, tmp_path):
     assert gc.isenabled() and gc.get_freeze_count() == 0
     report.write(study, tmp_path / 'report.html')
@@ -535,21 +487,3 @@ def test_the_collector_of_cycles_is_left_as_it_was(study, tmp_path):
     with pytest.raises(errors.InputError):
         report.write(tmp_path / 'nope')
     assert gc.isenabled() and gc.get_freeze_count() == 0
-
-
-def test_the_bench_times_a_made_study(program, tmp_path):
-    done = program(
-        'tools.bench_report', '--networks=2', '--datasets=1', '--share=0.005',
-        f'--keep={tmp_path}',
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    # 2 networks x 3 settings, and 56 trials of each finetune and scratch.
-    assert done.stdout.startswith('6 cells, 230 Records, ')
-    assert len(list(tmp_path.glob('*/record.json'))) == 6 + 2 * 2 * 56
-    facts = re.search(r': ([\d.]+) s, peak (\d+) MiB, page ([\d.]+) MiB', done.stdout)
-    seconds, peak, page = map(float, facts.groups())
-    assert seconds > 0 and peak > 50
-    size = (tmp_path / 'report.html').stat().st_size / 2**20
-    assert page == pytest.approx(size, abs=0.06)
-    again = program('tools.bench_report', f'--keep={tmp_path}')
-    assert again.returncode == 2 and 'already holds results' in again.stderr

@@ -1,21 +1,27 @@
 """How every program starts: flags, help, and errors as one line.
 
+A program is a module: its docstring is its help, `define_flags` defines its flags and
+`main` does the work. `run` is the command line, `call` a function for tests and
+notebooks.
+
 Exit status: 0 done, 1 a fault of the program (with its traceback) or a failed Run,
 2 bad input or a file system that refuses, 75 stopped by SIGTERM and saved, or another
 process is at the same work, 130 interrupted.
 """
 
 import errno
+import os
 import re
+import shutil
 import signal
 import sys
+import types
+import typing
+from collections.abc import Sequence
 
 from absl import app, flags, logging
 
 from tfxfer import config, errors
-
-# A flag that is defined here is shown by the --help of the program that asked for it.
-flags.disclaim_key_flags()
 
 _ADVICE = {
     errno.ENOSPC: 'The disk is full: make room, then run the same command again.',
@@ -24,36 +30,231 @@ _ADVICE = {
     errno.EACCES: 'No permission: choose another folder or change its mode.',
     errno.EPERM: 'No permission: choose another folder or change its mode.',
 }
+_HELP = ('--help', '-help', '-h', '--h', '-?', '--helpshort', '--helpfull')
 
 
-def run(main, *, positional=False):
-    """Runs `main(argv)` under absl; the caller's module docstring is its --help.
+class Failed(Exception):
+    """A program did what it could, but not all; `run` exits with status 1."""
 
-    positional: main takes what is no flag, as argv[1:]; else it is refused.
+
+class Given:
+    """What a program was given: the value of each of its flags as an attribute."""
+
+    def __init__(self, values: flags.FlagValues):
+        self._values = values
+        self._names: list[str] = []
+        self._positional: dict[str, tuple[str, ...]] = {}
+        # ml_collections' configs look in it for their fields by themselves.
+        self._argv: list[str] = []
+        self._default_config: str | None = None
+
+    def __getattr__(self, name: str) -> typing.Any:
+        if name in self.__dict__.get('_names', ()):
+            return getattr(self._values, name)
+        if name in self.__dict__.get('_positional', ()):
+            return self._positional[name]
+        raise AttributeError(f'The program has no flag --{name}.')
+
+    def _parse(self, argv: Sequence[str]) -> None:
+        """Takes a command line, whose first is the program.
+
+        Raises:
+            errors.InputError: an unknown flag or argument, or a value that is refused.
+        """
+        self._argv[:] = map(_quoted, argv)
+        if self._default_config and not _has_config(argv):
+            self._argv.insert(1, f'--config={self._default_config}')
+        try:
+            _, *rest = self._values(list(self._argv))
+            if 'config' in self._names and self.config is not None:
+                _ = self.config.to_dict  # Raises what loading the file raised.
+        except (AttributeError, KeyError) as error:  # A field that the config lacks.
+            raise errors.InputError(_unknown_field(str(error))) from error
+        except OSError as error:
+            raise errors.InputError(describe(error)) from error
+        except (flags.Error, TypeError, ValueError) as error:
+            raise errors.InputError(f'{str(error).rstrip(".")}. See --help.') from error
+        for name in self._positional:
+            self._positional[name], rest = tuple(rest), []
+        if rest:
+            raise errors.InputError(
+                f'Unknown argument {rest[0]!r}; options start with --, see --help.'
+            )
+
+
+class Define:
+    """Defines flags; `given` has their values once they are parsed."""
+
+    def __init__(self, values: flags.FlagValues):
+        self.given = Given(values)
+        self._values = values
+
+    def string(self, name: str, default: str | None, text: str) -> None:
+        flags.DEFINE_string(name, default, text, **self._to(name))
+
+    def strings(self, name: str, default: Sequence[str], text: str) -> None:
+        """A flag of several values, between commas."""
+        flags.DEFINE_list(name, list(default), text, **self._to(name))
+
+    def choice(
+        self, name: str, default: str | None, choices: Sequence[str], text: str
+    ) -> None:
+        flags.DEFINE_enum(name, default, list(choices), text, **self._to(name))
+
+    def boolean(self, name: str, default: bool, text: str) -> None:
+        flags.DEFINE_boolean(name, default, text, **self._to(name))
+
+    def integer(
+        self, name: str, default: int | None, text: str, *, least: int | None = None
+    ) -> None:
+        flags.DEFINE_integer(name, default, text, least, **self._to(name))
+
+    def number(
+        self, name: str, default: float | None, text: str, *, least: float | None = None
+    ) -> None:
+        flags.DEFINE_float(name, default, text, least, **self._to(name))
+
+    def positional(self, name: str) -> None:
+        """Takes the arguments that are no flags; without it they are refused."""
+        self.given._positional[name] = ()
+
+    def config(self, default: str | None = None) -> None:
+        """--config: a file of configs/; --config.field=value changes a field."""
+        from ml_collections import config_flags  # Not every program has a config.
+
+        self.given._default_config = default
+        config_flags.DEFINE_config_file(
+            'config',
+            None,  # Given a default here, ml_collections would not take its fields.
+            'File of configs/ that says what to run; --config.field=value changes a '
+            'field.' + (f' Default: {default}.' if default else ''),
+            lock_config=True,
+            sys_argv=self.given._argv,
+            **self._to('config'),
+        )
+
+    def checkpoints(self) -> None:
+        """--checkpoints: the folder of TF-Slim checkpoints."""
+        self.string(
+            'checkpoints',
+            None,
+            'Folder of TF-Slim checkpoints, for weights=slim. Default: the environment '
+            'variable TFXFER_CHECKPOINTS.',
+        )
+
+    def data(self) -> None:
+        """--data: the folder of prepared datasets."""
+        self.string(
+            'data',
+            None,
+            'Folder of the datasets that tools.prepare_dataset makes. Default: the '
+            "environment variable TFXFER_DATA, or TensorFlow Datasets' own folder.",
+        )
+
+    def image_cache(self) -> None:
+        """--keep, --keep_in and --keep_gib: the cache of training images."""
+        self.choice(
+            'keep',
+            None,
+            config.KEPT_FORMS,
+            'Caches training images, as files or as pixels. Default: they are read '
+            'and decoded each time. The results do not change.',
+        )
+        self.choice('keep_in', 'memory', config.KEPT_PLACES, 'Place of the cache.')
+        self.number('keep_gib', 4.0, 'Largest size of the cache of one Run, in GiB.')
+
+    def _to(self, name: str) -> dict[str, typing.Any]:
+        self.given._names.append(name)
+        return {'flag_values': self._values}
+
+
+class Program(typing.Protocol):
+    """A module of this package."""
+
+    __name__: str
+    __doc__: str | None
+
+    @property
+    def define_flags(self) -> typing.Callable[..., Given]: ...
+
+    @property
+    def main(self) -> typing.Callable[[Given], None]: ...
+
+
+def run(
+    program: Program | types.ModuleType,
+    argv: Sequence[str] | None = None,
+    positional=False,
+):
+    """Runs a program as the process' own, and exits.
+
+    Args:
+        program: module with define_flags, main and its help as docstring.
+        argv: the command line, the program's name first; default: sys.argv.
     """
-    app.run(lambda argv: _guard(main, argv, positional=positional), flags_parser=_parse)
+    _quiet_tensorflow()
+    if not hasattr(program, 'define_flags'):
+        return _run_main(program, positional)
+    given = program.define_flags()
+
+    def parse(argv: Sequence[str]) -> Sequence[str]:
+        if any(argument in _HELP for argument in argv[1:]):
+            print(describe_program(program, given))
+            sys.exit(0)
+        try:
+            given._parse(argv)
+        except errors.InputError as error:
+            stop(str(error))
+        return argv
+
+    app.run(
+        lambda _: _guard(program, given),
+        argv=list(sys.argv if argv is None else argv),
+        flags_parser=parse,
+    )
 
 
-def stop(message, status=2):
-    """Ends the program with one line on stderr."""
+def call(program: Program | types.ModuleType, arguments: Sequence[object] = ()) -> None:
+    """Calls a program in this process, with flags of its own: ['--results=runs'].
+
+    Raises:
+        errors.InputError: what would be exit status 2, and others as `main` says.
+    """
+    given = program.define_flags(flags.FlagValues())
+    given._parse([program.__name__, *map(str, arguments)])
+    program.main(given)
+
+
+def describe_program(program: Program | types.ModuleType, given: Given) -> str:
+    """A program's --help: its docstring and its flags."""
+    for name in given._names:
+        given._values.register_key_flag_for_module(
+            program.__name__, given._values[name]
+        )
+    text = given._values.module_help(program.__name__).partition(':\n')[2]
+    return f'{(program.__doc__ or "").rstrip()}\n\nflags:\n{text}'
+
+
+def stop(message: str, status: int = 2) -> typing.NoReturn:
+    """Ends the process with one line on stderr."""
     print(f'error: {message}', file=sys.stderr, flush=True)
     sys.exit(status)
 
 
-def _parse(argv):
-    try:
-        return flags.FLAGS([_quoted(argument) for argument in argv])
-    except (AttributeError, KeyError) as error:  # A field that the config lacks.
-        stop(_unknown_field(str(error)))
-    except OSError as error:
-        stop(describe(error))
-    except (flags.Error, TypeError, ValueError) as error:
-        stop(f'{error} See --help.')
-    except SystemExit:
-        sys.exit(0)  # absl ends --help with status 1, which says that it failed.
+def _quiet_tensorflow() -> None:
+    """Keeps TensorFlow's errors alone; must be set before it is imported.
+
+    Without a GPU one of them is that CUDA does not start.
+    """
+    level = '2' if shutil.which('nvidia-smi') else '3'
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', level)
 
 
-def _quoted(argument):
+def _has_config(argv: Sequence[str]) -> bool:
+    return any(re.match('--?config(=|$)', argument) for argument in argv)
+
+
+def _quoted(argument: str) -> str:
     """Names of an axis, a,b, as ml_collections reads all of them: ('a', 'b').
 
     By itself it reads those that look like Python's names, not mobilenet_v2_1.4 or
@@ -67,7 +268,7 @@ def _quoted(argument):
     return match[1] + repr(tuple(match[2].split(',')))
 
 
-def _unknown_field(text):
+def _unknown_field(text: str) -> str:
     """ml_collections' complaint as one sentence."""
     near = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
     hint = f' Did you mean {near[1]!r}?' if near else ''
@@ -78,17 +279,18 @@ def _unknown_field(text):
     )
 
 
-def _guard(main, argv, *, positional):
-    if len(argv) > 1 and not positional:
-        stop(f'Unknown argument {argv[1]!r}; options start with --, see --help.')
+def _guard(program: Program | types.ModuleType, given: Given) -> None:
+    """Runs main with its errors as one line and an exit status."""
     # Killed politely, a program ends as on Ctrl-C: it stops what it started.
     signal.signal(signal.SIGTERM, _interrupt)
     logging.use_absl_handler()
     logging.set_stderrthreshold('info')
     try:
-        return main(argv)
+        program.main(given)
     except errors.InputError as error:
         stop(str(error))
+    except Failed as error:
+        stop(str(error), status=1)
     except errors.Busy as busy:
         stop(f'Another process does this already: {busy}', status=75)
     except errors.Stopped as stopped:
@@ -105,20 +307,49 @@ def _guard(main, argv, *, positional):
         stop('Interrupted. The same command goes on from here.', status=130)
 
 
-def _interrupt(signum, frame):
+def _interrupt(signum: int, frame: types.FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def describe(error):
+def describe(error: OSError) -> str:
     """An OSError as a sentence that says what to do."""
-    where = f' ({error.filename})' if error.filename else ''
-    advice = _ADVICE.get(error.errno, '')
-    return f'{error.strerror or error}{where}. {advice}'.strip()
+    path = f' ({error.filename})' if error.filename else ''
+    advice = _ADVICE.get(error.errno, '') if error.errno else ''
+    return f'{error.strerror or error}{path}. {advice}'.strip()
+
+
+# Until every program is converted.
+flags.disclaim_key_flags()
+
+
+def _run_main(main, positional):
+    class Old:
+        def main(given):
+            main(argv)
+
+    argv = None
+
+    def parse(args):
+        nonlocal argv
+        try:
+            argv = flags.FLAGS([_quoted(argument) for argument in args])
+        except (AttributeError, KeyError) as error:
+            stop(_unknown_field(str(error)))
+        except OSError as error:
+            stop(describe(error))
+        except (flags.Error, TypeError, ValueError) as error:
+            stop(f'{error} See --help.')
+        except SystemExit:
+            sys.exit(0)
+        if len(argv) > 1 and not positional:
+            stop(f'Unknown argument {argv[1]!r}; options start with --, see --help.')
+        return argv
+
+    app.run(lambda _: _guard(Old, None), flags_parser=parse)
 
 
 def config_file(default=None):
-    """Defines --config: a file of configs/; --config.field=value changes a field."""
-    from ml_collections import config_flags  # Not every program has a config.
+    from ml_collections import config_flags
 
     return config_flags.DEFINE_config_file(
         'config',
@@ -129,7 +360,6 @@ def config_file(default=None):
 
 
 def checkpoints_folder():
-    """Defines --checkpoints: where TF-Slim checkpoints are looked for."""
     return flags.DEFINE_string(
         'checkpoints',
         None,
@@ -139,7 +369,6 @@ def checkpoints_folder():
 
 
 def data_folder():
-    """Defines --data: where prepared datasets are."""
     return flags.DEFINE_string(
         'data',
         None,
@@ -149,7 +378,6 @@ def data_folder():
 
 
 def kept_images():
-    """Defines --keep, --keep_in and --keep_gib: which training images stay at hand."""
     return (
         flags.DEFINE_enum(
             'keep',

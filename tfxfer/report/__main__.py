@@ -1,10 +1,6 @@
-import pathlib
-import runpy
+"""`python -m tfxfer.report`: see tfxfer/cli/report.py."""
 
-import tfxfer
+from tfxfer.cli import app, report
 
 if __name__ == '__main__':
-    runpy.run_path(
-        str(pathlib.Path(tfxfer.__file__).parent / 'report/build.py'),
-        run_name='__main__',
-    )
+    app.run(report)

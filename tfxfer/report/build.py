@@ -1,14 +1,4 @@
-"""Tables, figures and one self-contained report.html of a results folder.
-
-    python -m tfxfer.report --results=runs/quickstart
-    python -m tfxfer.report --results=runs/mine --published=theirs.csv
-    python -m tfxfer.report --published=theirs.csv --output=theirs/report.html
-
-writes into the folder report.html, results.csv, .md and .tex, and the other tables and
-all figures into tables/ and figures/. It needs no GPU, no TensorFlow and no images; the
-same records give the same bytes. Published results (columns dataset, network, setting,
-score) are laid beside one's own, or drawn alone.
-"""
+"""The report of a results folder: what the page says, in order."""
 
 import base64
 import collections
@@ -18,12 +8,9 @@ import html
 import math
 import pathlib
 
-from absl import flags
-
 from tfxfer import errors, storage
 from tfxfer.analysis import cells, comparisons, stats
 from tfxfer.analysis import published as published_results
-from tfxfer.cli import app
 from tfxfer.report import answers, figures, formats, plots, tables
 
 
@@ -461,21 +448,3 @@ _PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-
-
-def main(argv):
-    del argv
-    print(write(RESULTS.value, OUTPUT.value, PUBLISHED.value))
-
-
-if __name__ == '__main__':
-    RESULTS = flags.DEFINE_string(
-        'results', 'runs', 'Folder of finished Runs: the --workdir that made them.'
-    )
-    OUTPUT = flags.DEFINE_string(
-        'output', None, 'The .html to write. Default: report.html in --results.'
-    )
-    PUBLISHED = flags.DEFINE_list(
-        'published', [], 'CSV files of published results: dataset,network,setting,score'
-    )
-    app.run(main)

@@ -1,0 +1,106 @@
+import pytest
+
+from tests.conftest import ROOT
+from tfxfer import errors
+from tfxfer.cli import app
+
+
+class Echo:
+    """A program's docstring, 100 % as it is."""
+
+    __name__ = 'echo'
+    given: app.Given
+
+    def __init__(self, default=None):
+        self.default = default
+
+    def define_flags(self, values):
+        define = app.Define(values)
+        define.config(self.default)
+        define.string('name', 'x', 'Name of it.')
+        define.strings('several', ['a', 'b'], 'More of them.')
+        define.integer('count', None, 'How many.', least=1)
+        define.number('share', 0.5, 'Part of it.', least=0.0)
+        define.boolean('fast', False, 'At once.')
+        define.choice('kind', 'red', ['red', 'blue'], 'Which kind.')
+        return define.given
+
+    def main(self, given):
+        self.given = given
+
+
+def called(*arguments, default=None):
+    program = Echo(default)
+    app.call(program, arguments)
+    return program.given
+
+
+def test_each_flag_is_an_attribute():
+    given = called('--name=y', '--several=c', '--count=3', '--fast', '--kind=blue')
+    assert (given.name, given.several, given.count) == ('y', ['c'], 3)
+    assert (given.share, given.fast, given.kind) == (0.5, True, 'blue')
+    assert given.config is None
+    with pytest.raises(AttributeError, match='--other'):
+        _ = given.other
+
+
+def test_two_calls_share_no_value():
+    assert called('--name=y').name == 'y'
+    assert called().name == 'x'
+
+
+@pytest.mark.parametrize(
+    'argument, said',
+    [
+        ('--unknown', "unknown'"),
+        ('word', "argument 'word'"),
+        ('--count=0', 'count'),
+        ('--count=many', 'many'),
+        ('--kind=green', 'green'),
+        ('--config=nowhere.py', 'nowhere.py'),
+    ],
+)
+def test_what_is_no_flag_or_value_is_an_error_and_exits_nothing(argument, said):
+    with pytest.raises(errors.InputError, match=said):
+        called(argument)
+
+
+@pytest.mark.parametrize('default', [None, str(ROOT / 'configs/quickstart.py')])
+def test_fields_of_a_config_are_changed(default):
+    given = called(
+        *([] if default else [f'--config={ROOT}/configs/quickstart.py']),
+        '--config.archs=mobilenet_v1,mobilenet_v2_1.4',
+        '--config.seeds=(5,)',
+        default=default,
+    )
+    assert given.config.archs == ('mobilenet_v1', 'mobilenet_v2_1.4')
+    assert given.config.seeds == (5,)
+
+
+def test_a_field_that_the_config_lacks_is_named():
+    with pytest.raises(errors.InputError, match="'seedz'.*Did you mean 'seeds'"):
+        called(f'--config={ROOT}/configs/quickstart.py', '--config.seedz=(5,)')
+
+
+def test_positional_arguments_are_taken_by_those_that_define_them():
+    class Files(Echo):
+        def define_flags(self, values):
+            define = app.Define(values)
+            define.positional('files')
+            return define.given
+
+    program = Files()
+    app.call(program, ['a', 'b'])
+    assert program.given.files == ('a', 'b')
+    app.call(program)
+    assert program.given.files == ()
+
+
+def test_help_has_the_docstring_and_the_programs_flags_alone():
+    from absl import flags
+
+    given = Echo().define_flags(flags.FlagValues())
+    text = app.describe_program(Echo(), given)
+    assert text.startswith(Echo.__doc__)
+    for name in ('--name', '--config', '--[no]fast', '--kind', '--share'):
+        assert name in text

@@ -1,0 +1,53 @@
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.support import made_results as made
+from tfxfer import errors
+from tfxfer.cli import app, report
+
+
+def test_the_path_of_the_report_is_printed(tmp_path, capsys):
+    made.write_study(tmp_path, made.NETWORKS[:1], ('logistic',))
+    app.call(report, [f'--results={tmp_path}'])
+    assert capsys.readouterr().out == f'{tmp_path / "report.html"}\n'
+    assert (tmp_path / 'report.html').exists()
+
+
+def test_published_results_alone_need_an_output(tmp_path):
+    theirs = tmp_path / 'theirs.csv'
+    theirs.write_text('dataset,network,setting,score\ncars,a,logistic,0.5\n')
+    with pytest.raises(errors.InputError, match='nope.*--output='):
+        app.call(report, [f'--results={tmp_path / "nope"}', f'--published={theirs}'])
+
+
+@pytest.mark.parametrize('made_folder', [True, False])
+def test_a_folder_without_results_is_named(tmp_path, made_folder):
+    folder = tmp_path / 'empty'
+    if made_folder:
+        folder.mkdir()
+    with pytest.raises(errors.InputError, match=str(folder)):
+        app.call(report, [f'--results={folder}'])
+
+
+def test_the_program_needs_no_tensorflow(tmp_path):
+    """Nor pyplot, which would keep every figure alive and look for a display."""
+    made.write_study(tmp_path, made.NETWORKS[:1], ('logistic',))
+    out = tmp_path / 'out.html'
+    code = (
+        'import atexit, runpy, sys\n'
+        'def check():\n'
+        '    names = {"tensorflow", "keras", "sklearn", "matplotlib.pyplot"}\n'
+        '    print(names & set(sys.modules))\n'
+        'atexit.register(check)\n'
+        f'sys.argv = ["report", "--results={tmp_path}", "--output={out}"]\n'
+        'runpy.run_module("tfxfer.report", run_name="__main__")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(out), 'set()']
+    assert out.exists()
