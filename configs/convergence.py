@@ -2,10 +2,11 @@
 
     python -m tools.sweep --config=configs/convergence.py --data=MY_DATA --plan
 
-then without --plan: each length has its own cosine schedule and its own grid, as a
-training that is stopped early is no short training. The table `convergence` gives the
-steps and epochs to 90 % of the best odds, and how many times longer scratch takes; the
-paper reports 1,151 steps (26 epochs) and 19,531 steps (444 epochs), 17 times.
+says what it costs; start it without --plan. Each length has its own cosine schedule and
+its own grid, because training that is stopped early is not the same as short training.
+The table `convergence` gives the steps and epochs to 90 % of the best odds, and how
+many times longer scratch takes; the paper reports 1,151 steps (26 epochs) and 19,531
+steps (444 epochs), 17 times.
 """
 
 from configs import study

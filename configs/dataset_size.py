@@ -1,13 +1,13 @@
-"""How many images does each setting need? Inception v4 on few images a class (Fig. 9).
+"""How many images does each setting need? Inception v4, few images per class (Fig. 9).
 
     python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size
 
-gives score against images a class for logistic, fine-tuned and from scratch on the same
-nested, stratified subsets, three draws of each, and how many images let scratch reach
-what fine-tuning does with half of them. On GPUs, many days with the whole grid
-(--plan says how many); --config.search=halving takes a sixth.
+gives the score against training images per class, for logistic, fine-tuned and from
+scratch on the same nested, stratified subsets, with three seeds; and the number of
+images at which scratch reaches what fine-tuning reaches with half of them. Many days of
+GPUs with the whole grid (--plan says how many); --config.search=halving takes a sixth.
 
-Batches, divided grids and lengths (1,000 steps or 100 passes, whichever is more) are
+Batches, divided grids and lengths (1,000 steps or 100 epochs, whichever is more) are
 remembered from the paper's supplement, not confirmed.
 """
 

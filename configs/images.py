@@ -3,9 +3,10 @@
     python -m tools.sweep --config=configs/images.py --config.datasets=folder:/my/images
 
 compares six networks, with Keras' weights, by logistic regression on their features: on
-two cores about a minute for 1,000 images and network. One folder a class; see README.
-On a GPU add --config.settings=logistic,finetune: 57 Runs of 20,000 steps a network, or
-fewer and shorter with --config.finetune.lrs=0.003,0.03 --config.finetune.steps=2000.
+two CPU cores about a minute per network for 1,000 images. One folder per class; see
+docs/own_images.md. On a GPU add --config.settings=logistic,finetune: 57 Runs of 20,000
+steps per network, or fewer and shorter ones with --config.finetune.lrs=0.003,0.03
+--config.finetune.steps=2000.
 """
 
 from configs import quickstart

@@ -1,8 +1,8 @@
-"""Fixed features of one network, L2 logistic regression on one task.
+"""Logistic regression on the fixed features of one network, on one task.
 
     python -m tfxfer.run --config=configs/logistic.py --config.dataset=folder:/my/images
 
-gives the test score with the l2 that validation chose; minutes on a processor for some
+gives the test score with the penalty that validation chose; minutes on a CPU for some
 thousand images (the network sees each once).
 """
 

@@ -2,15 +2,16 @@
 
     python -m tfxfer.run --config=configs/pretrain.py --config.dataset=folder:/my/images
 
-keeps model.weights.h5 in the Run's folder, which --config.weights=FOLDER takes. Any
-dataset may be the source (imagenet2012, folder:/..., idx:/..., tfds:...). The rate is
-the protocol's for a batch of 4,096, which --config.hparams.batch=N scales by N / 4,096.
-What hurts transfer is off and can be switched on: --config.hparams.scale=false,
-.label_smoothing=0.1, .dropout=0.2 and, for networks that have one, .aux=0.4.
+writes model.weights.h5 into the Run's folder, which --config.weights=FOLDER takes. Any
+dataset may be the source (imagenet2012, folder:/..., idx:/..., tfds:...). The learning
+rate is the protocol's for a batch of 4,096; --config.hparams.batch=N scales it by
+N / 4,096. Options that the paper found to hurt transfer are off and can be switched on:
+--config.hparams.scale=false, .label_smoothing=0.1, .dropout=0.2 and, for networks that
+have one, .aux=0.4.
 
     --transfer=pets,dtd@20 --transfer_every=5000
 
-shows in TensorBoard how well the features transfer, while they are being learnt.
+shows in TensorBoard how well the features transfer while the network is trained.
 """
 
 from configs import logistic

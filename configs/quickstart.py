@@ -1,10 +1,10 @@
-"""Three small networks x three settings on handwritten digits, from nothing.
+"""Three small networks x three settings on handwritten digits, from random weights.
 
     bash tools/quickstart.sh
 
 pretrains each network on the digits 0-4 (scikit-learn's real scans) and transfers it to
-the digits 5-9 with ten images a class: table, figure and report in runs/quickstart.
-No download; about four minutes on two cores.
+the digits 5-9 with ten images per class: table, figure and report in runs/quickstart.
+No download; four to six minutes on two CPU cores.
 """
 
 from tfxfer import config as protocol

@@ -1,9 +1,9 @@
-"""How much does a cheaper search of the grid lose? Fine-tuning on few digits, 5 draws.
+"""How much does a cheaper search of the grid lose? Fine-tuning on few digits, 5 seeds.
 
     python -m tools.bench_search --checkpoints=MY_CHECKPOINTS
 
-MobileNet v1 from ImageNet, 64 pixels, 20 images a class, 3 learning rates a decade as
-in the protocol and 3 of its weight decays; about an hour on two cores.
+MobileNet v1 from ImageNet, 64 pixels, 20 images per class, 3 learning rates per decade
+as in the protocol and 3 of its weight decays; about an hour on two CPU cores.
 """
 
 from configs import imagenet

@@ -3,10 +3,11 @@
     python -m tools.sweep --config=configs/study.py --plan
     python -m tools.sweep --config=configs/study.py --data=MY_DATA --workdir=runs/study
 
-The first says what it takes, in seconds; the second wants many GPUs: see README for
-clusters. Axes are narrowed by flags (--config.archs=resnet_50,inception_v4), and
---config.search=halving takes a sixth of the steps. Weights are the public ones, from
-TF-Slim where there are such (--checkpoints=FOLDER), else from Keras.
+The first says in seconds what the study costs; the second needs many GPUs
+(docs/studies.md says how to use a cluster). Flags select a part of an axis, as in
+--config.archs=resnet_50,inception_v4, and --config.search=halving takes a sixth of the
+steps. Weights are the public ones: from TF-Slim where it has them
+(--checkpoints=FOLDER), else from Keras.
 """
 
 from configs import quickstart

@@ -1,13 +1,14 @@
-"""Which training settings hurt transfer? The Inception family, 16 ways (Fig. 3, 5).
+"""Which training options hurt transfer? The Inception family, 16 ways (Fig. 3, 5).
 
     python -m tools.sweep --config=configs/training_settings.py --data=MY_DATA --plan
 
 pretrains each network on ImageNet with every combination of no batch-norm scale, label
 smoothing, dropout and an auxiliary classifier (8 for the two networks that have none),
 and transfers all of them, logistic and fine-tuned, the latter also with dropout and the
-auxiliary classifier during fine-tuning. --config.combine=ladder takes the paper's way
-instead: from all four, as the public checkpoints were trained, one after the other is
-set back. Years of a GPU: training_settings_small.py is the same within two hours.
+auxiliary classifier during fine-tuning. --config.combine=ladder does as the paper did:
+it starts with all four switched on, as the public checkpoints were trained, and
+switches off one after the other. Years of one GPU; training_settings_small.py is the
+same experiment within two hours of two CPU cores.
 """
 
 from configs import study

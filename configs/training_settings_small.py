@@ -1,10 +1,10 @@
-"""Which training settings hurt transfer? A small Inception v3, 16 ways, three times.
+"""Which training options hurt transfer? A small Inception v3, 16 ways, three seeds.
 
     python -m tools.registry_images --data=MY_DATA
     python -m tools.sweep --config=configs/training_settings_small.py --data=MY_DATA
 
 Pretrained on five classes of Fashion-MNIST, then logistic regression on its features of
-the five other classes, of digits and of drawings of animals, 50 images a class.
+the five other classes, of digits and of drawings of animals, 50 images per class.
 """
 
 from configs import training_settings
