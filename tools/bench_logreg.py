@@ -76,15 +76,15 @@ def make(folder, n, d, classes, apart):
 
 def extract(folder, checkpoints, dataset):
     """Saves MobileNet v1's features of a dataset's train and valid as x, y, xv, yv."""
-    from tfxfer.transfer import methods, resolve
+    from tfxfer.transfer import resolve
+    from tfxfer.transfer.options import ExecutionOptions
+    from tfxfer.transfer.task import Task
 
     cell = config.Run(
         'mobilenet_v1', dataset, 'logistic', config.Logistic(), weights='slim'
     )
-    cell, arch, dataset, images, weights, _ = resolve.resolve(
-        cell, folder, checkpoints=checkpoints
-    )
-    task = methods.Task(cell, arch, dataset, images, weights=weights, cache=folder)
+    options = ExecutionOptions(folder, checkpoints=checkpoints)
+    task = Task(resolve.resolve(cell, options), options)
     for name, split in (('', 'train'), ('v', 'valid')):
         x, y = task.features(split)
         np.save(folder / f'x{name}.npy', x)

@@ -42,7 +42,8 @@ from tfxfer.analysis import cells, experiments, feature_diagnostics
 from tfxfer.cli import app
 from tfxfer.data import splits
 from tfxfer.report import details, formats, plots
-from tfxfer.transfer import execute, resolve
+from tfxfer.transfer import resolve
+from tfxfer.transfer.options import ExecutionOptions
 
 SPLITS = ('test', 'train', 'valid', 'train+valid')
 FORMATS = ('csv', 'md')
@@ -183,37 +184,34 @@ def limited(images, split, limit):
     return dataclasses.replace(images, splits={**images.splits, **own})
 
 
-def tasks(networks, workdir, *, split, limit, checkpoints=None, data=None):
-    """[(settings.Task, source of the weights), ...], as run.execute makes them.
+def tasks(networks, options, *, split, limit):
+    """[(Task, source of the weights), ...], as execute.execute makes them.
 
     Raises:
-        errors.InputError: as run.resolve.
+        errors.InputError: as resolve.resolve.
     """
-    found = [
-        resolve.resolve(network.run, workdir, checkpoints=checkpoints, data=data)
-        for network in networks
-    ]
+    resolved = [resolve.resolve(network.run, options) for network in networks]
     # TensorFlow, once all that was asked for is there.
     import keras
     import tensorflow as tf
 
     from tfxfer.training import distribution
-    from tfxfer.transfer import methods
+    from tfxfer.transfer.task import Task
 
     devices = distribution.strategy()
     keras.utils.set_random_seed(0)
     tf.config.experimental.enable_op_determinism()
     return [
         (
-            methods.Task(
-                own, arch, dataset, limited(images, split, limit), weights=weights,
-                cache=pathlib.Path(workdir) / 'cache', devices=devices,
-                facts=execute.facts_of(own, arch),
+            Task(
+                dataclasses.replace(one, images=limited(one.images, split, limit)),
+                options,
+                devices,
             ),
-            source,
+            one.source,
         )
-        for own, arch, dataset, images, weights, source in found
-    ]  # fmt: skip
+        for one in resolved
+    ]
 
 
 # What they are like.
@@ -334,13 +332,14 @@ def diagnose(networks, workdir, *, split, limit, threshold=0.0, **where):
         split: one of SPLITS.
         limit: at most so many of its images, the same for all networks.
         threshold: as diagnostics.sparsity.
-        where: checkpoints and data, as run.resolve.
+        where: checkpoints and data, as resolve.resolve.
 
     Raises:
-        errors.InputError: as run.resolve.
+        errors.InputError: as resolve.resolve.
     """
     rows, drawings, notes, kept = [], [], [], {}
-    prepared = tasks(networks, workdir, split=split, limit=limit, **where)
+    options = ExecutionOptions(workdir, **where)
+    prepared = tasks(networks, options, split=split, limit=limit)
     cache = pathlib.Path(workdir) / 'cache'
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.diagnose.', dir=cache) as scratch:
@@ -358,7 +357,7 @@ def diagnose(networks, workdir, *, split, limit, threshold=0.0, **where):
                     'dataset': task.dataset.name,
                     'split': split,
                     'images': len(x),
-                    'pixels': task.size,
+                    'pixels': task.resolved.image_size,
                     'features': x.shape[1],
                     'source_dataset': source and source['dataset'],
                     'source_score': source and source['score'],

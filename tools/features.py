@@ -27,11 +27,11 @@ def listing(cache):
     rows = [
         {
             'key': store.path.name,
-            'network': store.facts['arch']['name'],
-            'dataset': store.facts['dataset'],
-            'pixels': store.facts['size'],
-            'precision': store.facts['precision'],
-            'kept as': store.facts['dtype'],
+            'network': store.metadata['arch']['name'],
+            'dataset': store.metadata['dataset'],
+            'pixels': store.metadata['size'],
+            'precision': store.metadata['precision'],
+            'kept as': store.metadata['dtype'],
             'features': store.rows.shape[1],
             'images': f'{np.count_nonzero(store.done)} of {len(store.done)}',
             'MB': round(store.size() / 1e6, 1),

@@ -13,6 +13,7 @@ from tfxfer import config, datasets, errors, models, results
 from tfxfer.analysis import feature_diagnostics
 from tfxfer.data import readers
 from tfxfer.transfer import execute, features
+from tfxfer.transfer.options import ExecutionOptions
 from tools import diagnose
 
 
@@ -506,7 +507,7 @@ def test_what_the_logistic_setting_computed_is_not_computed_again(
     fields = {'arch': 'tiny', 'dataset': 'colours', 'setting': 'logistic'}
     weights = f'run:{made[0].id}'
     fields |= {'weights': weights, 'hparams': {'l2s': (1.0,)}}
-    execute.execute(config.from_dict(fields), tmp_path)
+    execute.execute(config.from_dict(fields), ExecutionOptions(tmp_path))
     (store,) = features.stores(tmp_path / 'cache')
     built, build = [], models.build
 

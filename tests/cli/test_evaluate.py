@@ -9,13 +9,14 @@ from tests.support import fakes as tiny
 from tests.transfer.test_probe import pretrain
 from tfxfer import config, datasets, errors, models, results
 from tfxfer.transfer import execute
+from tfxfer.transfer.options import ExecutionOptions
 from tools import evaluate
 
 DIGITS = {'dataset': 'digits'}
 
 
 def test_a_run_is_scored_as_its_record_says(fakes, tmp_path):
-    record = execute.execute(pretrain(**DIGITS), tmp_path)
+    record = execute.execute(pretrain(**DIGITS), ExecutionOptions(tmp_path))
     folder = results.folder(tmp_path, record.run)
     found = evaluate.evaluate(None, str(folder), None)
     assert found['top1'] == record.score == found['known']
@@ -31,7 +32,7 @@ def test_a_run_is_scored_as_its_record_says(fakes, tmp_path):
 
 
 def test_runs_of_few_classes_have_no_top5(fakes, tmp_path):
-    assert execute.execute(pretrain(), tmp_path).top5 is None
+    assert execute.execute(pretrain(), ExecutionOptions(tmp_path)).top5 is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_the_program_prints_and_writes(program, tmp_path, monkeypatch):
         'arch': 'mobilenet_v1_0.25', 'dataset': 'digits', 'setting': 'pretrain',
         'image_size': 32, 'hparams': hparams,
     })  # fmt: skip
-    record = execute.execute(made, tmp_path)
+    record = execute.execute(made, ExecutionOptions(tmp_path))
     folder = results.folder(tmp_path, record.run)
     output = tmp_path / 'found.json'
     done = program('tools.evaluate', f'--weights={folder}', f'--output={output}')

@@ -28,6 +28,7 @@ from tfxfer import config, datasets, errors, metrics, models, results
 from tfxfer.data import image_set, readers, tfds_builders, tfds_prepared
 from tfxfer.export import saved_model
 from tfxfer.transfer import execute
+from tfxfer.transfer.options import ExecutionOptions
 from tools import prepare_dataset
 
 DEAD = 'http://127.0.0.1:9'  # Nothing listens on port 9.
@@ -581,7 +582,7 @@ def test_a_prepared_dataset_is_a_task_like_others(
             else {'steps': 3, 'batch': 4},
         }
     )
-    result = execute.execute(asked, tmp_path, data=data)
+    result = execute.execute(asked, ExecutionOptions(tmp_path, data=data))
     _, images = read(name, data)
     folder = results.folder(tmp_path, result.run)
     seen = results.read_predictions(folder)

@@ -14,6 +14,7 @@ from tfxfer import config, errors, models, results, storage
 from tfxfer.data import preprocess
 from tfxfer.export import predict_images, saved_model
 from tfxfer.transfer import execute
+from tfxfer.transfer.options import ExecutionOptions
 
 PROGRAM = 'tfxfer.predict_images'
 CLASSES = ('blue', 'green', 'red')
@@ -72,7 +73,9 @@ def test_odd_files_are_predicted_as_the_run_evaluated_them(
         'weights': str(tmp_path / 'a.weights.h5'),
         'hparams': {'l2s': (1.0,)},
     }
-    record = execute.execute(config.from_dict(fields), tmp_path / 'runs')
+    record = execute.execute(
+        config.from_dict(fields), ExecutionOptions(tmp_path / 'runs')
+    )
     folder = results.folder(tmp_path / 'runs', record.run)
     saved_model.export(folder, tmp_path / 'model')
     seen = results.read_predictions(folder)

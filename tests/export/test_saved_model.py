@@ -20,6 +20,7 @@ from tfxfer.data import image_set, readers
 from tfxfer.export import saved_model, tflite
 from tfxfer.models import blocks, checkpoints
 from tfxfer.transfer import execute, resolve
+from tfxfer.transfer.options import ExecutionOptions
 
 SGD = {'steps': 20, 'batch': 8, 'lr': 0.05, 'min_area': 0.5}
 
@@ -40,7 +41,7 @@ def finished(fakes, photographs, tmp_path):
             'hparams': {'l2s': (1.0,)} if setting == 'logistic' else SGD,
         }
         record = execute.execute(
-            config.from_dict({**fields, **changes}), tmp_path / 'runs'
+            config.from_dict({**fields, **changes}), ExecutionOptions(tmp_path / 'runs')
         )
         return record, results.folder(tmp_path / 'runs', record.run)
 
@@ -61,7 +62,8 @@ def test_exported_model_predicts_the_runs_predictions_from_bytes(
     assert saved_model.export(folder, tmp_path / 'model') < 1e-5
     model = tf.saved_model.load(str(tmp_path / 'model'))
     seen = results.read_predictions(folder)
-    _, images, *_ = resolve.resolve(record.run, tmp_path / 'runs')[2:]
+    options = ExecutionOptions(tmp_path / 'runs')
+    images = resolve.resolve(record.run, options).images
     paths = [images.paths[i] for i in seen['index']]
     data = tf.stack([tf.io.read_file(path) for path in paths])
     got = model.signatures['serving_default'](data)

@@ -11,6 +11,7 @@ from tests.support.fakes import ARCHITECTURE
 from tfxfer import config, results
 from tfxfer.training import tensorboard
 from tfxfer.transfer import execute
+from tfxfer.transfer.options import ExecutionOptions
 
 SGD = {'steps': 30, 'batch': 8, 'lr': 0.05, 'min_area': 0.5}
 
@@ -78,7 +79,7 @@ def trained(fakes, photographs, tmp_path):
             'hparams': SGD,
         }
         record = execute.execute(
-            config.from_dict({**fields, **changes}), tmp_path / 'runs'
+            config.from_dict({**fields, **changes}), ExecutionOptions(tmp_path / 'runs')
         )
         return record, results.folder(tmp_path / 'runs', record.run)
 

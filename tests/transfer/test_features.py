@@ -1,5 +1,4 @@
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -9,12 +8,16 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.fakes import ARCHITECTURE, colours
-from tfxfer import errors, models
+from tests.support.extraction import (
+    ALL,
+    METADATA,
+    extract,
+    extract_and_note,
+    network,
+)
+from tests.support.fakes import colours
+from tfxfer import errors
 from tfxfer.transfer import features
-
-FACTS = {'arch': {'name': 'tiny'}, 'weights': 'w', 'dataset': 'colours'}
-ALL = np.arange(90)
 
 
 @pytest.fixture
@@ -22,18 +25,8 @@ def images(fakes):
     return colours(None, None)[1]
 
 
-def extract(images, cache, model, indices=ALL, size=8, facts=FACTS, **options):
-    return features.extract(
-        model, images, indices, size, 5, cache=cache, facts=facts, **options
-    )
-
-
-def made(**options):
-    return models.build(ARCHITECTURE, classes=3, **options)
-
-
 def test_features_are_those_of_the_network_and_kept(images, tmp_path):
-    model = made()
+    model = network()
     fresh, y = extract(images, tmp_path, lambda: model)
     again, _ = extract(images, tmp_path, None)  # No network is needed.
     np.testing.assert_array_equal(fresh, again)
@@ -43,7 +36,7 @@ def test_features_are_those_of_the_network_and_kept(images, tmp_path):
 
 
 def test_a_subset_is_served_from_what_is_there_and_the_rest_added(images, tmp_path):
-    model = made()
+    model = network()
     subset = np.array([80, 3, 4, 5, 6, 7, 50])
     few, y = extract(images, tmp_path, lambda: model, subset)
     np.testing.assert_array_equal(y, images.labels[subset])
@@ -60,22 +53,22 @@ def test_a_subset_is_served_from_what_is_there_and_the_rest_added(images, tmp_pa
 @pytest.mark.parametrize(
     'change',
     [
-        {'facts': {**FACTS, 'weights': 'v'}},
-        {'facts': {**FACTS, 'dataset': 'v'}},
+        {'metadata': {**METADATA, 'weights': 'v'}},
+        {'metadata': {**METADATA, 'dataset': 'v'}},
         {'size': 16},
         {'dtype': 'float16'},
     ],
 )
 def test_whatever_changes_the_numbers_changes_the_key(images, tmp_path, change):
-    extract(images, tmp_path, made)
+    extract(images, tmp_path, network)
     asked = []
-    model = made(image_size=change.get('size', 8))
+    model = network(image_size=change.get('size', 8))
     extract(images, tmp_path, lambda: asked.append(1) or model, **change)
     assert asked and len(features.stores(tmp_path)) == 2
 
 
 def test_half_precision_takes_half_the_room_and_rounds(images, tmp_path):
-    model = made()
+    model = network()
     exact, _ = extract(images, tmp_path, lambda: model)
     short, _ = extract(images, tmp_path, lambda: model, dtype='float16')
     assert short.dtype == np.float32
@@ -85,7 +78,7 @@ def test_half_precision_takes_half_the_room_and_rounds(images, tmp_path):
 
 
 def test_features_that_are_not_finite_name_their_images(images, tmp_path):
-    model = made()
+    model = network()
     kernel = model.get_layer('conv').kernel
     kernel.assign(np.full(kernel.shape, -3e38))  # Dark pixels are below 0.
     with pytest.raises(errors.InputError, match='of 40 images .*: number 0, number 1'):
@@ -94,13 +87,10 @@ def test_features_that_are_not_finite_name_their_images(images, tmp_path):
 
 
 KILLED = """
-import os, signal, sys
-from tests.transfer import test_features as test_features
-from tests.support.fakes import ARCHITECTURE, colours, tiny
-from tfxfer import models
+import os, pathlib, signal, sys
+from tests.support import extraction
 from tfxfer.transfer import features
-models.BUILDERS['tiny'] = tiny
-features._CHUNK = 4
+features.CHUNK = 4
 put = features.Store.put
 def put_and_die(self, *args):
     if self.done.any():
@@ -108,7 +98,7 @@ def put_and_die(self, *args):
         os.kill(os.getpid(), signal.SIGKILL)
     put(self, *args)
 features.Store.put = put_and_die
-test_features.extract(colours(None, None)[1], sys.argv[1], test_features.made)
+extraction.extract_all(sys.argv[1])
 """
 
 
@@ -120,30 +110,17 @@ def test_killed_in_the_middle_it_goes_on_at_the_last_complete_chunk(images, tmp_
     assert store.done.sum() == 4 * 5  # 4 batches of 5.
     store.rows[store.done] += 1  # To see that these are not computed again.
     store.rows.flush()
-    x, _ = extract(images, tmp_path, made)
-    whole, _ = extract(images, tmp_path / 'other', made)
+    x, _ = extract(images, tmp_path, network)
+    whole, _ = extract(images, tmp_path / 'other', network)
     np.testing.assert_array_equal(x[20:], whole[20:])
     np.testing.assert_array_equal(x[:20], whole[:20] + np.float32(1))
-
-
-def _extract_and_note(place, start):
-    models.BUILDERS['tiny'] = __import__('tests.support.fakes').fakes.tiny
-
-    def model():
-        with open(place / 'asked', 'a') as file:
-            file.write('x')
-        return made()
-
-    start.wait()
-    x, _ = extract(colours(None, None)[1], place, model)
-    np.save(place / f'{os.getpid()}.npy', x)
 
 
 def test_two_processes_do_not_compute_the_same_features(tmp_path):
     context = multiprocessing.get_context('spawn')
     start = context.Barrier(2)
     processes = [
-        context.Process(target=_extract_and_note, args=(tmp_path, start))
+        context.Process(target=extract_and_note, args=(tmp_path, start))
         for _ in range(2)
     ]
     for process in processes:
@@ -159,7 +136,7 @@ def test_two_processes_do_not_compute_the_same_features(tmp_path):
 @pytest.fixture
 def kept(images, tmp_path):
     """A workdir with features of the first 20 images."""
-    x, _ = extract(images, tmp_path / 'cache', made, ALL[:20])
+    x, _ = extract(images, tmp_path / 'cache', network, ALL[:20])
     return tmp_path, x
 
 

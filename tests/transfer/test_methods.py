@@ -6,9 +6,11 @@ import scipy.stats
 from sklearn import linear_model
 
 from tests.support.fakes import ARCHITECTURE, colours
-from tfxfer import config, datasets, errors, models, results
+from tfxfer import config, datasets, errors, metrics, models, results
 from tfxfer.data import image_cache, pipeline, preprocess, readers
 from tfxfer.transfer import execute, features, methods, resolve
+from tfxfer.transfer.options import ExecutionOptions
+from tfxfer.transfer.task import Task
 
 WEIGHTS = 'model.weights.h5'
 SGD = {'steps': 30, 'batch': 16, 'lr': 0.1, 'min_area': 0.5}
@@ -38,7 +40,7 @@ def made(setting, weights, phase='final', **changes):
 def test_every_setting_learns_the_colours_and_writes_a_whole_record(
     weights, tmp_path, setting
 ):
-    record = execute.execute(made(setting, weights), tmp_path)
+    record = execute.execute(made(setting, weights), ExecutionOptions(tmp_path))
     assert record.score > 0.6  # Chance is 1/3.
     assert record.images == {'train': 48, 'valid': 12, 'test': 30, 'skipped': 0}
     assert record.classes == ('red', 'green', 'blue') and record.metric == 'top1'
@@ -55,8 +57,8 @@ def test_every_setting_learns_the_colours_and_writes_a_whole_record(
 
 @pytest.mark.parametrize('setting', config.HPARAMS)
 def test_same_run_same_record(weights, tmp_path, setting):
-    first = execute.execute(made(setting, weights), tmp_path / 'a')
-    again = execute.execute(made(setting, weights), tmp_path / 'b')
+    first = execute.execute(made(setting, weights), ExecutionOptions(tmp_path / 'a'))
+    again = execute.execute(made(setting, weights), ExecutionOptions(tmp_path / 'b'))
     assert (first.score, first.curve, first.chosen) == (
         again.score,
         again.curve,
@@ -72,20 +74,20 @@ def test_same_run_same_record(weights, tmp_path, setting):
 @pytest.mark.parametrize('setting', config.HPARAMS)
 def test_a_trial_cannot_open_the_test_split(weights, tmp_path, setting, monkeypatch):
     opened = []
-    original = methods.Task.indices
+    original = Task.indices
 
     def watched(self, split):
         opened.append(split)
         return original(self, split)
 
-    monkeypatch.setattr(methods.Task, 'indices', watched)
+    monkeypatch.setattr(Task, 'indices', watched)
     trial = made(setting, weights, phase='trial')
-    record = execute.execute(trial, tmp_path)
+    record = execute.execute(trial, ExecutionOptions(tmp_path))
     assert record.score is None and 0 <= record.valid_score <= 1
     assert record.images['test'] == 0
     assert opened and 'test' not in opened
-    _, arch, dataset, images, path, _ = resolve.resolve(trial, tmp_path)
-    task = methods.Task(trial, arch, dataset, images, weights=path)
+    options = ExecutionOptions(tmp_path)
+    task = Task(resolve.resolve(trial, options), options)
     with pytest.raises(PermissionError, match='trial Run must not see test'):
         task.indices('test')
 
@@ -94,19 +96,19 @@ def test_a_trial_cannot_open_the_test_split(weights, tmp_path, setting, monkeypa
 def test_a_final_run_opens_test_once(weights, tmp_path, setting, monkeypatch):
     opened = []
     for method in ('features', 'predictions'):
-        original = getattr(methods.Task, method)
+        original = getattr(Task, method)
 
         def watched(self, *arguments, original=original):
             opened.append(arguments[-1])
             return original(self, *arguments)
 
-        monkeypatch.setattr(methods.Task, method, watched)
-    execute.execute(made(setting, weights), tmp_path)
+        monkeypatch.setattr(Task, method, watched)
+    execute.execute(made(setting, weights), ExecutionOptions(tmp_path))
     assert opened.count('test') == 1
 
 
 def test_logistic_equals_scikit_learn_on_the_networks_features(weights, tmp_path):
-    record = execute.execute(made('logistic', weights), tmp_path)
+    record = execute.execute(made('logistic', weights), ExecutionOptions(tmp_path))
     images = colours(None, None)[1]
     model = models.build(ARCHITECTURE, classes=3, weights=weights)
     x = model(images.pixels.astype(np.float32), training=False)['features'].numpy()
@@ -132,8 +134,8 @@ def test_logistic_equals_scikit_learn_on_the_networks_features(weights, tmp_path
 
 
 def test_a_tie_goes_to_the_stronger_penalty(weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(methods.Task, 'score', lambda self, y, scores: 0.5)
-    record = execute.execute(made('logistic', weights), tmp_path)
+    monkeypatch.setattr(Task, 'score', lambda self, y, scores: 0.5)
+    record = execute.execute(made('logistic', weights), ExecutionOptions(tmp_path))
     assert record.chosen == {'l2': 100.0}
 
 
@@ -141,7 +143,9 @@ def test_finetune_starts_from_the_weights_and_scratch_does_not(weights, tmp_path
     still = {**SGD, 'lr': 1e-12, 'steps': 1}
     kernels = {}
     for setting in ('finetune', 'scratch'):
-        record = execute.execute(made(setting, weights, hparams=still), tmp_path)
+        record = execute.execute(
+            made(setting, weights, hparams=still), ExecutionOptions(tmp_path)
+        )
         folder = results.folder(tmp_path, record.run)
         path = folder / 'model.weights.h5'
         model = models.build(ARCHITECTURE, classes=3, weights=str(path))
@@ -154,18 +158,22 @@ def test_finetune_starts_from_the_weights_and_scratch_does_not(weights, tmp_path
 
 def test_divergence_is_a_result_with_score_zero(weights, tmp_path):
     wild = {**SGD, 'lr': 1e30}
-    record = execute.execute(made('scratch', weights, hparams=wild), tmp_path)
+    record = execute.execute(
+        made('scratch', weights, hparams=wild), ExecutionOptions(tmp_path)
+    )
     assert (record.status, record.score) == ('diverged', 0.0)
     assert record.fault['lr'] == 1e30 and 1 <= record.fault['step'] <= 30
     trial = made('scratch', weights, phase='trial', hparams=wild)
-    record = execute.execute(trial, tmp_path)
+    record = execute.execute(trial, ExecutionOptions(tmp_path))
     assert (record.status, record.valid_score, record.score) == ('diverged', 0.0, None)
 
 
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
 def test_mixed_precision_trains_and_is_scored_in_float32(weights, tmp_path, precision):
     change = {'precision': precision, 'hparams': {**SGD, 'ema': 0.9}}
-    record = execute.execute(made('scratch', weights, **change), tmp_path)
+    record = execute.execute(
+        made('scratch', weights, **change), ExecutionOptions(tmp_path)
+    )
     assert record.score > 0.6  # Chance is 1/3.
     seen = results.read_predictions(results.folder(tmp_path, record.run))
     np.testing.assert_allclose(seen['logits'], in_float32(tmp_path, record), atol=1e-5)
@@ -185,7 +193,7 @@ def in_float32(workdir, record):
 def test_an_option_that_the_network_lacks_is_refused_before_training(weights, tmp_path):
     asked = made('scratch', weights, hparams={**SGD, 'aux': 0.4})
     with pytest.raises(errors.InputError, match='tiny has no auxiliary classifier'):
-        execute.execute(asked, tmp_path)
+        execute.execute(asked, ExecutionOptions(tmp_path))
     assert not results.folder(tmp_path, asked).exists()
 
 
@@ -193,7 +201,7 @@ def test_dropout_acts_in_training_alone(weights, tmp_path):
     found = {}
     for dropout in (0.0, 0.5):
         asked = made('scratch', weights, hparams={**SGD, 'dropout': dropout})
-        record = execute.execute(asked, tmp_path)
+        record = execute.execute(asked, ExecutionOptions(tmp_path))
         folder = results.folder(tmp_path, record.run)
         found[dropout] = results.read_predictions(folder)['logits']
         expected = in_float32(tmp_path, record)
@@ -202,9 +210,9 @@ def test_dropout_acts_in_training_alone(weights, tmp_path):
 
 
 def test_weights_of_a_pretrain_run_bring_their_source(weights, tmp_path):
-    source = execute.execute(made('pretrain', weights), tmp_path)
+    source = execute.execute(made('pretrain', weights), ExecutionOptions(tmp_path))
     for name in (f'run:{source.run.id}', str(results.folder(tmp_path, source.run))):
-        record = execute.execute(made('logistic', name), tmp_path)
+        record = execute.execute(made('logistic', name), ExecutionOptions(tmp_path))
         assert record.source == {
             'dataset': 'colours',
             'score': source.score,
@@ -213,14 +221,18 @@ def test_weights_of_a_pretrain_run_bring_their_source(weights, tmp_path):
 
 
 def test_per_class_trains_on_that_many(weights, tmp_path):
-    record = execute.execute(made('logistic', weights, per_class=5), tmp_path)
+    record = execute.execute(
+        made('logistic', weights, per_class=5), ExecutionOptions(tmp_path)
+    )
     assert record.images == {'train': 12, 'valid': 3, 'test': 30, 'skipped': 0}
 
 
 def test_a_run_that_is_done_is_not_done_again(weights, tmp_path, monkeypatch):
-    first = execute.execute(made('logistic', weights), tmp_path)
-    monkeypatch.setattr(methods, 'SETTINGS', {})
-    assert execute.execute(made('logistic', weights), tmp_path) == first
+    first = execute.execute(made('logistic', weights), ExecutionOptions(tmp_path))
+    monkeypatch.setattr(methods, 'METHODS', {})
+    assert (
+        execute.execute(made('logistic', weights), ExecutionOptions(tmp_path)) == first
+    )
 
 
 def test_every_setting_has_its_hyperparameters():
@@ -229,12 +241,12 @@ def test_every_setting_has_its_hyperparameters():
 
 def test_every_dataset_has_a_metric_and_a_source():
     for record in datasets.DATASETS.values():
-        assert record.metric in methods.metrics.METRICS
+        assert record.metric in metrics.METRICS
         assert record.source in readers.SOURCES
 
 
 def test_the_images_of_each_split_are_stored_with_the_result(weights, tmp_path):
-    record = execute.execute(made('logistic', weights), tmp_path)
+    record = execute.execute(made('logistic', weights), ExecutionOptions(tmp_path))
     images = colours(None, None)[1]
     with np.load(tmp_path / 'splits' / f'{record.splits}.npz') as stored:
         for name in ('train', 'valid', 'test'):
@@ -243,7 +255,7 @@ def test_the_images_of_each_split_are_stored_with_the_result(weights, tmp_path):
 
 def test_the_chosen_metric_is_the_one_that_scores(weights, tmp_path):
     record = execute.execute(
-        made('logistic', weights, metric='mean_per_class'), tmp_path
+        made('logistic', weights, metric='mean_per_class'), ExecutionOptions(tmp_path)
     )
     seen = results.read_predictions(results.folder(tmp_path, record.run))
     hits = seen['logits'].argmax(1) == seen['label']
@@ -256,9 +268,11 @@ def test_the_chosen_metric_is_the_one_that_scores(weights, tmp_path):
 def test_kept_images_train_the_same_network(weights, tmp_path, photographs, form):
     dataset = f'folder:{photographs()}'
     asked = made('finetune', weights, dataset=dataset)
-    plain = execute.execute(asked, tmp_path / 'plain')
+    plain = execute.execute(asked, ExecutionOptions(tmp_path / 'plain'))
     options = image_cache.Keep(form, 'disk')
-    kept = execute.execute(asked, tmp_path / 'kept', keep=options)
+    kept = execute.execute(
+        asked, ExecutionOptions(tmp_path / 'kept', image_cache=options)
+    )
     assert list((tmp_path / 'kept' / 'cache' / 'images').glob('*/data'))
     logits = [
         results.read_predictions(results.folder(place, record.run))['logits']
@@ -270,8 +284,10 @@ def test_kept_images_train_the_same_network(weights, tmp_path, photographs, form
 def test_features_of_a_study_are_extracted_once(weights, tmp_path):
     """Every l2, phase and subset size reads the same rows."""
     for per_class in (5, 10, None):
-        execute.execute(made('logistic', weights, per_class=per_class), tmp_path)
-    execute.execute(made('logistic', weights, 'trial'), tmp_path)
+        execute.execute(
+            made('logistic', weights, per_class=per_class), ExecutionOptions(tmp_path)
+        )
+    execute.execute(made('logistic', weights, 'trial'), ExecutionOptions(tmp_path))
     (store,) = features.stores(tmp_path / 'cache')
     assert store.done.all()
 
@@ -281,7 +297,8 @@ def test_a_csv_is_a_task_like_the_folder_it_lists(weights, tmp_path, photographs
     rows = [f'{p.relative_to(tmp_path)},{p.parent.name}' for p in root.rglob('*.png')]
     (tmp_path / 'list.csv').write_text('\n'.join(['path,label', *sorted(rows)]))
     record = execute.execute(
-        made('logistic', weights, dataset=f'csv:{tmp_path / "list.csv"}'), tmp_path
+        made('logistic', weights, dataset=f'csv:{tmp_path / "list.csv"}'),
+        ExecutionOptions(tmp_path),
     )
     assert record.classes == ('blue', 'green', 'red') and record.score > 0.6
     assert sum(record.images[name] for name in ('train', 'valid', 'test')) == 30
@@ -295,8 +312,11 @@ def test_a_class_that_cannot_be_scored_is_named_before_training(
         path.unlink()  # Two are left: one to test, one to train.
     asked = made('finetune', weights, dataset=f'folder:{root}')
     with pytest.raises(errors.InputError, match='no valid image of red.*mean_per_cl'):
-        resolve.resolve(dataclasses.replace(asked, metric='mean_per_class'), tmp_path)
-    assert resolve.resolve(asked, tmp_path)[2].metric == 'top1'
+        resolve.resolve(
+            dataclasses.replace(asked, metric='mean_per_class'),
+            ExecutionOptions(tmp_path),
+        )
+    assert resolve.resolve(asked, ExecutionOptions(tmp_path)).dataset.metric == 'top1'
 
 
 @pytest.mark.slow
@@ -318,7 +338,9 @@ def test_fine_tuning_real_weights_beats_scratch_and_logistic(shared, tmp_path):
                 'hparams': hparams,
             }
         )  # fmt: skip
-        record = execute.execute(asked, tmp_path, checkpoints=shared / 'checkpoints')
+        record = execute.execute(
+            asked, ExecutionOptions(tmp_path, checkpoints=shared / 'checkpoints')
+        )
         seen = results.read_predictions(results.folder(tmp_path, record.run))
         right[name] = seen['logits'].argmax(axis=1) == seen['label']
         scores[name] = record.score
@@ -335,17 +357,17 @@ def test_scale_is_a_switch_of_pretraining_and_goes_with_the_weights(fakes, tmp_p
         hparams = {**SGD, 'scale': scale}
         made_ = {'arch': 'tiny', 'dataset': 'colours', 'setting': 'pretrain'}
         first = execute.execute(
-            config.from_dict({**made_, 'hparams': hparams}), tmp_path
+            config.from_dict({**made_, 'hparams': hparams}), ExecutionOptions(tmp_path)
         )
         model = models.build(ARCHITECTURE, 3, tmp_path / first.run.id / WEIGHTS)
         assert any(v.name == 'gamma' for v in model.weights) == scale
         # Mixed precision is scored by a network of its own, of the same kind.
         tuned = made('finetune', f'run:{first.run.id}', precision='bfloat16')
-        assert execute.execute(tuned, tmp_path).score > 0.6
+        assert execute.execute(tuned, ExecutionOptions(tmp_path)).score > 0.6
 
 
 def test_a_network_without_the_choice_of_scale_says_so_first(tmp_path):
     fields = {'arch': 'mobilenet_v1_0.25', 'dataset': 'digits', 'setting': 'pretrain'}
     asked = config.from_dict({**fields, 'hparams': {**SGD, 'scale': False}})
     with pytest.raises(errors.InputError, match='hparams.scale must be true'):
-        execute.execute(asked, tmp_path)
+        execute.execute(asked, ExecutionOptions(tmp_path))

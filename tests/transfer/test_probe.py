@@ -9,6 +9,7 @@ from tfxfer import config, datasets, errors, models, results
 from tfxfer.data import readers
 from tfxfer.training import train
 from tfxfer.transfer import execute, probe, resolve
+from tfxfer.transfer.options import ExecutionOptions
 
 SGD = {
     'steps': 12, 'batch': 16, 'lr': 0.1, 'min_area': 0.5, 'warmup': 0.0, 'decay': 0.0,
@@ -36,9 +37,9 @@ def test_curves_are_what_the_logistic_setting_measures_and_change_nothing(
     options = train.Options(save_every=4, probe_every=5)
     targets = ('digits_5_9@6', 'colours')
     watched = execute.execute(
-        pretrain(), tmp_path / 'a', options=options, transfer=targets
+        pretrain(), ExecutionOptions(tmp_path / 'a', training=options, probes=targets)
     )
-    plain = execute.execute(pretrain(), tmp_path / 'b')
+    plain = execute.execute(pretrain(), ExecutionOptions(tmp_path / 'b'))
     folders = [results.folder(tmp_path / name, plain.run) for name in 'ab']
     seen = [results.read_predictions(folder)['logits'] for folder in folders]
     np.testing.assert_array_equal(*seen)
@@ -52,7 +53,7 @@ def test_curves_are_what_the_logistic_setting_measures_and_change_nothing(
         'weights': f'run:{plain.run.id}', 'per_class': 6,
         'hparams': {'l2s': probe.L2S},
     })  # fmt: skip
-    expected = execute.execute(logistic, tmp_path / 'a').valid_score
+    expected = execute.execute(logistic, ExecutionOptions(tmp_path / 'a')).valid_score
     assert curve[12] == pytest.approx(expected, abs=1e-6)
     assert len(set(curve.values()) | set(shown(folders[0], 'transfer/colours'))) > 1
 
@@ -64,7 +65,7 @@ def test_test_images_are_not_touched(fakes):
     model = models.build('tiny', 3)
     blank = dataclasses.replace(images, pixels=pixels)
     scores = [
-        probe.Probe([('colours', dataset, found)], 8)(model)
+        probe.Probe([resolve.ProbeTarget('colours', dataset, found)], 8)(model)
         for found in (images, blank)
     ]
     assert scores[0] == scores[1] and 0 < scores[0]['colours'] <= 1
@@ -72,10 +73,10 @@ def test_test_images_are_not_touched(fakes):
 
 def test_what_cannot_be_probed_is_said_first(fakes, tmp_path):
     with pytest.raises(errors.InputError, match="No dataset named 'digit_5_9'"):
-        execute.execute(pretrain(), tmp_path, transfer=('digit_5_9',))
+        execute.execute(pretrain(), ExecutionOptions(tmp_path, probes=('digit_5_9',)))
     with pytest.raises(errors.InputError, match='per_class must be at least 2'):
-        execute.execute(pretrain(), tmp_path, transfer=('digits@1',))
+        execute.execute(pretrain(), ExecutionOptions(tmp_path, probes=('digits@1',)))
     logistic = {'arch': 'mobilenet_v1', 'dataset': 'colours', 'setting': 'logistic'}
     made = config.from_dict({**logistic, 'weights': 'keras'})
     with pytest.raises(errors.InputError, match='setting logistic trains none'):
-        resolve.probed(made, ('digits',), tmp_path, None)
+        resolve.resolve(made, ExecutionOptions(tmp_path, probes=('digits',)))

@@ -12,6 +12,7 @@ from absl import flags
 from tfxfer import config, errors, results
 from tfxfer.cli import app
 from tfxfer.transfer import environment, execute
+from tfxfer.transfer.options import ExecutionOptions
 
 
 def main(argv):
@@ -42,12 +43,14 @@ def main(argv):
         keep = image_cache.Keep(KEEP.value, KEEP_IN.value, KEEP_GIB.value)
     record = execute.execute(
         fields,
-        WORKDIR.value,
-        checkpoints=CHECKPOINTS.value,
-        data=DATA.value,
-        options=options,
-        keep=keep,
-        transfer=TRANSFER.value,
+        ExecutionOptions(
+            WORKDIR.value,
+            checkpoints=CHECKPOINTS.value,
+            data=DATA.value,
+            training=options,
+            image_cache=keep,
+            probes=TRANSFER.value,
+        ),
     )
     shown = record.score if record.run.phase == 'final' else record.valid_score
     kind = 'test' if record.run.phase == 'final' else 'validation'

@@ -103,8 +103,8 @@ class Options:
 
     skip_broken: bool = False
     accept_counts: bool = False
-    cache: str | None = None
-    data: str | None = None
+    cache: str | os.PathLike[str] | None = None
+    data: str | os.PathLike[str] | None = None
 
 
 def complete(labels, parts, keys=None):

@@ -26,6 +26,7 @@ from tfxfer.export import model_card, predict_images
 from tfxfer.export import tflite as lite
 from tfxfer.models import predict
 from tfxfer.transfer import resolve
+from tfxfer.transfer.options import ExecutionOptions
 
 COMPARED = 64  # Test images that the reloaded model must predict as the Run did.
 TOLERANCE = 1e-4  # Of probabilities; another batch size rounds differently.
@@ -99,14 +100,13 @@ def served(folder, *, checkpoints=None, data=None):
             'takes final Runs that are done.'
         )
     logistic = record.run.setting == 'logistic'
-    _, arch, dataset, images, weights, _ = resolve.resolve(
-        record.run, folder.parent, checkpoints=checkpoints, data=data
+    resolved = resolve.resolve(
+        record.run, ExecutionOptions(folder.parent, checkpoints=checkpoints, data=data)
     )
-    size = record.run.image_size or arch.input_size
-    if not logistic:
-        weights = folder / 'model.weights.h5'
+    size = resolved.image_size
+    weights = resolved.weights if logistic else folder / 'model.weights.h5'
     network = models.build(
-        arch,
+        resolved.arch,
         classes=len(record.classes),
         weights=str(weights),
         image_size=size,
@@ -118,9 +118,9 @@ def served(folder, *, checkpoints=None, data=None):
         record.classes,
         size,
         preprocess.whole if logistic else preprocess.central,
-        dataset.multi_label,
+        resolved.dataset.multi_label,
     )
-    return module, record, images
+    return module, record, resolved.images
 
 
 def compare(path, record, images, seen):

@@ -4,6 +4,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import typing
 from importlib import metadata
 
 import tfxfer
@@ -20,20 +21,22 @@ LIBRARIES = (
 THREAD_VARIABLES = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
 
 
-def versions(devices=None, jit_compile=False):
-    """What else the numbers may depend on: code, libraries, devices, threads."""
+def versions(
+    devices: typing.Any = None, jit_compile: bool = False
+) -> dict[str, typing.Any]:
+    """Code, libraries, devices and threads; devices: a tf.distribute.Strategy."""
     import tensorflow as tf
 
-    found = tf.config.list_physical_devices('GPU') or ['CPU']
+    physical = tf.config.list_physical_devices('GPU') or ['CPU']
     return {
         'tfxfer': tfxfer.__version__,
         'commit': _commit(),
         'python': platform.python_version(),
         **{name: metadata.version(name) for name in LIBRARIES},
-        'device': f'{len(found)} x {_device(tf, found[0])}',
+        'device': f'{len(physical)} x {_device(tf, physical[0])}',
         'replicas': devices.num_replicas_in_sync if devices else 1,
         'jit_compile': jit_compile,
-        'threads': int(os.environ.get(THREAD_VARIABLES[0]) or os.cpu_count()),
+        'threads': int(os.environ.get(THREAD_VARIABLES[0]) or os.cpu_count() or 1),
         'host': platform.node(),
     }
 
@@ -61,7 +64,7 @@ def _commit():
     return done.stdout.strip() or None
 
 
-def limit_threads(count):
+def limit_threads(count: int) -> None:
     """Sets how many threads TensorFlow and BLAS use; it changes how sums round.
 
     Must come before TensorFlow is imported, which reads its variables then.

@@ -1,72 +1,52 @@
 """One Run carried out: from its names to its Record."""
 
+import collections.abc
 import contextlib
-import dataclasses
 import pathlib
+import shutil
 import time
-from importlib import metadata
+import typing
 
+import numpy as np
 from absl import logging
 
 from tfxfer import config, errors, leases, results, storage
 from tfxfer.training import distribution
 from tfxfer.transfer import environment, resolve
+from tfxfer.transfer.options import ExecutionOptions
+from tfxfer.transfer.resolve import ResolvedRun
+
+if typing.TYPE_CHECKING:
+    from tfxfer.transfer.methods import Result
+    from tfxfer.transfer.task import Task
 
 
-def execute(
-    run, workdir, *, checkpoints=None, data=None, options=None, keep=None, transfer=()
-):  # fmt: skip
+def execute(run: config.Run, options: ExecutionOptions) -> results.Record:
     """Carries out one Run and returns its Record; a Run that is done is only read.
 
-    Args:
-        run: config.Run.
-        workdir: folder of all Runs' folders.
-        checkpoints: folder of TF-Slim checkpoints, for weights='slim'.
-        data: folder of prepared datasets.
-        options: train.Options; None: its defaults.
-        keep: imagecache.Keep: which images to keep at hand in training.
-        transfer: names of datasets on which a network that is being trained is probed
-            for TensorBoard, every options.probe_every steps; NAME@N takes N images a
-            class. See probe.py.
-
     Raises:
-        errors.InputError: see resolve.
+        errors.InputError: see resolve.resolve.
         errors.Busy: another process carries it out.
+        errors.Stopped: it was told to stop, or another process took it over.
     """
     start = time.monotonic()
-    storage.writable(workdir)
-    run, arch, dataset, images, weights, source = resolve.resolve(
-        run, workdir, checkpoints=checkpoints, data=data
-    )
-    targets = resolve.probed(run, transfer, workdir, data)
-    folder = results.folder(workdir, run)
+    storage.writable(options.workdir)
+    resolved = resolve.resolve(run, options)
+    folder = results.folder(options.workdir, resolved.run)
     if (record := results.read(folder)) is not None:
         logging.info('Done before: %s', folder)
         return record
-    with _leased(workdir, run) as lease:
+    with _leased(options.workdir, resolved.run) as lease:
         # Another process may have done it in the meantime.
         if (record := results.read(folder)) is not None:
             return record
-        return _measure(
-            run, workdir, arch, dataset, images, weights, source, options, keep, lease,
-            start, targets,
-        )  # fmt: skip
-
-
-def facts_of(run, arch):
-    """What determines the features of a Run's network; see features.extract."""
-    return {
-        'arch': dataclasses.asdict(arch),
-        'weights': run.weights_digest or run.weights,
-        'dataset': run.dataset_digest or run.dataset,
-        'tensorflow': metadata.version('tensorflow'),
-        'keras': metadata.version('keras'),
-        'openvino': metadata.version('openvino'),
-    }
+        return _carry_out(resolved, options, lease, start)
 
 
 @contextlib.contextmanager
-def _leased(workdir, run):
+def _leased(
+    workdir: str | pathlib.Path, run: config.Run
+) -> collections.abc.Iterator[leases.Lease | None]:
     """Keeps other processes from a Run; of several workers the chief alone does."""
     if distribution.worker():
         yield None
@@ -78,111 +58,104 @@ def _leased(workdir, run):
         lease.release(done=(results.folder(workdir, run) / 'record.json').exists())
 
 
-def _measure(
-    run, workdir, arch, dataset, images, weights, source, options, keep, lease, start,
-    targets,
-):  # fmt: skip
-    folder = results.folder(workdir, run)
-    results.write_run(workdir, run)
+def _carry_out(
+    resolved: ResolvedRun,
+    options: ExecutionOptions,
+    lease: leases.Lease | None,
+    start: float,
+) -> results.Record:
+    """Measures a resolved Run and writes what it leaves behind; start: time.monotonic.
+
+    TensorFlow is imported here, once all names were looked up.
+    """
+    run, folder = resolved.run, results.folder(options.workdir, resolved.run)
+    results.write_run(options.workdir, run)
     logging.info('%s: %s', run.id, config.to_dict(run))
     for name in ('train', 'valid', 'test'):
-        logging.info('%s: %d images', name, len(images.splits[name]))
+        logging.info('%s: %d images', name, len(resolved.images.splits[name]))
+    from tfxfer.transfer import methods
+    from tfxfer.transfer.task import Task
 
-    import keras
-    import tensorflow as tf
-
-    from tfxfer.training import train
-    from tfxfer.transfer import methods, probe
-
-    options = options or train.Options()
-    devices = (
-        distribution.strategy()
-    )  # Of several workers: before all else in TensorFlow.
-    keras.utils.set_random_seed(run.seed)
-    tf.config.experimental.enable_op_determinism()
-    trials = [results.read(pathlib.Path(workdir) / name) for name in run.trials]
-    if None in trials:
-        raise errors.InputError(
-            f'Trial {run.trials[trials.index(None)]} of {run.id} is not in {workdir}.'
-        )
-    task = methods.Task(
-        run,
-        arch,
-        dataset,
-        images,
-        weights=weights,
-        folder=folder,
-        cache=pathlib.Path(workdir) / 'cache',
-        facts=facts_of(run, arch),
-        trials=trials,
-        resume=run.resume and pathlib.Path(workdir) / run.resume / 'ckpt',
-        options=options,
-        keep=keep,
-        devices=devices,
-        probe=targets and probe.Probe(targets, run.image_size or arch.input_size),
-    )
+    devices = _start_tensorflow(run.seed)
+    task = Task(resolved, options, devices)
     prepared = time.monotonic()
-    result = methods.SETTINGS[run.setting](task)
+    result = methods.METHODS[run.setting](task)
     if distribution.worker():  # The chief writes.
         distribution.wait_for_all(devices)
-        return results.read(folder)
-    final = run.phase == 'final'
-    keep_weights(result, folder)
-    used = {name: len(images.splits[name]) for name in ('train', 'valid', 'test')}
-    if not final:
-        used['test'] = 0
+        record = results.read(folder)
+        assert record is not None  # Which the chief wrote before it came here.
+        return record
+    save_weights(result, folder)
     end = time.monotonic()
-    record = results.Record(
-        run=run,
-        metric=dataset.metric,
-        score=result.score,
-        valid_score=result.valid_score,
-        images={**used, 'skipped': len(images.skipped)},
-        splits=results.write_splits(workdir, images.splits, images.keys),
-        classes=dataset.class_names,
-        chosen=result.chosen,
-        curve=result.curve,
-        source=source,
-        top5=result.top5,
-        status=result.status,
-        fault=result.fault,
-        seconds={
-            'prepare': round(prepared - start, 3),
-            'measure': round(end - prepared, 3),
-            'total': round(end - start, 3),
-        },
-        versions=environment.versions(devices, options.jit_compile),
-    )
+    seconds = {
+        'prepare': round(prepared - start, 3),
+        'measure': round(end - prepared, 3),
+        'total': round(end - start, 3),
+    }
+    record = _record(task, result, seconds)
     if lease and not lease.held():
         raise errors.Stopped(
             f'Another process took {run.id} over, as this one had given no sign of '
             f'life for {leases.EXPIRES:.0f} s.'
         )
-    results.write(workdir, record, result.predictions)
+    results.write(options.workdir, record, result.predictions)
     distribution.wait_for_all(devices)
     if run.until is None:  # Else another Run goes on from there.
-        tidy(folder)
-    logging.info(
-        '%s = %s', dataset.metric, result.score if final else result.valid_score
-    )
+        remove_checkpoints(folder)
+    shown = record.score if run.phase == 'final' else record.valid_score
+    logging.info('%s = %s', record.metric, shown)
     return record
 
 
-def keep_weights(result, folder):
-    """Weights of a final Run, for export and as a start for others."""
-    import numpy as np
+def _start_tensorflow(seed: int) -> typing.Any:
+    """The tf.distribute.Strategy of this process, TensorFlow set to repeat itself."""
+    import keras
+    import tensorflow as tf
 
+    devices = distribution.strategy()  # Of several workers: before all else.
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    return devices
+
+
+def _record(
+    task: 'Task', result: 'Result', seconds: dict[str, float]
+) -> results.Record:
+    """The Record of what a setting measured."""
+    images = task.images
+    used = {name: len(images.splits[name]) for name in ('train', 'valid', 'test')}
+    if task.run.phase != 'final':
+        used['test'] = 0
+    return results.Record(
+        run=task.run,
+        metric=task.dataset.metric,
+        score=result.score,
+        valid_score=result.valid_score,
+        images={**used, 'skipped': len(images.skipped)},
+        splits=results.write_splits(task.options.workdir, images.splits, images.keys),
+        classes=task.dataset.class_names,
+        chosen=result.chosen,
+        curve=result.curve,
+        source=task.resolved.source,
+        top5=result.top5,
+        status=result.status,
+        fault=result.fault,
+        seconds=seconds,
+        versions=environment.versions(task.devices, task.training.jit_compile),
+    )
+
+
+def save_weights(result: 'Result', folder: pathlib.Path) -> None:
+    """Writes the weights of a final Run, for export and as a start for others."""
     from tfxfer import models
 
     if result.model is not None:
         models.save_weights(result.model, folder / 'model.weights.h5', run=folder.name)
     if result.classifier is not None:
-        with storage.replacing(folder / 'classifier.npy') as aside:
-            np.save(aside, result.classifier)
+        with storage.replacing(folder / 'classifier.npy') as temporary:
+            np.save(temporary, result.classifier)
 
 
-def tidy(folder):
+def remove_checkpoints(folder: pathlib.Path) -> None:
     """Removes the training checkpoints of a Run that is done."""
-    import shutil
-
     shutil.rmtree(folder / 'ckpt', ignore_errors=True)

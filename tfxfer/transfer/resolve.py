@@ -2,30 +2,104 @@
 
 import dataclasses
 import pathlib
+import typing
 
-from tfxfer import architectures, datasets, errors, results
+from tfxfer import architectures, config, datasets, errors, results
 from tfxfer.data import image_set, readers, splits
 from tfxfer.models import weight_files
 from tfxfer.training import distribution
+from tfxfer.transfer.options import ExecutionOptions
 
 
-def resolve(run, workdir, *, checkpoints=None, data=None):
+class Weights(typing.NamedTuple):
+    """The weights that a Run starts from.
+
+    Attributes:
+        path: what models.build takes: a path, 'keras', or None (random).
+        digest: of the file, for the Run's id; None where its name says it all.
+        source: for the Record: {'dataset', 'score', 'images'} of what they were
+            trained for; None for random weights.
+    """
+
+    path: str | pathlib.Path | None = None
+    digest: str | None = None
+    source: dict[str, typing.Any] | None = None
+
+
+class ProbeTarget(typing.NamedTuple):
+    """A dataset on which a network that is being trained is probed."""
+
+    name: str
+    dataset: datasets.Dataset
+    images: image_set.Images
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ResolvedRun:
+    """A Run and all that it names, each looked up once.
+
+    Attributes:
+        run: with the digests of its images and weights.
+        arch: its Architecture.
+        dataset: with nothing left open.
+        images: all images of the dataset, and the Run's splits.
+        weights: as Weights.path.
+        source: as Weights.source.
+        probes: see ExecutionOptions.probes.
+    """
+
+    run: config.Run
+    arch: architectures.Architecture
+    dataset: datasets.Dataset
+    images: image_set.Images
+    weights: str | pathlib.Path | None
+    source: dict[str, typing.Any] | None
+    probes: tuple[ProbeTarget, ...] = ()
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images that the network takes, in pixels."""
+        return self.run.image_size or self.arch.input_size
+
+
+def resolve(run: config.Run, options: ExecutionOptions) -> ResolvedRun:
     """Looks up all that a Run names, in the first second.
 
-    Args:
-        run: config.Run.
-        workdir: folder of results.
-        checkpoints: folder of TF-Slim checkpoints.
-        data: folder of prepared datasets.
-
-    Returns:
-        (Run with its digests, Architecture, Dataset, Images, weights for models.build,
-        source of the weights).
-
     Raises:
-        errors.InputError: an unknown name, or files that are missing or wrong.
+        errors.InputError: an unknown name, files that are missing or wrong, images or
+            weights that have changed since the Run was planned.
     """
     arch = errors.find('architecture', architectures.ARCHITECTURES, run.arch)
+    _check_fit(run, arch)
+    dataset, images = read_images(run, options)
+    weights = find_weights(run, arch, options)
+    if run.per_class:
+        images = subset(images, run.per_class, run.seed)
+    readers.check_scorable(dataset, images)
+    for kind, planned, present in (
+        ('images', run.dataset_digest, images.digest),
+        ('weights', run.weights_digest, weights.digest),
+    ):
+        if planned and planned != present:
+            raise errors.InputError(
+                f'The {kind} of {run.id} have changed since it was planned. Start the '
+                'sweep again: it plans new Runs for what is there now.'
+            )
+    return ResolvedRun(
+        run=dataclasses.replace(
+            run, dataset_digest=images.digest, weights_digest=weights.digest
+        ),
+        arch=arch,
+        dataset=dataset,
+        images=images,
+        weights=weights.path,
+        source=weights.source,
+        probes=probe_targets(run, options),
+    )
+
+
+def _check_fit(run: config.Run, arch: architectures.Architecture) -> None:
+    """Refuses what the network or the number of processes does not allow."""
     if run.setting == 'logistic' and distribution.workers() > 1:
         raise errors.InputError(
             f'TF_CONFIG names {distribution.workers()} workers, and logistic is for '
@@ -39,100 +113,115 @@ def resolve(run, workdir, *, checkpoints=None, data=None):
         raise errors.InputError(
             f'{run.arch} has batch norm with scale alone: hparams.scale must be true.'
         )
-    dataset = datasets.find(run.dataset)
-    dataset, images = readers.read(
-        dataset,
+
+
+def read_images(
+    run: config.Run, options: ExecutionOptions
+) -> tuple[datasets.Dataset, image_set.Images]:
+    """The Run's dataset with nothing left open, and all of its images.
+
+    Raises:
+        errors.InputError: see readers.read.
+    """
+    return readers.read(
+        datasets.find(run.dataset),
         image_set.Options(
             skip_broken=run.skip_broken,
             accept_counts=run.accept_counts,
-            cache=pathlib.Path(workdir) / 'cache',
-            data=data,
+            cache=options.cache,
+            data=options.data,
         ),
         metric=run.metric,
     )
-    weights, digest, source = find_weights(run, arch, workdir, checkpoints)
-    if run.per_class:
-        try:
-            parts = splits.few(
-                images.labels, images.splits, run.per_class, run.seed, images.keys
-            )
-        except ValueError as error:
-            raise errors.InputError(str(error)) from error
-        images = dataclasses.replace(images, splits=parts)
-    readers.check_scorable(dataset, images)
-    for kind, planned, found in (
-        ('images', run.dataset_digest, images.digest),
-        ('weights', run.weights_digest, digest),
-    ):
-        if planned and planned != found:
-            raise errors.InputError(
-                f'The {kind} of {run.id} have changed since it was planned. Start the '
-                'sweep again: it plans new Runs for what is there now.'
-            )
-    run = dataclasses.replace(run, dataset_digest=images.digest, weights_digest=digest)
-    return run, arch, dataset, images, weights, source
 
 
-def find_weights(run, arch, workdir, checkpoints):
-    """(what models.build takes, digest for the Run's id, source for its Record)."""
-    top1 = arch.top1(run.weights)
-    imagenet = {'dataset': 'imagenet2012', 'score': top1, 'images': None}
+def subset(images: image_set.Images, per_class: int, seed: int) -> image_set.Images:
+    """The images, train and valid cut to `per_class` images per class in both together.
+
+    Raises:
+        errors.InputError: per_class is too small to train on and to choose by.
+    """
+    try:
+        parts = splits.few(images.labels, images.splits, per_class, seed, images.keys)
+    except ValueError as error:
+        raise errors.InputError(str(error)) from error
+    return dataclasses.replace(images, splits=parts)
+
+
+def find_weights(
+    run: config.Run, arch: architectures.Architecture, options: ExecutionOptions
+) -> Weights:
+    """The weights that a Run names.
+
+    Raises:
+        errors.InputError: they are not there, or are another network's.
+    """
     if not run.weights:
-        return None, None, None
+        return Weights()
     kind, _, name = run.weights.partition(':')
-    path = pathlib.Path(workdir) / name if kind == 'run' else pathlib.Path(run.weights)
-    if (path / 'record.json').exists():
-        record = results.read(path)
-        if record.run.arch != run.arch:
-            raise errors.InputError(
-                f'{run.weights} holds weights of {record.run.arch}, not of {run.arch}.'
-            )
-        source = {
-            'dataset': record.run.dataset,
-            'score': record.score,
-            'images': record.images['test'],
-        }
-        # A Run's id says all that its weights depend on.
-        return path / 'model.weights.h5', None if kind == 'run' else path.name, source
+    path = pathlib.Path(run.weights)
     if kind == 'run':
-        raise errors.InputError(f'{workdir} holds no finished Run {name!r}.')
+        path = pathlib.Path(options.workdir) / name
+    if (path / 'record.json').exists():
+        return _weights_of_run(run, path, own=kind == 'run')
+    if kind == 'run':
+        raise errors.InputError(f'{options.workdir} holds no finished Run {name!r}.')
+    source = {
+        'dataset': 'imagenet2012',
+        'score': arch.top1(run.weights),
+        'images': None,
+    }
     if run.weights == 'keras':
-        return 'keras', None, imagenet
-    where = weight_files.find(arch, run.weights, checkpoints)
-    from tfxfer.models import checkpoints as slim  # TensorFlow, once the file is there.
+        return Weights('keras', None, source)
+    file = weight_files.find(arch, run.weights, options.checkpoints)
+    from tfxfer.models import checkpoints  # TensorFlow, once the file is there.
 
-    return where, slim.digest(where), imagenet
+    return Weights(file, checkpoints.digest(file), source)
 
 
-def probed(run, names, workdir, data):
-    """[(name, Dataset, Images), ...] of NAME or NAME@N, N images a class.
+def _weights_of_run(run: config.Run, path: pathlib.Path, *, own: bool) -> Weights:
+    """Weights of the finished Run in the folder `path`; own: of the same workdir."""
+    record = results.read(path)
+    assert record is not None  # The caller has seen it.
+    if record.run.arch != run.arch:
+        raise errors.InputError(
+            f'{run.weights} holds weights of {record.run.arch}, not of {run.arch}.'
+        )
+    source = {
+        'dataset': record.run.dataset,
+        'score': record.score,
+        'images': record.images['test'],
+    }
+    # A Run's id says all that its weights depend on.
+    return Weights(path / 'model.weights.h5', None if own else path.name, source)
+
+
+def probe_targets(
+    run: config.Run, options: ExecutionOptions
+) -> tuple[ProbeTarget, ...]:
+    """The datasets of options.probes, each NAME or NAME@N: N images per class.
 
     Raises:
         errors.InputError: an unknown name, images that are missing, a setting that
             trains no network.
     """
-    if names and run.setting == 'logistic':
+    if options.probes and run.setting == 'logistic':
         raise errors.InputError(
             '--transfer shows how transfer changes while a network is trained; setting '
             'logistic trains none.'
         )
-    found = []
-    for name in names:
-        plain, _, count = name.rpartition('@')
-        if not (plain and count.isdecimal()):
-            plain, count = name, ''
-        dataset, images = readers.read(
-            datasets.find(plain),
-            image_set.Options(cache=pathlib.Path(workdir) / 'cache', data=data),
-        )
-        if count:
-            try:
-                parts = splits.few(
-                    images.labels, images.splits, int(count), run.seed, images.keys
-                )
-            except ValueError as error:
-                raise errors.InputError(str(error)) from error
-            images = dataclasses.replace(images, splits=parts)
-        readers.check_scorable(dataset, images)
-        found.append((pathlib.PurePath(name).name, dataset, images))
-    return found
+    return tuple(_probe_target(run, options, name) for name in options.probes)
+
+
+def _probe_target(run: config.Run, options: ExecutionOptions, name: str) -> ProbeTarget:
+    plain, _, count = name.rpartition('@')
+    if not (plain and count.isdecimal()):
+        plain, count = name, ''
+    dataset, images = readers.read(
+        datasets.find(plain),
+        image_set.Options(cache=options.cache, data=options.data),
+    )
+    if count:
+        images = subset(images, int(count), run.seed)
+    readers.check_scorable(dataset, images)
+    return ProbeTarget(pathlib.PurePath(name).name, dataset, images)

@@ -1,0 +1,40 @@
+"""How Runs are carried out on this machine; none of it is part of what is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing
+
+if typing.TYPE_CHECKING:  # Both import TensorFlow, which comes after names are checked.
+    from tfxfer.data import image_cache
+    from tfxfer.training import train
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutionOptions:
+    """Folders, and how training goes about it.
+
+    Attributes:
+        workdir: folder of all Runs' folders.
+        checkpoints: folder of TF-Slim checkpoints, for weights='slim'; None: the
+            environment variable weight_files.ENV.
+        data: folder of prepared datasets; None: see image_set.Options.
+        training: when training saves and validates; None: the defaults.
+        image_cache: which training images are cached, and where; None: none.
+        probes: names of datasets on which a network that is being trained is probed
+            for TensorBoard, every training.probe_every steps; NAME@N takes N images
+            per class. See probe.py.
+    """
+
+    workdir: str | pathlib.Path = 'runs'
+    checkpoints: str | pathlib.Path | None = None
+    data: str | pathlib.Path | None = None
+    training: train.Options | None = None
+    image_cache: image_cache.Keep | None = None
+    probes: tuple[str, ...] = ()
+
+    @property
+    def cache(self) -> pathlib.Path:
+        """Folder of what is computed once for all Runs of the workdir."""
+        return pathlib.Path(self.workdir) / 'cache'

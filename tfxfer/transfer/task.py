@@ -1,0 +1,236 @@
+"""What a setting may touch of a Run: its images, its network, its metric."""
+
+import collections.abc
+import functools
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfxfer import architectures, config, datasets, errors, metrics, models, results
+from tfxfer.data import image_cache, image_set, pipeline, preprocess
+from tfxfer.models import predict
+from tfxfer.training import distribution, sgd, tensorboard, train
+from tfxfer.transfer import features, probe
+from tfxfer.transfer.options import ExecutionOptions
+from tfxfer.transfer.resolve import ResolvedRun
+
+_BATCH = 64  # Images that are scored at once on a device.
+
+
+class Task:
+    """What a setting may touch: the images of a Run, its network, its metric.
+
+    It guards the test split: a trial cannot open it.
+    """
+
+    def __init__(
+        self,
+        resolved: ResolvedRun,
+        options: ExecutionOptions,
+        devices: tf.distribute.Strategy | None = None,
+    ) -> None:
+        self.resolved, self.options = resolved, options
+        self.devices = devices or distribution.strategy()
+        self.training = options.training or train.Options()
+
+    @property
+    def run(self) -> config.Run:
+        return self.resolved.run
+
+    @property
+    def arch(self) -> architectures.Architecture:
+        return self.resolved.arch
+
+    @property
+    def dataset(self) -> datasets.Dataset:
+        return self.resolved.dataset
+
+    @property
+    def images(self) -> image_set.Images:
+        return self.resolved.images
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The Run's own folder."""
+        return results.folder(self.options.workdir, self.run)
+
+    @functools.cached_property
+    def trials(self) -> tuple[results.Record, ...]:
+        """The Records of the trials that chose this Run's hyperparameters.
+
+        Raises:
+            errors.InputError: one of them is not in the workdir.
+        """
+        workdir = pathlib.Path(self.options.workdir)
+        records = [(name, results.read(workdir / name)) for name in self.run.trials]
+        for name, record in records:
+            if record is None:
+                raise errors.InputError(
+                    f'Trial {name} of {self.run.id} is not in {workdir}.'
+                )
+        return tuple(record for _, record in records if record)
+
+    def indices(self, split: str) -> np.ndarray:
+        """i64 [n]; `split` is train, valid, test or train+valid.
+
+        Raises:
+            PermissionError: a trial asks for test.
+        """
+        if split == 'test' and self.run.phase != 'final':
+            raise PermissionError(f'A {self.run.phase} Run must not see test images.')
+        return np.concatenate([self.images.splits[part] for part in split.split('+')])
+
+    def score(self, labels: np.ndarray, scores: np.ndarray) -> float:
+        """The task's metric, 0-1; labels [n] or [n, k], scores [n, k]."""
+        return metrics.METRICS[self.dataset.metric](labels, scores)
+
+    @functools.cached_property
+    def network(self) -> keras.Model:
+        """The Run's network with a head for the task's classes; made once."""
+        with self.devices.scope():
+            return self._build(self.run.precision)
+
+    @functools.cached_property
+    def _float32_network(self) -> keras.Model:
+        return self._build('float32')
+
+    def _build(self, precision: str) -> keras.Model:
+        # None, as the paper's own networks (section 4.2), but by choice.
+        dropout, aux, policy, scale = 0.0, False, 'float32', None
+        hparams = self.run.hparams
+        if isinstance(hparams, config.Sgd):
+            dropout, aux = hparams.dropout, bool(hparams.aux)
+            policy = config.POLICIES[precision]
+            if self.arch.graph == 'slim':  # The other has no choice.
+                scale = getattr(hparams, 'scale', None)  # None: as in the weights.
+        return models.build(
+            self.arch, classes=self.dataset.classes, weights=self.resolved.weights,
+            image_size=self.resolved.image_size, seed=self.run.seed, dropout=dropout,
+            aux=aux, scale=scale, policy=policy,
+        )  # fmt: skip
+
+    def in_float32(self, model: keras.Model) -> keras.Model:
+        """The network as it is scored: in float32, with the weights of `model`."""
+        if self.run.precision == 'float32':
+            return model
+        self._float32_network.set_weights(model.get_weights())
+        return self._float32_network
+
+    def features(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """(x f32 [n, d], labels) of whole images, in inference mode."""
+        extraction = features.Extraction.of(self.resolved, self.options.cache)
+        return features.extract(
+            lambda: self.network, extraction, self.indices(split), devices=self.devices
+        )
+
+    def predictions(self, model: keras.Model, split: str) -> dict[str, np.ndarray]:
+        """{logits f32 [n, k], label, index i64 [n]} of the central crops."""
+        indices = self.indices(split)
+        # Of several workers each predicts all: it has all weights, and does not wait.
+        devices = self.devices if distribution.workers() == 1 else None
+        batch = _BATCH * (devices.num_replicas_in_sync if devices else 1)
+        batches = self._central_crops(indices, batch)
+        return predict.predict(
+            model, batches, indices, devices=devices, outputs=('logits',)
+        )
+
+    def _central_crops(self, indices: np.ndarray, batch: int) -> tf.data.Dataset:
+        size = self.resolved.image_size
+        return pipeline.evaluation(
+            self.images, indices, size, preprocess.central, batch
+        )
+
+    def trained(self, split: str) -> keras.Model:
+        """The network after SGD on `split`, as it is scored."""
+        model, indices, hparams = self.network, self.indices(split), self._sgd
+        models.set_batch_norm_momentum(
+            model, sgd.batch_norm_momentum(len(indices), hparams.batch)
+        )
+        batches = self._training_batches(indices)
+        if self.writes_summaries and not (self.folder / 'ckpt').exists():
+            tensorboard.hparams(self.folder, self.run)
+            first = next(iter(batches(0)))['image'].numpy()
+            tensorboard.pictures(self.folder, 'first_training_images', 0, first)
+        workdir = pathlib.Path(self.options.workdir)
+        train.fit(
+            model, batches, hparams, self.folder, images=len(indices),
+            devices=self.devices, options=self.training, until=self.run.until,
+            resume=workdir / self.run.resume / 'ckpt' if self.run.resume else None,
+            validate=self._validate if self.run.phase == 'trial' else None,
+            probe=self._probe if self.resolved.probes else None,
+        )  # fmt: skip
+        return self.in_float32(model)
+
+    @property
+    def _sgd(self) -> config.Sgd:
+        hparams = self.run.hparams
+        assert isinstance(hparams, config.Sgd)  # Others train no network.
+        return hparams
+
+    def _training_batches(
+        self, indices: np.ndarray
+    ) -> collections.abc.Callable[..., tf.data.Dataset]:
+        """What train.fit takes: (start, share, parts) -> augmented batches."""
+        images, hparams = self.images, self._sgd
+        if self.options.image_cache:
+            images = image_cache.keep(
+                images, indices, self.options.image_cache, self.options.cache / 'images'
+            )
+
+        def batches(start, share=(0, 1), parts=1):
+            return pipeline.training(
+                images, indices, self.resolved.image_size, hparams.batch,
+                seed=self.run.seed, start=start, min_area=hparams.min_area,
+                flip=hparams.flip, share=share, parts=parts,
+            )  # fmt: skip
+
+        return batches
+
+    def _validate(self, model: keras.Model) -> float:
+        """The validation score of a network that is being trained."""
+        scored = self.predictions(self.in_float32(model), 'valid')
+        return self.score(scored['label'], scored['logits'])
+
+    def _probe(self, model: keras.Model) -> dict[str, float]:
+        """How well a network that is being trained transfers to each probed dataset."""
+        one = probe.Probe(self.resolved.probes, self.resolved.image_size)
+        return one(self.in_float32(model))
+
+    @property
+    def writes_summaries(self) -> bool:
+        """Whether this process writes for TensorBoard."""
+        return distribution.worker() == 0
+
+    def summarize(
+        self, split: str, scored: dict[str, np.ndarray], score: float
+    ) -> None:
+        """TensorBoard's last entries: a score, and the most confident mistakes."""
+        if not self.writes_summaries:
+            return
+        steps = self.run.until or self._sgd.steps
+        tensorboard.scalars(self.folder, split, steps, {'accuracy': score})
+        rows, predicted, p = tensorboard.worst(scored['label'], scored['logits'])
+        if not len(rows):
+            return
+        images = self._central_crops(scored['index'][rows], len(rows))
+        captions = [
+            _caption(self.dataset.class_names, scored['label'][row], *prediction)
+            for row, *prediction in zip(rows, predicted, p, strict=True)
+        ]
+        tensorboard.mistakes(
+            self.folder, steps, next(iter(images))['image'].numpy(), captions
+        )
+
+
+def _caption(
+    names: tuple[str, ...], label: np.ndarray, predicted: int, p: float
+) -> str:
+    """Predicted and true class of a mistake; label: a class, or [k] of 1, 0, -1."""
+    if label.ndim == 0:
+        true = [names[label]]
+    else:
+        pairs = zip(names, label, strict=True)
+        true = [name for name, present in pairs if present == 1]
+    return f'{names[predicted]} {100 * p:.0f} %\nis {", ".join(true) or "none"}'
