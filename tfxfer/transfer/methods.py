@@ -13,6 +13,7 @@ from absl import logging
 
 from tfxfer import config, logreg, metrics, results
 from tfxfer.training import sgd
+from tfxfer.transfer import summaries
 from tfxfer.transfer.task import Task
 
 
@@ -88,11 +89,11 @@ def trained(task: Task) -> Result:
     if not final:
         scored = task.predictions(model, 'valid')
         score = task.score(scored['label'], scored['logits'])
-        task.summarize('valid', scored, score)
+        summaries.end(task, 'valid', scored, score)
         return Result(None, score, scored, chosen)
     scored = task.predictions(model, 'test')  # The only line that sees test images.
     score = task.score(scored['label'], scored['logits'])
-    task.summarize('test', scored, score)
+    summaries.end(task, 'test', scored, score)
     top5 = None
     if task.run.setting == 'pretrain' and task.dataset.classes > 5:
         if not task.dataset.multi_label:

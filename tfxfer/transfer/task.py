@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
 from tfxfer.data import image_cache, image_set, pipeline, preprocess
 from tfxfer.models import predict
-from tfxfer.training import distribution, sgd, tensorboard, train
-from tfxfer.transfer import features, probe
+from tfxfer.training import distribution, sgd, train
+from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
 from tfxfer.transfer.resolve import ResolvedRun
 
@@ -131,28 +131,23 @@ class Task:
         # Of several workers each predicts all: it has all weights, and does not wait.
         devices = self.devices if distribution.workers() == 1 else None
         batch = _BATCH * (devices.num_replicas_in_sync if devices else 1)
-        batches = self._central_crops(indices, batch)
+        size = self.resolved.image_size
+        batches = pipeline.evaluation(
+            self.images, indices, size, preprocess.central, batch
+        )
         return predict.predict(
             model, batches, indices, devices=devices, outputs=('logits',)
         )
 
-    def _central_crops(self, indices: np.ndarray, batch: int) -> tf.data.Dataset:
-        size = self.resolved.image_size
-        return pipeline.evaluation(
-            self.images, indices, size, preprocess.central, batch
-        )
-
     def trained(self, split: str) -> keras.Model:
         """The network after SGD on `split`, as it is scored."""
-        model, indices, hparams = self.network, self.indices(split), self._sgd
+        model, indices, hparams = self.network, self.indices(split), self.sgd
         models.set_batch_norm_momentum(
             model, sgd.batch_norm_momentum(len(indices), hparams.batch)
         )
         batches = self._training_batches(indices)
-        if self.writes_summaries and not (self.folder / 'ckpt').exists():
-            tensorboard.hparams(self.folder, self.run)
-            first = next(iter(batches(0)))['image'].numpy()
-            tensorboard.pictures(self.folder, 'first_training_images', 0, first)
+        if summaries.written_here() and not (self.folder / 'ckpt').exists():
+            summaries.begin(self, next(iter(batches(0)))['image'].numpy())
         workdir = pathlib.Path(self.options.workdir)
         train.fit(
             model, batches, hparams, self.folder, images=len(indices),
@@ -164,7 +159,8 @@ class Task:
         return self.in_float32(model)
 
     @property
-    def _sgd(self) -> config.Sgd:
+    def sgd(self) -> config.Sgd:
+        """The hyperparameters of a setting that trains a network."""
         hparams = self.run.hparams
         assert isinstance(hparams, config.Sgd)  # Others train no network.
         return hparams
@@ -173,7 +169,7 @@ class Task:
         self, indices: np.ndarray
     ) -> collections.abc.Callable[..., tf.data.Dataset]:
         """What train.fit takes: (start, share, parts) -> augmented batches."""
-        images, hparams = self.images, self._sgd
+        images, hparams = self.images, self.sgd
         if self.options.image_cache:
             images = image_cache.keep(
                 images, indices, self.options.image_cache, self.options.cache / 'images'
@@ -197,40 +193,3 @@ class Task:
         """How well a network that is being trained transfers to each probed dataset."""
         one = probe.Probe(self.resolved.probes, self.resolved.image_size)
         return one(self.in_float32(model))
-
-    @property
-    def writes_summaries(self) -> bool:
-        """Whether this process writes for TensorBoard."""
-        return distribution.worker() == 0
-
-    def summarize(
-        self, split: str, scored: dict[str, np.ndarray], score: float
-    ) -> None:
-        """TensorBoard's last entries: a score, and the most confident mistakes."""
-        if not self.writes_summaries:
-            return
-        steps = self.run.until or self._sgd.steps
-        tensorboard.scalars(self.folder, split, steps, {'accuracy': score})
-        rows, predicted, p = tensorboard.worst(scored['label'], scored['logits'])
-        if not len(rows):
-            return
-        images = self._central_crops(scored['index'][rows], len(rows))
-        captions = [
-            _caption(self.dataset.class_names, scored['label'][row], *prediction)
-            for row, *prediction in zip(rows, predicted, p, strict=True)
-        ]
-        tensorboard.mistakes(
-            self.folder, steps, next(iter(images))['image'].numpy(), captions
-        )
-
-
-def _caption(
-    names: tuple[str, ...], label: np.ndarray, predicted: int, p: float
-) -> str:
-    """Predicted and true class of a mistake; label: a class, or [k] of 1, 0, -1."""
-    if label.ndim == 0:
-        true = [names[label]]
-    else:
-        pairs = zip(names, label, strict=True)
-        true = [name for name, present in pairs if present == 1]
-    return f'{names[predicted]} {100 * p:.0f} %\nis {", ".join(true) or "none"}'
