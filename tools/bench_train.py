@@ -3,7 +3,7 @@
     python -m tools.bench_train
     python -m tools.bench_train --archs=resnet_50:128 --feeds=ready --rounds=5
 
-Ours is train.fit as a Run calls it (no folder, so neither checkpoints nor TensorBoard);
+Ours is loop.fit as a Run calls it (no folder, so neither checkpoints nor TensorBoard);
 Keras' is model.fit of the same network with Keras' own batch norm; PyTorch's, where it
 and timm are installed (the extra `bench`), a plain loop over timm's network of the name
 in train mode, channels last, its ResNets striding where TF-Slim's do. All make steps of
@@ -16,18 +16,18 @@ What they are fed:
     ready    one batch of random pixels (uint8) and labels again and again, for all
              sides: nobody pays for making it. The ratios are between these.
     memory   ours alone: photographs in memory, decoded (--keep=decoded), through
-             inputs.training, that is with random crops resized and flipped.
+             pipeline.training, that is with random crops resized and flipped.
     files    the same from JPEG files (500 x 375, those of tools.bench_input).
 
 Each side runs in a process of its own, in turn, several times; timed are whole reports
 (--every steps and what fit does after them) after the first, in which all is traced.
-Printed are medians, one line a network and feed: `input alone` is inputs.training
+Printed are medians, one line a network and feed: `input alone` is pipeline.training
 without a network. Without a GPU both share the cores, so that with no time lost
 1 / (1/ready + 1/input) is left of the two rates: `of the bound` is the share of that.
 
 `of ...` is the share of the GPU's peak rate (--peak_tflops), or without a GPU of the
 rate measured in a product of two float32 matrices, with 6 operations for each
-multiply-add of the network forward. Steps by XLA (train.Options.jit_compile) are timed
+multiply-add of the network forward. Steps by XLA (loop.Options.jit_compile) are timed
 where there is a GPU or with --jit_compile; on CPUs they take ten times as long.
 """
 
@@ -117,7 +117,7 @@ def made(feed, size):
 def ours(arch, size, feed, jit_compile=False):
     import tensorflow as tf
 
-    from tfxfer.training import train
+    from tfxfer.training import loop
 
     marks = Marks()
 
@@ -128,15 +128,16 @@ def ours(arch, size, feed, jit_compile=False):
     batches = made(feed, size)
     steps = 50 * EVERY.value  # So that fit reports after so many.
     with contextlib.suppress(Enough):
-        train.fit(
-            built(arch, size),
-            lambda start, share, parts: batches,
-            config.Finetune(steps=steps, batch=BATCH.value),
-            None,
-            images=10_000,
-            devices=tf.distribute.get_strategy(),
-            options=train.Options(valid_every=EVERY.value, jit_compile=jit_compile),
-            validate=validate,
+        loop.fit(
+            loop.Training(
+                built(arch, size),
+                lambda start, share, parts: batches,
+                config.Finetune(steps=steps, batch=BATCH.value),
+                images=10_000,
+                devices=tf.distribute.get_strategy(),
+            ),
+            options=loop.Options(valid_every=EVERY.value, jit_compile=jit_compile),
+            measurements=loop.Measurements(validate=validate),
         )
     return marks.rate()
 

@@ -10,7 +10,7 @@ from tests.support.fakes import ARCHITECTURE, colours
 from tfxfer import datasets, errors, models
 from tfxfer.data import pipeline, preprocess, readers
 from tfxfer.models import openvino, predict
-from tfxfer.training import sgd
+from tfxfer.training import optimizer
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_network_predicts_with_the_weights_that_it_has_now(images):
     model = models.build(ARCHITECTURE, classes=3)
     indices = images.splits['test']
     first = predictions(model, images, indices, 8)
-    for variable in sgd.kernels(model):
+    for variable in optimizer.kernels(model):
         variable.assign(variable * 1.5)
     second = predictions(model, images, indices, 8)
     assert np.abs(second['logits'] - first['logits']).max() > 1e-2

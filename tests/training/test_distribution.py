@@ -1,9 +1,6 @@
 """Several processes that train together, as real processes on this machine."""
 
-import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,72 +9,29 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.support import cluster
 from tfxfer import errors, results
 from tfxfer.training import distribution
 
 WORKER = """
-import sys, pathlib
+import functools, pathlib, sys
 import numpy as np, tensorflow as tf
-from tfxfer import config, models
-from tfxfer.training import distribution, train
+from tfxfer import config
+from tfxfer.training import distribution, loop
 devices = distribution.strategy()
 tf.config.experimental.enable_op_determinism()
-from tests.training import test_sgd as test_sgd
-from tests.training import test_train as test_train
+from tests.support.training import batches, small_network
 with devices.scope():
-    model = test_sgd.network(None)
+    model = small_network(None)
 folder, hparams = pathlib.Path(sys.argv[1]), config.Finetune(
     lr=1e-4, wd=1e-6, steps=12, batch=8, ema=0.9)  # Of pixels 0-255.
-images = test_train.made()
-def batches(start, share, parts):
-    from tfxfer.data import pipeline
-    return pipeline.training(images, np.arange(24), 6, 8, seed=0, start=start,
-        min_area=0.5, flip=True, share=share, parts=parts)
-train.fit(model, batches, hparams, folder, images=24, devices=devices,
-    options=train.Options(save_every=5))
+batches = functools.partial(batches, image_size=6)
+loop.fit(loop.Training(model, batches, hparams, 24, devices), folder,
+    options=loop.Options(save_every=5))
 name = f'{distribution.workers()}-{distribution.worker()}.npz'
 np.savez(folder / name, *[v.numpy() for v in model.variables])
 distribution.wait_for_all(devices)
 """
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(('127.0.0.1', 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def environment(ports, index):
-    facts = {
-        'cluster': {'worker': [f'127.0.0.1:{port}' for port in ports]},
-        'task': {'type': 'worker', 'index': index},
-    }
-    return {**os.environ, 'TF_CONFIG': json.dumps(facts)}
-
-
-def start(command, count=2):
-    """`count` processes of one cluster."""
-    ports = free_ports(count)
-    return [
-        subprocess.Popen(
-            command, cwd=ROOT, env=environment(ports, i), text=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )
-        for i in range(count)
-    ]  # fmt: skip
-
-
-def ended(processes, seconds=120):
-    """[(exit status, what it wrote to stderr)]."""
-    try:
-        return [(p.communicate(timeout=seconds)[1], p.returncode) for p in processes]
-    finally:
-        for process in processes:
-            process.kill()
 
 
 def test_two_workers_train_to_what_one_process_does(tmp_path):
@@ -88,7 +42,7 @@ def test_two_workers_train_to_what_one_process_does(tmp_path):
         [*command, str(tmp_path / 'one')], cwd=ROOT, capture_output=True, text=True
     )
     assert alone.returncode == 0, alone.stderr[-2000:]
-    for said, status in ended(start([*command, str(tmp_path / 'two')])):
+    for said, status in cluster.ended(cluster.start([*command, str(tmp_path / 'two')])):
         assert status == 0, said[-3000:]
     files = ['one/1-0.npz', 'two/2-0.npz', 'two/2-1.npz']
     one, chief, other = (np.load(tmp_path / name) for name in files)
@@ -123,21 +77,21 @@ def test_a_dead_worker_ends_the_others_and_the_same_command_goes_on(tmp_path):
         *SMALL, '--config.hparams.steps=400', f'--workdir={tmp_path}',
         '--save_every=20',
     ]  # fmt: skip
-    processes = start(command)
+    processes = cluster.start(command)
     await_step(tmp_path, processes)
     processes[1].kill()
-    (said, status), _ = ended(processes)
+    (said, status), _ = cluster.ended(processes)
     assert status == 75, said[-3000:]
     last = said.strip().splitlines()[-1]
     assert last.startswith('error: Another worker is gone'), last
     assert last.endswith('The same command goes on from there.')
     # One told to stop: both save the same step, and end.
-    processes = start(command)
+    processes = cluster.start(command)
     await_step(tmp_path, processes, '*/ckpt/[1-9]??')
     processes[1].send_signal(signal.SIGTERM)
-    for said, status in ended(processes):
+    for said, status in cluster.ended(processes):
         assert status == 75 and 'error: Stopped at step' in said, said[-3000:]
-    for said, status in ended(start(command)):
+    for said, status in cluster.ended(cluster.start(command)):
         assert status == 0 and 'Going on at step' in said, said[-3000:]
     (record,) = results.read_all(tmp_path)
     assert record.status == 'done' and record.versions['replicas'] == 2
@@ -164,7 +118,7 @@ def test_a_tf_config_that_is_not_understood_is_refused(monkeypatch, text, messag
 def test_logistic_is_for_one_process(program, tmp_path):
     done = program(
         'tfxfer.run', '--config=configs/logistic.py', f'--workdir={tmp_path}',
-        env=environment([1, 2], 0),
+        env=cluster.environment([1, 2], 0),
     )  # fmt: skip
     assert done.returncode == 2 and 'TF_CONFIG names 2 workers' in done.stderr
 

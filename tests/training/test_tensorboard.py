@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.support import events
 from tests.support.fakes import ARCHITECTURE
 from tfxfer import config, results
 from tfxfer.training import tensorboard
@@ -49,20 +50,9 @@ def test_worst_of_many_labels_are_classes_thought_present():
     np.testing.assert_allclose(p, [0.95, 0.75])
 
 
-def events(folder):
-    """{tag: [event]} of the event files of one folder."""
-    from tensorboard.backend.event_processing import event_accumulator
-
-    found = event_accumulator.EventAccumulator(
-        str(folder), size_guidance={'tensors': 0}
-    )
-    found.Reload()
-    return found
-
-
 def shown(folder, tag):
     """(step, picture [h, w, 3]) of an image summary."""
-    (event,) = events(folder).Tensors(tag)
+    (event,) = events.accumulated(folder).Tensors(tag)
     width, height, data = tf.make_ndarray(event.tensor_proto)
     picture = np.asarray(Image.open(io.BytesIO(data)))
     assert picture.shape[:2] == (int(height), int(width))
@@ -91,7 +81,7 @@ def test_a_run_shows_its_score_pictures_and_hyperparameters(trained, phase, part
     from tensorboard.plugins.hparams import plugin_data_pb2
 
     record, folder = trained(phase=phase, hparams={**SGD, 'lr': 1e-6})
-    (score,) = events(folder / 'tb' / part).Tensors('accuracy')
+    (score,) = events.accumulated(folder / 'tb' / part).Tensors('accuracy')
     expected = record.score if phase == 'final' else record.valid_score
     assert score.step == 30
     assert tf.make_ndarray(score.tensor_proto) == pytest.approx(expected)
@@ -103,7 +93,9 @@ def test_a_run_shows_its_score_pictures_and_hyperparameters(trained, phase, part
     step, picture = shown(folder / 'tb', 'most_confident_mistakes')
     assert step == 30 and picture.std() > 10
 
-    notes = events(folder / 'tb').SummaryMetadata('_hparams_/session_start_info')
+    notes = events.accumulated(folder / 'tb').SummaryMetadata(
+        '_hparams_/session_start_info'
+    )
     data = plugin_data_pb2.HParamsPluginData.FromString(notes.plugin_data.content)
     values = data.session_start_info.hparams
     assert data.session_start_info.group_name == record.run.id
@@ -115,4 +107,7 @@ def test_a_run_shows_its_score_pictures_and_hyperparameters(trained, phase, part
 def test_a_run_without_mistakes_shows_none(trained):
     record, folder = trained(hparams={**SGD, 'steps': 200, 'lr': 0.3})
     assert record.score == 1.0
-    assert 'most_confident_mistakes' not in events(folder / 'tb').Tags()['tensors']
+    assert (
+        'most_confident_mistakes'
+        not in events.accumulated(folder / 'tb').Tags()['tensors']
+    )

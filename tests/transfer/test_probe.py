@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from tfxfer import config, datasets, errors, models, results
 from tfxfer.data import readers
-from tfxfer.training import train
+from tfxfer.training import loop
 from tfxfer.transfer import execute, probe, resolve
 from tfxfer.transfer.options import ExecutionOptions
 
@@ -34,7 +34,7 @@ def shown(folder, tag):
 def test_curves_are_what_the_logistic_setting_measures_and_change_nothing(
     fakes, tmp_path
 ):
-    options = train.Options(save_every=4, probe_every=5)
+    options = loop.Options(save_every=4, probe_every=5)
     targets = ('digits_5_9@6', 'colours')
     watched = execute.execute(
         pretrain(), ExecutionOptions(tmp_path / 'a', training=options, probes=targets)

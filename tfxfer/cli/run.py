@@ -21,14 +21,14 @@ def main(argv):
     fields = results.read_run(run) if run else config.from_dict(_plain(CONFIG.value))
     if THREADS.value:
         environment.limit_threads(THREADS.value)
-    from tfxfer.training import train  # TensorFlow, after its variables are set.
+    from tfxfer.training import loop  # TensorFlow, after its variables are set.
 
     profile = tuple(int(text) for text in PROFILE.value if text.isdecimal())
     if PROFILE.value and not (len(profile) == 2 and 1 <= profile[0] <= profile[1]):
         raise errors.InputError(
             f'--profile takes its first and last step, as 20,30; got {PROFILE.value}.'
         )
-    options = train.Options(
+    options = loop.Options(
         save_every=SAVE_EVERY.value,
         save_minutes=SAVE_MINUTES.value,
         valid_every=VALID_EVERY.value,

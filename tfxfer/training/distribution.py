@@ -1,12 +1,19 @@
-"""Where TensorFlow computes: one device, all of this machine, all of TF_CONFIG."""
+"""Where TensorFlow computes: one device, all of this machine, all of TF_CONFIG.
+
+TensorFlow is imported by the functions that need it: TF_CONFIG is read without.
+"""
 
 import json
 import os
+import typing
 
 from tfxfer import errors
 
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
 
-def strategy():
+
+def strategy() -> 'tf.distribute.Strategy':
     """All GPUs of all workers of TF_CONFIG, or of this machine, or the one device.
 
     With TF_CONFIG it must be called before TensorFlow does anything else, by every
@@ -21,12 +28,12 @@ def strategy():
     return tf.distribute.get_strategy()
 
 
-def workers():
+def workers() -> int:
     """How many processes train together, as TF_CONFIG says."""
     return len(_cluster().get('cluster', {}).get('worker', [0]))
 
 
-def worker():
+def worker() -> int:
     """The number of this process among them; 0, the chief, writes the results.
 
     Raises:
@@ -39,12 +46,12 @@ def _cluster():
     text = os.environ.get('TF_CONFIG') or '{}'
     try:
         cluster = json.loads(text)
-        kinds, kind = set(cluster.get('cluster', {})), cluster.get('task', {})
+        jobs, task = set(cluster.get('cluster', {})), cluster.get('task', {})
     except (ValueError, AttributeError) as error:
         raise errors.InputError(
             f'TF_CONFIG is not JSON of cluster and task: {text!r}.'
         ) from error
-    if kinds - {'worker'} or kind.get('type', 'worker') != 'worker':
+    if jobs - {'worker'} or task.get('type', 'worker') != 'worker':
         raise errors.InputError(
             'TF_CONFIG may name workers alone, {"cluster": {"worker": ["host:port", '
             '...]}, "task": {"type": "worker", "index": 0}}; worker 0 is the chief. '
@@ -53,22 +60,22 @@ def _cluster():
     return cluster
 
 
-def total(devices, number):
+def sum_over_replicas(devices: 'tf.distribute.Strategy', number: float) -> float:
     """The sum over all replicas of each worker's number; waits for all of them."""
     import tensorflow as tf
 
     @tf.function
-    def added(number):
+    def summed(number):
         def replica():
             context = tf.distribute.get_replica_context()
             return context.all_reduce('SUM', tf.identity(number))
 
         return devices.experimental_local_results(devices.run(replica))[0]
 
-    return float(added(tf.constant(number, tf.float32)))
+    return float(summed(tf.constant(number, tf.float32)))
 
 
-def wait_for_all(devices):
+def wait_for_all(devices: 'tf.distribute.Strategy') -> None:
     """Returns when every worker has come here; of one worker, at once."""
     if workers() > 1:
-        total(devices, 0)
+        sum_over_replicas(devices, 0)

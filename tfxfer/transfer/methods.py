@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from tfxfer import config, logreg, metrics, results
-from tfxfer.training import sgd
+from tfxfer.training import step
 from tfxfer.transfer import summaries
 from tfxfer.transfer.task import Task
 
@@ -79,7 +79,7 @@ def trained(task: Task) -> Result:
     )
     try:
         model = task.trained('train+valid' if final else 'train')
-    except sgd.Diverged as fault:
+    except step.Diverged as fault:
         logging.warning('%s', fault)
         score = 0.0 if final else None
         return Result(

@@ -8,7 +8,7 @@ import typing
 
 if typing.TYPE_CHECKING:  # Both import TensorFlow, which comes after names are checked.
     from tfxfer.data import image_cache
-    from tfxfer.training import train
+    from tfxfer.training import loop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ExecutionOptions:
     workdir: str | pathlib.Path = 'runs'
     checkpoints: str | pathlib.Path | None = None
     data: str | pathlib.Path | None = None
-    training: train.Options | None = None
+    training: loop.Options | None = None
     image_cache: image_cache.Keep | None = None
     probes: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
 from tfxfer.data import image_cache, image_set, pipeline, preprocess
 from tfxfer.models import predict
-from tfxfer.training import distribution, sgd, train
+from tfxfer.training import distribution, loop, schedules
 from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
 from tfxfer.transfer.resolve import ResolvedRun
@@ -33,7 +33,7 @@ class Task:
     ) -> None:
         self.resolved, self.options = resolved, options
         self.devices = devices or distribution.strategy()
-        self.training = options.training or train.Options()
+        self.training = options.training or loop.Options()
 
     @property
     def run(self) -> config.Run:
@@ -143,19 +143,23 @@ class Task:
         """The network after SGD on `split`, as it is scored."""
         model, indices, hparams = self.network, self.indices(split), self.sgd
         models.set_batch_norm_momentum(
-            model, sgd.batch_norm_momentum(len(indices), hparams.batch)
+            model, schedules.batch_norm_momentum(len(indices), hparams.batch)
         )
         batches = self._training_batches(indices)
         if summaries.written_here() and not (self.folder / 'ckpt').exists():
             summaries.begin(self, next(iter(batches(0)))['image'].numpy())
         workdir = pathlib.Path(self.options.workdir)
-        train.fit(
-            model, batches, hparams, self.folder, images=len(indices),
-            devices=self.devices, options=self.training, until=self.run.until,
+        loop.fit(
+            loop.Training(model, batches, hparams, len(indices), self.devices),
+            self.folder,
+            options=self.training,
+            measurements=loop.Measurements(
+                validate=self._validate if self.run.phase == 'trial' else None,
+                probe=self._probe if self.resolved.probes else None,
+            ),
+            until=self.run.until,
             resume=workdir / self.run.resume / 'ckpt' if self.run.resume else None,
-            validate=self._validate if self.run.phase == 'trial' else None,
-            probe=self._probe if self.resolved.probes else None,
-        )  # fmt: skip
+        )
         return self.in_float32(model)
 
     @property
@@ -168,7 +172,7 @@ class Task:
     def _training_batches(
         self, indices: np.ndarray
     ) -> collections.abc.Callable[..., tf.data.Dataset]:
-        """What train.fit takes: (start, share, parts) -> augmented batches."""
+        """What loop.Training takes: (start, share, parts) -> augmented batches."""
         images, hparams = self.images, self.sgd
         if self.options.image_cache:
             images = image_cache.keep(

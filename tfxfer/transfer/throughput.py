@@ -1,7 +1,9 @@
-"""How many images a second a network takes on this machine, from a few steps of it."""
+"""How many images per second a network takes on this machine, from a few steps."""
 
+import collections.abc
 import gc
 import json
+import os
 import pathlib
 import statistics
 import time
@@ -13,7 +15,7 @@ import tensorflow as tf
 
 from tfxfer import architectures, config, models, storage
 from tfxfer.models import openvino
-from tfxfer.training import distribution, sgd
+from tfxfer.training import distribution, step
 
 BATCH = 16  # Images; larger ones are little faster, and all networks have room.
 ROUNDS = 3  # Timed, after one that is not; the median counts.
@@ -21,81 +23,89 @@ CLASSES = 100  # The head hardly counts.
 
 
 class Rate(typing.NamedTuple):
-    """Images a second: in a training step, and once through for features or scores."""
+    """Images per second: in training steps, and once through for features or scores."""
 
     train: float
     infer: float
 
 
-def measure(name, size=None, precision='float32'):
+def measure(name: str, size: int | None = None, precision: str = 'float32') -> Rate:
     """The Rate of an architecture with images in memory; input is left out.
 
     Args:
         name: key of ARCHITECTURES.
-        size: pixels; None: the architecture's own.
+        size: image size in pixels; None: the architecture's own.
         precision: a key of config.POLICIES, of training; features are in float32.
     """
+    arch = architectures.ARCHITECTURES[name]
+    devices = distribution.strategy()
     try:
-        return _measured(architectures.ARCHITECTURES[name], size, precision)
+        with devices.scope():
+            model = models.build(
+                arch, classes=CLASSES, weights=None,
+                image_size=size or arch.input_size, policy=config.POLICIES[precision],
+            )  # fmt: skip
+        train = _train_rate(model, devices)
+        if devices.num_replicas_in_sync == 1 and openvino.available():  # As in predict.
+            return Rate(train, _inference_rate(model))
+        return Rate(train, 3 * train)  # A forward pass is about a third of a step.
     finally:
         keras.backend.clear_session()
         gc.collect()
 
 
-def _measured(arch, size, precision):
-    side = size or arch.input_size
-    devices = distribution.strategy()
+def _train_rate(model, devices):
     batch = BATCH * devices.num_replicas_in_sync
-    policy = config.POLICIES[precision]
-    with devices.scope():
-        model = models.build(
-            arch, classes=CLASSES, weights=None, image_size=side, policy=policy
-        )
     hparams = config.Finetune(batch=batch, wd=1e-6)
-    trainer = sgd.Trainer(model, hparams, images=batch, devices=devices)
-    random = np.random.default_rng(0)
-    images = random.uniform(0, 255, (batch, side, side, 3)).astype(np.float32)
+    train_step = step.TrainStep(model, hparams, images=batch, devices=devices)
     labels = np.arange(batch, dtype=np.int32) % CLASSES
-    data = tf.data.Dataset.from_tensors({'image': images, 'label': labels}).repeat()
-    feed = iter(
-        devices.experimental_distribute_dataset(data.unbatch().batch(batch, True))
+    data = tf.data.Dataset.from_tensors(
+        {'image': _noise(model, batch), 'label': labels}
     )
-    wishes = tf.zeros(2)
-
-    def step():
-        return trainer.advance(next(feed), wishes).numpy()
-
-    train = _rate(step, batch)
-    spec = tf.TensorSpec((BATCH, side, side, 3), tf.float32)
-    if devices.num_replicas_in_sync == 1 and openvino.available():  # As in predict.
-        with openvino.compiled(model, spec, ('features',)) as start:
-            infer = _rate(lambda: start(images[:BATCH])(), BATCH)
-    else:
-        infer = 3 * train  # A forward pass is about a third of a step.
-    return Rate(train, infer)
+    batches = iter(
+        devices.experimental_distribute_dataset(
+            data.repeat().unbatch().batch(batch, True)
+        )
+    )
+    control_flags = tf.zeros(2)
+    return batch / _median_seconds(
+        lambda: train_step.advance(next(batches), control_flags).numpy()
+    )
 
 
-def _rate(step, images):
+def _inference_rate(model):
+    images = _noise(model, BATCH)
+    spec = tf.TensorSpec(images.shape, tf.float32)
+    with openvino.compiled(model, spec, ('features',)) as start:
+        return BATCH / _median_seconds(lambda: start(images)())
+
+
+def _noise(model, count):
+    rng = np.random.default_rng(0)
+    shape = (count, *model.inputs[0].shape[1:])
+    return rng.uniform(0, 255, shape).astype(np.float32)
+
+
+def _median_seconds(step: collections.abc.Callable[[], typing.Any]) -> float:
     step()
     seconds = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - begun)
-    return images / statistics.median(seconds)
+    return statistics.median(seconds)
 
 
-def read(path):
-    """Rates measured before: {key: Rate}."""
+def read(path: str | os.PathLike[str]) -> dict[str, Rate]:
+    """Rates measured before, by what they are of; {} where the file is not there."""
     try:
-        return {
-            k: Rate(*v) for k, v in json.loads(pathlib.Path(path).read_text()).items()
-        }
+        rates = json.loads(pathlib.Path(path).read_text())
     except FileNotFoundError:
         return {}
+    return {key: Rate(*rate) for key, rate in rates.items()}
 
 
-def write(path, rates):
+def write(path: str | os.PathLike[str], rates: dict[str, Rate]) -> None:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     storage.write_json(path, rates)
