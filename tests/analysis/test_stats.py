@@ -11,7 +11,6 @@ from statsmodels.stats import (
     contingency_tables,
     descriptivestats,
     multitest,
-    proportion,
     weightstats,
 )
 
@@ -70,11 +69,22 @@ def test_wilson_equals_scipys(correct, n):
 
 
 @pytest.mark.parametrize('level', [0.9, 0.95, 0.99])
-def test_wilson_equals_statsmodels_at_every_count(level):
+def test_wilson_equals_scipys_at_every_count(level):
     n = 37
-    counts = np.arange(n + 1)
-    expected = proportion.proportion_confint(counts, n, 1 - level, method='wilson')
-    np.testing.assert_allclose(stats.wilson(counts, n, level), expected, atol=1e-12)
+    expected = [
+        scipy_stats.binomtest(count, n).proportion_ci(level, method='wilson')
+        for count in range(n + 1)
+    ]
+    found = np.transpose(stats.wilson(np.arange(n + 1), n, level))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_wilson_by_hand():
+    # Wilson (1927): the p at which (p - 1/2)^2 = z^2 p (1 - p) / n. With z = 2, n = 4
+    # and 2 right: 2 (p - 1/2)^2 = 1/4, p = 1/2 +- sqrt(1/8).
+    level = scipy_stats.norm.cdf(2) - scipy_stats.norm.cdf(-2)
+    found = stats.wilson(2, 4, level)
+    assert found == pytest.approx((0.5 - math.sqrt(1 / 8), 0.5 + math.sqrt(1 / 8)))
 
 
 def test_wilson_of_90_in_100_is_the_textbook_interval():
@@ -493,7 +503,7 @@ def table(text):
 def test_what_a_table_with_gaps_offers():
     x = table('1 2 3 4 / 1 2 3 - / - 2 3 4')
     found = stats.common(x, 'abc', 'wxyz')
-    np.testing.assert_array_equal(found.there, ~np.isnan(x))
+    np.testing.assert_array_equal(found.measured, ~np.isnan(x))
     assert found.missing == (('b', 'z'), ('c', 'w'))
     assert found.datasets == ('x', 'y')
     # Three blocks of 6: all three networks on x, y comes before two on three datasets.

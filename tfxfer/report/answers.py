@@ -214,8 +214,8 @@ def _over_datasets(condition, group, points):
         top, second = sorted(own, key=lambda point: -point.y)[:2]
         counts.add(len(top.datasets))
         said.append(
-            f'{setting} {top.network} (that of {number_format.percent(top.score)} %; next '
-            f'{second.network}, {number_format.percent(second.score)} %'
+            f'{setting} {top.network} (that of {number_format.percent(top.score)} %; '
+            f'next {second.network}, {number_format.percent(second.score)} %'
             f'{_lead(group, top, second)})'
         )
     if not said:
