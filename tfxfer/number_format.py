@@ -1,5 +1,7 @@
 """Numbers as people read them, the same in tables, logs and model cards."""
 
+import typing
+
 
 def percent(score: float | None) -> str:
     """A score, 0-1, in percent; '' of None."""
@@ -29,3 +31,14 @@ def duration(seconds: float | None) -> str:
         if seconds >= 1.5 * size:
             return f'{seconds / size:.1f} {unit}'
     return f'{seconds:.1f} s' if seconds < 9.95 else f'{seconds:.0f} s'
+
+
+def brief(value: typing.Any) -> str:
+    """A hyperparameter as short text: 0.0316, 1e-06, 45 values 1e-06..1e+05."""
+    if isinstance(value, (tuple, list)):
+        if len(value) == 1:
+            return brief(value[0])
+        return f'{len(value)} values {brief(min(value))}..{brief(max(value))}'
+    if isinstance(value, float):
+        return f'{value:.3g}'
+    return str(value)

@@ -1,15 +1,17 @@
 """What the features of a network are like: class spread, sparsity, rank, linear CKA.
 
-Arrays in, numbers out. Features x [n, d] have a row an image and may be a memory map,
-of any floating-point or integer type: rows are taken _ROWS at a time and summed in
+Arrays in, numbers out. Features x [n, d] have one row per image and may be a memory
+map, of any floating-point or integer type: rows are taken _ROWS at a time and summed in
 float64, so that beside x itself no function needs more than d x d numbers. Every
 function refuses (ValueError) what it cannot answer.
 """
 
 import math
 import typing
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import linalg, sparse
 
 VARIANCE = 0.95  # Share that `components` asks of the leading ones.
@@ -24,30 +26,30 @@ class Spread(typing.NamedTuple):
 
     Attributes:
         within: of images from the mean of their class: trace(S_w) / n.
-        between: of the class means from the mean of all images, a class weighted by
-            its images: trace(S_b) / n.
+        between: of the class means from the mean of all images, each class weighted
+            by its images: trace(S_b) / n.
     """
 
     within: float
     between: float
 
     @property
-    def total(self):
+    def total(self) -> float:
         """Of images from the mean of all; within + between, which is an identity."""
         return self.within + self.between
 
     @property
-    def share(self):
+    def share(self) -> float:
         """Of the variance, what is between classes, 0-1: the correlation ratio."""
         return self.between / self.total
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """Within / between; inf where all classes have the same mean."""
         return self.within / self.between if self.between else math.inf
 
 
-def spread(x, labels):
+def spread(x: ArrayLike, labels: ArrayLike) -> Spread:
     """Within-class and between-class variance: a Spread.
 
     Every image counts alike, so that a class counts by its size. It depends on the
@@ -73,7 +75,7 @@ def spread(x, labels):
     return Spread(within / len(x), between / len(x))
 
 
-def class_separation(x, labels):
+def class_separation(x: ArrayLike, labels: ArrayLike) -> float:
     """Share of the cosine distance of images that classes account for: R^2.
 
     1 - (mean cosine distance of two images of a class, averaged over classes) / (mean
@@ -150,7 +152,7 @@ class Sparsity(typing.NamedTuple):
     least: float
 
 
-def sparsity(x, threshold=0.0):
+def sparsity(x: ArrayLike, threshold: float = 0.0) -> Sparsity:
     """Shares of values that are 0, of dead and of active features: a Sparsity.
 
     A mean over places (global pooling) is 0 only where all places are: then a threshold
@@ -166,12 +168,12 @@ def sparsity(x, threshold=0.0):
     x = _features(x)
     if not threshold >= 0:
         raise ValueError(f'The threshold must be 0 or more; got {threshold}.')
-    alive, active = np.zeros(x.shape[1], bool), []
+    alive, shares = np.zeros(x.shape[1], bool), []
     for _, rows in _chunks(x):
-        there = np.abs(rows) > threshold
-        alive |= there.any(axis=0)
-        active.append(there.mean(axis=1))
-    active = np.concatenate(active)
+        nonzero = np.abs(rows) > threshold
+        alive |= nonzero.any(axis=0)
+        shares.append(nonzero.mean(axis=1))
+    active = np.concatenate(shares)
     mean = float(active.mean())
     return Sparsity(1 - mean, 1 - float(alive.mean()), mean, float(active.min()))
 
@@ -179,7 +181,7 @@ def sparsity(x, threshold=0.0):
 # Rank.
 
 
-def spectrum(x):
+def spectrum(x: ArrayLike) -> np.ndarray:
     """Eigenvalues of the covariance (divided by n) of features x [n, d], largest first.
 
     Returns:
@@ -196,7 +198,7 @@ def spectrum(x):
     return np.maximum(values[::-1], 0) * centring.scale**2 / len(x)
 
 
-def participation_ratio(values):
+def participation_ratio(values: ArrayLike) -> float:
     """(sum of eigenvalues)^2 / sum of their squares: how many carry the variance.
 
     1 to d; d where all are alike.
@@ -211,7 +213,7 @@ def participation_ratio(values):
     return float(1 / np.sum(p**2))
 
 
-def effective_rank(values):
+def effective_rank(values: ArrayLike) -> float:
     """exp(entropy of the shares of the eigenvalues in their sum), 1 to d.
 
     Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality",
@@ -225,7 +227,7 @@ def effective_rank(values):
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
-def components(values, share=VARIANCE):
+def components(values: ArrayLike, share: float = VARIANCE) -> int:
     """The fewest principal components that hold `share` of the variance.
 
     Args:
@@ -258,7 +260,7 @@ def _shares(values):
 # Similarity.
 
 
-def linear_cka(x, y):
+def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
     """Linear centred kernel alignment of two networks' features of the same images.
 
     |Y'X|^2 / (|X'X| |Y'Y|), Frobenius norms, X and Y centred: Kornblith, Norouzi, Lee
@@ -282,7 +284,7 @@ def linear_cka(x, y):
     return float(cka_matrix([x, y])[0, 1])
 
 
-def cka_matrix(networks):
+def cka_matrix(networks: Iterable[ArrayLike]) -> np.ndarray:
     """linear_cka of every two networks: f64 [k, k], symmetric, its diagonal 1.
 
     Args:
@@ -295,28 +297,28 @@ def cka_matrix(networks):
     networks = list(networks)
     if len(networks) < 2:
         raise ValueError(f'Takes the features of 2 networks; got {len(networks)}.')
-    found, centrings = [], []
+    features, centrings = [], []
     for i, x in enumerate(networks):
         try:
-            found.append(_features(x))
-            centrings.append(_centring(found[-1]))
+            features.append(_features(x))
+            centrings.append(_centring(features[-1]))
         except ValueError as error:
             raise ValueError(f'Network {i}: {error}') from error
-    counts = {len(x) for x in found}
+    counts = {len(x) for x in features}
     if len(counts) > 1:
         raise ValueError(
             f'Networks must have features of the same images; got {sorted(counts)} '
             'images.'
         )
-    alone = [
-        np.linalg.norm(_product(x, x, c, c))
-        for x, c in zip(found, centrings, strict=True)
+    norms = [
+        np.linalg.norm(_product(x, x, centring, centring))
+        for x, centring in zip(features, centrings, strict=True)
     ]
-    result = np.eye(len(found))
-    for i, j in zip(*np.triu_indices(len(found), 1), strict=True):
-        product = _product(found[i], found[j], centrings[i], centrings[j])
+    result = np.eye(len(features))
+    for i, j in zip(*np.triu_indices(len(features), 1), strict=True):
+        product = _product(features[i], features[j], centrings[i], centrings[j])
         # Above 1 by rounding alone.
-        value = min(np.sum(product**2) / (alone[i] * alone[j]), 1.0)
+        value = min(np.sum(product**2) / (norms[i] * norms[j]), 1.0)
         result[i, j] = result[j, i] = value
     return result
 
@@ -358,18 +360,18 @@ def _moments(x):
     count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
     for _, rows in _chunks(x):
         rows = rows - first
-        own = rows.mean(axis=0)
-        apart, more = own - mean, len(rows)
+        chunk_mean, more = rows.mean(axis=0), len(rows)
+        shift = chunk_mean - mean
         with np.errstate(over='ignore', invalid='ignore'):  # Refused below.
-            squares += np.sum((rows - own) ** 2, axis=0)
-            squares += apart**2 * (count * more / (count + more))
+            squares += np.sum((rows - chunk_mean) ** 2, axis=0)
+            squares += shift**2 * (count * more / (count + more))
         count += more
-        mean += apart * (more / count)
+        mean += shift * (more / count)
     if not np.isfinite(squares).all():
         raise ValueError('Features are too large: their variance is not finite.')
     mean, variance = first + mean, squares / count
     # No more than rounding in x's own type leaves of a network that gives one answer.
-    noise = 16 * np.finfo(x.dtype).eps if x.dtype.kind == 'f' else 0
+    noise = 16 * float(np.finfo(x.dtype).eps) if x.dtype.kind == 'f' else 0.0
     if variance.sum() <= noise**2 * np.sum(mean**2):
         raise ValueError(
             'All images have the same features but for rounding: there is no variance.'
@@ -377,7 +379,7 @@ def _moments(x):
     return mean, variance
 
 
-def _features(x):
+def _features(x: ArrayLike) -> np.ndarray:
     """x as an array, checked but for its values."""
     x = x if isinstance(x, np.ndarray) else np.asarray(x)
     if x.ndim != 2 or not x.shape[1]:

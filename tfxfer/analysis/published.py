@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import pathlib
 import re
+import typing
+from collections.abc import Iterable
 
 from tfxfer import datasets, errors
 from tfxfer.analysis import cells, stats
@@ -45,7 +47,7 @@ EXAMPLE = 'dataset,network,setting,score'
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A number that somebody published. Has what comparisons asks of a Cell.
+    """A number that somebody published. Has what figures and tests read of a Cell.
 
     Attributes:
         dataset: key of DATASETS.
@@ -64,28 +66,33 @@ class Published:
     label: str = ''
 
     # The same for all: nobody says on how many images, or from which Runs.
-    per_class = image_size = test_images = None
-    records = ()
-    recipe = metric = ''
+    per_class: typing.ClassVar[None] = None
+    image_size: typing.ClassVar[None] = None
+    test_images: typing.ClassVar[None] = None
+    records: typing.ClassVar[tuple] = ()
+    recipe: typing.ClassVar[str] = ''
+    metric: typing.ClassVar[str] = ''
 
     @property
-    def source(self):
+    def source(self) -> cells.Source | None:
         if self.source_score is None:
             return None
-        return {'dataset': cells.IMAGENET, 'score': self.source_score, 'images': None}
+        return cells.Source(
+            dataset=cells.IMAGENET, score=self.source_score, images=None
+        )
 
     @property
-    def log_odds(self):
+    def log_odds(self) -> float:
         return float(stats.log_odds(self.score))
 
 
-def read(path):
+def read(path: str | pathlib.Path) -> tuple[Published, ...]:
     """Everything a CSV file says: a tuple of Published.
 
     Long form: columns dataset, network (or name, model), setting, score (or acc) and
     perhaps source_score (or imagenet_top1). Wide form: network, setting, perhaps
-    source_score, and a column a dataset. Where no column gives the setting, the name of
-    the file must (such as best_finetuned.csv). Other columns are ignored.
+    source_score, and one column per dataset. Where no column gives the setting, the
+    name of the file must (such as best_finetuned.csv). Other columns are ignored.
 
     If any number of a file is above 1, all of it is in percent.
 
@@ -96,45 +103,73 @@ def read(path):
     """
     path = pathlib.Path(path)
     head, rows = _rows(path)
-    columns = {}
+    columns = _columns(path, head)
+    default = None if 'setting' in columns.named else _setting_of_file(path)
+    values = []
+    for line, row in rows:
+        values += _values(path, line, row, columns, default)
+    return _scaled(path, values)
+
+
+class _Columns(typing.NamedTuple):
+    """named: {key of HEADS: column}; datasets: {column: its dataset} in wide form."""
+
+    named: dict[str, str]
+    datasets: dict[str, str]
+
+
+def _columns(path, head):
+    named: dict[str, str] = {}
     for column in head:
         for name, heads in HEADS.items():
-            if _plain(column) in heads and name not in columns.values():
-                columns[column] = name
-    held = set(columns.values())
-    wide = {c: key for c in head if c not in columns and (key := _dataset(c))}
-    if 'dataset' in held:
-        wide = {}
-    missing = {'network'} | (set() if wide else {'dataset', 'score'})
-    missing -= held
+            if _plain(column) in heads:
+                named.setdefault(name, column)
+    rest = [column for column in head if column not in named.values()]
+    by_dataset = {column: key for column in rest if (key := _dataset(column))}
+    if 'dataset' in named:
+        by_dataset = {}
+    missing = {'network'} | (set() if by_dataset else {'dataset', 'score'})
+    missing -= set(named)
     if missing:
         raise errors.InputError(
             f'{path}, line 1: no column for {" and ".join(sorted(missing))} among '
-            f'{", ".join(head)}. Give {EXAMPLE}; or network,setting and a column a '
+            f'{", ".join(head)}. Give {EXAMPLE}; or network,setting and one column per '
             f'dataset, named {", ".join(_known())}.'
         )
-    default = None if 'setting' in held else _setting_of_file(path)
-    raw = []
-    for line, row in rows:
-        named = {name: row[column].strip() for column, name in columns.items()}
-        setting = default or _setting(path, line, named['setting'])
-        source = _number(path, line, named.get('source_score', ''))
-        if not named['network']:
-            raise errors.InputError(f'{path}, line {line}: the network has no name.')
-        scores = {key: row[column] for column, key in wide.items()}
-        if not wide:
-            key = _dataset(named['dataset']) or _unknown(path, line, named['dataset'])
-            scores = {key: named['score']}
-        for key, text in scores.items():
-            score = _number(path, line, text)
-            if score is None and not wide:
-                raise errors.InputError(
-                    f'{path}, line {line}: no score. Give percent or 0-1, or leave out '
-                    'the line.'
-                )
-            if score is not None:
-                raw.append((line, key, named['network'], setting, score, source))
-    return _scaled(path, raw)
+    return _Columns(named, by_dataset)
+
+
+class _Value(typing.NamedTuple):
+    """One result as the file has it: percent or 0-1, which all its numbers tell."""
+
+    line: int
+    dataset: str
+    network: str
+    setting: str
+    score: float
+    source_score: float | None
+
+
+def _values(path, line, row, columns, default):
+    """The _Values of a line; default: the setting where no column gives it."""
+    named = {name: row[column].strip() for name, column in columns.named.items()}
+    setting = default or _setting(path, line, named['setting'])
+    source = _number(path, line, named.get('source_score', ''))
+    if not named['network']:
+        raise errors.InputError(f'{path}, line {line}: the network has no name.')
+    scores = {key: row[column] for column, key in columns.datasets.items()}
+    if not columns.datasets:
+        key = _dataset(named['dataset']) or _unknown(path, line, named['dataset'])
+        scores = {key: named['score']}
+    for key, text in scores.items():
+        score = _number(path, line, text)
+        if score is None and not columns.datasets:
+            raise errors.InputError(
+                f'{path}, line {line}: no score. Give percent or 0-1, or leave out '
+                'the line.'
+            )
+        if score is not None:
+            yield _Value(line, key, named['network'], setting, score, source)
 
 
 def _rows(path):
@@ -157,40 +192,60 @@ def _rows(path):
             )
     if not rows:
         raise errors.InputError(
-            f'{path} has no line of results. Give a head such as {EXAMPLE} and a line '
-            'a result.'
+            f'{path} has no line of results. Give a head such as {EXAMPLE} and one '
+            'line per result.'
         )
     return head, [(n, {k.strip(): v for k, v in row.items()}) for n, row in rows]
 
 
-def _scaled(path, raw):
-    if not raw:
+def _scaled(path, values):
+    """The _Values as Published, scores 0-1.
+
+    Raises:
+        errors.InputError: none, one at or beyond 0 or 1, or one result given twice.
+    """
+    if not values:
         raise errors.InputError(f'{path} holds no score. Give percent or 0-1.')
-    percent = any(value is not None and value > 1 for row in raw for value in row[4:])
-    found, seen = [], {}
-    for line, dataset, network, setting, *values in raw:
-        score, source = (
-            # 90.8 / 100 is not the number nearest to 0.908.
-            None if value is None else round(value / (100 if percent else 1), 12)
-            for value in values
-        )
-        for value in (score, source):
-            if value is not None and not 0 < value < 1:
-                given = value * (100 if percent else 1)
+    percent = any(
+        number is not None and number > 1
+        for value in values
+        for number in (value.score, value.source_score)
+    )
+    unit = 100 if percent else 1
+    published = []
+    lines: dict[tuple, int] = {}
+    for value in values:
+        first = lines.setdefault(value[1:4], value.line)
+        shares = _share(value.score, unit), _share(value.source_score, unit)
+        for share in shares:
+            if share is not None and not 0 < share < 1:
                 raise errors.InputError(
-                    f'{path}, line {line}: {given:.6g} is not '
-                    f'between 0 and {100 if percent else 1}, both left out (this file '
-                    f'is in {"percent" if percent else "shares of 1"}): its log odds '
-                    'are infinite or none.'
+                    f'{path}, line {value.line}: {share * unit:.6g} is not between 0 '
+                    f'and {unit}, both excluded (this file is in '
+                    f'{"percent" if percent else "shares of 1"}): its log odds are '
+                    'infinite or undefined.'
                 )
-        first = seen.setdefault((dataset, network, setting), line)
-        if first != line:
+        if first != value.line:
             raise errors.InputError(
-                f'{path}, line {line}: {network} on {dataset}, {setting}, stands in '
-                f'line {first} already. Leave one, or give the networks two names.'
+                f'{path}, line {value.line}: {value.network} on {value.dataset}, '
+                f'{value.setting}, is in line {first} already. Leave one, or give the '
+                'networks two names.'
             )
-        found.append(Published(dataset, network, setting, score, source, path.stem))
-    return tuple(found)
+        published.append(
+            Published(
+                value.dataset,
+                value.network,
+                value.setting,
+                *shares,
+                label=path.stem,
+            )
+        )
+    return tuple(published)
+
+
+def _share(number, unit):
+    # 90.8 / 100 is not the number nearest to 0.908.
+    return None if number is None else round(number / unit, 12)
 
 
 def _plain(text):
@@ -259,9 +314,9 @@ def _number(path, line, text):
     return value
 
 
-def best(found):
+def best(published: Iterable[Published]) -> dict[tuple[str, str], Published]:
     """{(dataset, setting): the Published of the highest score}."""
-    groups = cells.grouped(found, lambda p: (p.dataset, p.setting))
+    groups = cells.grouped(published, lambda p: (p.dataset, p.setting))
     return {
         key: max(group, key=lambda p: p.score) for key, group in sorted(groups.items())
     }

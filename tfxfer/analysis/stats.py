@@ -71,7 +71,7 @@ def wilson(
     _refuse(~(n >= 1), n, 'Numbers of images must be at least 1')
     _refuse(~((correct >= 0) & (correct <= n)), correct, 'Counts must be from 0 to n')
     low, high = statsmodels_proportion.proportion_confint(
-        correct, n, 1 - level, method='wilson'
+        correct.copy(), n.copy(), 1 - level, method='wilson'
     )
     # Exactly 0 and 1 in theory; rounding would put them just beside.
     return np.where(correct == 0, 0.0, low), np.where(correct == n, 1.0, high)
