@@ -6,6 +6,7 @@ float64, so that beside x itself no function needs more than d x d numbers. Ever
 function refuses (ValueError) what it cannot answer.
 """
 
+import itertools
 import math
 import typing
 from collections.abc import Iterable
@@ -315,7 +316,7 @@ def cka_matrix(networks: Iterable[ArrayLike]) -> np.ndarray:
         for x, centring in zip(features, centrings, strict=True)
     ]
     result = np.eye(len(features))
-    for i, j in zip(*np.triu_indices(len(features), 1), strict=True):
+    for i, j in itertools.combinations(range(len(features)), 2):
         product = _product(features[i], features[j], centrings[i], centrings[j])
         # Above 1 by rounding alone.
         value = min(np.sum(product**2) / (norms[i] * norms[j]), 1.0)
