@@ -68,6 +68,11 @@ class Cell:
         """Cells with the same task are scored on the same images and compete."""
         return self.dataset, self.per_class
 
+    def recipe_without(self, *names: str) -> str:
+        """The recipe but for these hyperparameters."""
+        parts = self.recipe.split(' ')
+        return ' '.join(part for part in parts if part.partition('=')[0] not in names)
+
     @property
     def origin(self) -> str:
         """Of its weights: 'own' (a pretrain Run's), 'public', or '' (random).
