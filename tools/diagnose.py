@@ -38,10 +38,10 @@ from tfxfer import (
     results,
     storage,
 )
-from tfxfer.analysis import cells, experiments, feature_diagnostics
+from tfxfer.analysis import cells, feature_diagnostics, training_options
 from tfxfer.cli import app
 from tfxfer.data import splits
-from tfxfer.report import details, formats, plots
+from tfxfer.report import formats, plots, tsne
 from tfxfer.transfer import resolve
 from tfxfer.transfer.options import ExecutionOptions
 
@@ -140,7 +140,7 @@ def names(runs):
             if name not in ('id', 'hparams', 'trials', 'search', 'resume')
             and len({str(other.get(name)) for other in own}) > 1
         }
-        text = experiments.combination(differ)
+        text = training_options.combination(differ)
         found.append(', '.join(filter(None, (one.arch, text))))
     counts = collections.Counter(found)
     return [
@@ -160,7 +160,7 @@ def settings_of(networks):
     shown = [
         name
         for name in every
-        if name in experiments.TRAINING_SETTINGS
+        if name in training_options.OPTIONS
         or len({own[name] for own in hparams if name in own}) > 1
     ]
     return [{name: own[name] for name in shown if name in own} for own in hparams]
@@ -261,12 +261,12 @@ def measure(x, labels, threshold=0.0):
     return found, notes
 
 
-def tsne(network, dataset, x, labels):
+def features_figure(network, dataset, x, labels):
     """The t-SNE Drawing of a network, of as many images of each of ten classes."""
     order = splits.order(labels, seed=0)
-    first = list(order.values())[: details.TSNE_CLASSES]
+    first = list(order.values())[: tsne.CLASSES]
     rows = np.sort(np.concatenate([r[: TSNE_IMAGES // len(first)] for r in first]))
-    drawing = details.tsne(x[rows], labels[rows], dataset.class_names)
+    drawing = tsne.draw(x[rows], labels[rows], dataset.class_names)
     own = network.trained.id if network.trained else network.name
     return dataclasses.replace(
         drawing,
@@ -369,7 +369,7 @@ def diagnose(networks, workdir, *, split, limit, threshold=0.0, **where):
                 np.save(path, x)
                 kept[network.name] = np.load(path, mmap_mode='r')
                 if labels.ndim == 1 and len(x) >= 10:  # As t-SNE asks for.
-                    drawings.append(tsne(network, task.dataset, x, labels))
+                    drawings.append(features_figure(network, task.dataset, x, labels))
             notes += [f'{network.name}: {text}' for text in lacks]
         if len(kept) > 1:
             logging.info('CKA of %d networks', len(kept))
@@ -386,7 +386,7 @@ def diagnose(networks, workdir, *, split, limit, threshold=0.0, **where):
 
 def table(rows, settings, notes):
     """The formats.Table of `diagnose`; settings: of settings_of."""
-    texts = [experiments.combination(own) for own in settings]
+    texts = [training_options.combination(own) for own in settings]
     every = dict.fromkeys(name for own in settings for name in own)
     rows = [
         {

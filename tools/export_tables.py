@@ -8,9 +8,9 @@ What the tables do not say, such as the cells that are still missing, is printed
 from absl import flags
 
 from tfxfer import errors
-from tfxfer.analysis import cells, comparisons, published
+from tfxfer.analysis import cells, published
 from tfxfer.cli import app
-from tfxfer.report import formats, tables
+from tfxfer.report import formats, section, sections
 
 
 def main(argv):
@@ -18,20 +18,19 @@ def main(argv):
     for name in FORMATS.value:  # A wrong one is named before the work.
         errors.find('format', formats.FORMATS, name)
     others = [one for path in PUBLISHED.value for one in published.read(path)]
-    records = cells.read(RESULTS.value)
-    paired, notes = comparisons.compare(cells.cells(records), RESULTS.value)
-    built, more = tables.build(records, paired, others)
-    for path in formats.write(built, OUTPUT.value, FORMATS.value):
+    study = section.of(cells.read(RESULTS.value), others, RESULTS.value)
+    tables = sections.tables(study)
+    for path in formats.write(tables, OUTPUT.value, FORMATS.value):
         print(path)
-    for note in notes + more:
+    for note in sections.notes(study):
         print(note)
-    for gap in cells.missing(records):
-        print(f'Missing: {gap.network}, {gap.dataset}, {gap.setting}{_few(gap)}.')
+    for cell in study.missing:
+        print(f'Missing: {cell.network}, {cell.dataset}, {cell.setting}{_few(cell)}.')
 
 
-def _few(gap):
-    few = '' if gap.per_class is None else f', {gap.per_class} images a class'
-    return few + (f' ({gap.trials} trials are done)' if gap.trials else '')
+def _few(cell):
+    few = '' if cell.per_class is None else f', {cell.per_class} images per class'
+    return few + (f' ({cell.trials} trials are done)' if cell.trials else '')
 
 
 if __name__ == '__main__':

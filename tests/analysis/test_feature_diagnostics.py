@@ -489,7 +489,7 @@ def test_tsne_takes_as_many_images_of_each_of_ten_classes(monkeypatch):
     names = tuple(f'class {i}' for i in range(12))
     dataset = dataclasses.replace(datasets.DATASETS['digits'], class_names=names)
     network = diagnose.Network('resnet (slim)', None, None)
-    drawing = diagnose.tsne(network, dataset, normal(108, 4), labels)
+    drawing = diagnose.features_figure(network, dataset, normal(108, 4), labels)
     assert drawing.frame['class'].value_counts().to_dict() == dict.fromkeys(
         names[:10], 4
     )

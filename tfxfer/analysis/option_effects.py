@@ -3,16 +3,35 @@
 import itertools
 import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tfxfer.analysis import cells, stats, training_options
-from tfxfer.analysis.training_options import OPTIONS, SOURCE, SWITCHES
+from tfxfer.analysis import cells, stats
+from tfxfer.analysis.estimate import standard_error
+from tfxfer.analysis.training_options import (
+    OPTIONS,
+    SOURCE,
+    SWITCHES,
+    Trained,
+    complete,
+    level,
+    on_source,
+)
+
+FIELDS = (*OPTIONS, *SWITCHES)
+
+
+class Change(typing.NamedTuple):
+    """One option at two neighbouring values, `low` before `high`."""
+
+    field: str
+    low: float
+    high: float
 
 
 class Effect(typing.NamedTuple):
-    """What one training setting changes in transfer, or on the source, in log odds.
+    """What one training option changes in transfer, or on the source, in log odds.
 
     Of `field` at `high` minus at `low` (a switch: on minus off), of pairs that are
     alike in all else, the seed too: first the mean over seeds of each pair, then over
@@ -42,17 +61,18 @@ class Effect(typing.NamedTuple):
     seed_error: float | None
 
     @property
-    def change(self):
+    def change(self) -> str:
         """Such as 'scale off to on'."""
         name = self.field.replace('_', ' ')
         return f'{name} {level(self.low)} to {level(self.high)}'
 
     @property
-    def condition(self):
+    def condition(self) -> tuple[str, int | None, int | None]:
+        """Network and sizes, as Trained.condition."""
         return self.arch, self.per_class, self.image_size
 
     @property
-    def row(self):
+    def row(self) -> dict[str, typing.Any]:
         """Its numbers, for a data frame: on is 1 and off 0."""
         return {
             **self._asdict(),
@@ -63,84 +83,85 @@ class Effect(typing.NamedTuple):
         }
 
 
-def effects(found):
-    """[Effect, ...] of the Trained; each pair of neighbouring values of each field.
+def effects(trained: Iterable[Trained]) -> list[Effect]:
+    """[Effect, ...]; each pair of neighbouring values of each field.
 
     By network and field, the source before the settings of transfer.
     """
-    return [_effect(*facts, by_dataset) for *facts, by_dataset in _compared(found)]
-
-
-def dataset_effects(found):
-    """As `effects`, an Effect a dataset."""
     return [
-        _effect(*facts, {name: pairs})
-        for *facts, by_dataset in _compared(found)
+        _effect(first, setting, change, by_dataset)
+        for first, setting, change, by_dataset in _compared(trained)
+    ]
+
+
+def dataset_effects(trained: Iterable[Trained]) -> list[Effect]:
+    """As `effects`, one per dataset."""
+    return [
+        _effect(first, setting, change, {name: pairs})
+        for first, setting, change, by_dataset in _compared(trained)
         for name, pairs in by_dataset.items()
     ]
 
 
-def changes(all_effects):
-    """What Effects change, once each, in the order of the settings."""
-    order = (*TRAINING_SETTINGS, *SWITCHES)
-    places = {e.change: (order.index(e.field), e.low, e.high) for e in all_effects}
-    return sorted(places, key=places.get)
+def changes(all_effects: Iterable[Effect]) -> list[str]:
+    """What Effects change, once each, in the order of the options."""
+    places = {e.change: (FIELDS.index(e.field), e.low, e.high) for e in all_effects}
+    return sorted(places, key=lambda change: places[change])
 
 
-def _compared(found):
-    """(a Trained, setting, field, low, high, differences) of all that have a pair."""
-    for group in cells.grouped(found, lambda t: t.condition).values():
-        settings = {SOURCE: _sources(group)}
+def _compared(trained):
+    """(a Trained, setting, Change, differences) of all that have a pair."""
+    for group in cells.grouped(trained, lambda t: t.condition).values():
+        settings = {SOURCE: on_source(group)}
         settings |= cells.grouped(group, lambda t: t.setting)
-        names = (*TRAINING_SETTINGS, *SWITCHES)
-        for field in names:
-            having = [t for own in settings.values() for t in own if field in t.values]
-            levels = sorted({t.values[field] for t in having})
-            for low, high in itertools.pairwise(levels):
-                for setting, own in settings.items():
-                    by_dataset = _differences(own, field, low, high)
-                    if by_dataset:
-                        yield group[0], setting, field, low, high, by_dataset
+        for change in _changes(settings):
+            for setting, members in settings.items():
+                by_dataset = _differences(members, change)
+                if by_dataset:
+                    yield group[0], setting, change, by_dataset
 
 
-def _differences(group, field, low, high):
+def _changes(settings):
+    """Changes between neighbouring values that occur; settings: {name: Trained}."""
+    everyone = [t for members in settings.values() for t in members]
+    for field in FIELDS:
+        levels = sorted({t.values[field] for t in everyone if field in t.values})
+        for low, high in itertools.pairwise(levels):
+            yield Change(field, low, high)
+
+
+def _differences(group, change):
     """{dataset: [{seed: difference in log odds}, ...]}, of pairs alike in all else.
 
     A dict a pair, which has at least one seed in common.
     """
-    at = {}
+    alike: dict = {}  # {(dataset, other values, recipe): {value: [by_seed, ...]}}
     for trained in group:
-        if field in trained.values:
-            rest = {n: v for n, v in trained.values.items() if n != field}
+        if change.field in trained.values:
+            rest = {n: v for n, v in trained.values.items() if n != change.field}
             key = trained.dataset, tuple(rest.items()), trained.alike
-            values = at.setdefault(key, {}).setdefault(trained.values[field], [])
-            values.append(trained.by_seed)
-    found = {}
-    for (dataset, *_), values in sorted(at.items()):
-        ends = values.get(low, ()), values.get(high, ())
+            values = alike.setdefault(key, {})
+            values.setdefault(trained.values[change.field], []).append(trained.by_seed)
+    differences: dict = {}
+    for (dataset, *_), values in sorted(alike.items()):
+        ends = values.get(change.low, ()), values.get(change.high, ())
         # Two networks of one combination differ in something else: no pair is alike.
         if [len(end) for end in ends] != [1, 1]:
             continue
         (before,), (after,) = ends
         pair = {seed: after[seed] - before[seed] for seed in before if seed in after}
         if pair:
-            found.setdefault(dataset, []).append(pair)
-    return found
+            differences.setdefault(dataset, []).append(pair)
+    return differences
 
 
-def _effect(first, setting, field, low, high, by_dataset):
+def _effect(first, setting, change, by_dataset):
     x = np.array(
         [
             np.mean([np.mean(list(pair.values())) for pair in pairs])
             for pairs in by_dataset.values()
         ]
     )
-    p = None
-    if len(x) > 1:
-        try:
-            p = stats.paired_t(x, np.zeros(len(x))).p
-        except ValueError:
-            p = None
     seeds = {seed for pairs in by_dataset.values() for pair in pairs for seed in pair}
     return Effect(
         arch=first.arch,
@@ -148,29 +169,38 @@ def _effect(first, setting, field, low, high, by_dataset):
         per_class=first.per_class,
         image_size=first.image_size,
         setting=setting,
-        field=field,
-        low=low,
-        high=high,
+        field=change.field,
+        low=change.low,
+        high=change.high,
         datasets=tuple(by_dataset),
         pairs=sum(map(len, by_dataset.values())),
         mean=float(x.mean()),
-        error=_error(x),
-        p=p,
+        error=standard_error(x),
+        p=_p(x),
         seeds=len(seeds),
         seed_error=_seed_error(by_dataset, sorted(seeds, key=str)),
     )
 
 
-def _seed_error(by_dataset, seeds):
+def _p(x):
+    """Of the paired t-test over datasets; None of one, or where all differ alike."""
+    if len(x) < 2:
+        return None
+    try:
+        return stats.paired_t(x, np.zeros(len(x))).p
+    except ValueError:
+        return None
+
+
+def _seed_error(by_dataset: dict, seeds: Sequence) -> float | None:
     """Standard error over seeds of the mean over datasets of each seed's own pairs."""
     if len(seeds) < 2:
         return None
-    pairs = [(name, pair) for name, own in by_dataset.items() for pair in own]
+    pairs = [(name, pair) for name, group in by_dataset.items() for pair in group]
     x = np.array([[pair.get(seed, math.nan) for _, pair in pairs] for seed in seeds])
     rows, columns = complete(x)
     if len(rows) < 2:
         return None
     groups = cells.grouped(columns, lambda j: pairs[j][0])
-    own = [x[np.ix_(rows, group)].mean(axis=1) for group in groups.values()]
-    return _error(np.mean(own, axis=0))
-
+    means = [x[np.ix_(rows, group)].mean(axis=1) for group in groups.values()]
+    return standard_error(np.mean(means, axis=0))

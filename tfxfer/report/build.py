@@ -11,7 +11,9 @@ import pathlib
 from tfxfer import errors, storage
 from tfxfer.analysis import cells, comparisons, stats
 from tfxfer.analysis import published as published_results
-from tfxfer.report import answers, figures, formats, plots, tables
+from tfxfer.report import formats, plots, section, sections
+from tfxfer.report import text as text_of
+from tfxfer.report.sections import results as main_results
 
 
 def write(results_dir, output=None, published=()):
@@ -45,26 +47,25 @@ def _write(results_dir, output, published):
             f'--output={str(output)!r} is a folder; name a file in it, such as '
             f'{str(output / "report.html")!r}.'
         )
-    found = cells.cells(records)
-    paired, notes = comparisons.compare(found, results_dir)
-    built, more = tables.build(records, paired, given, found)
-    drawings = figures.draw(records, given, results_dir if records else None, found)
-    main = tables.NAMES[0]
+    study = section.of(records, given, results_dir if records else None)
+    built, drawings = sections.tables(study), sections.drawings(study)
+    main = sections.TABLES[0]
     formats.write([t for t in built if t.name == main], output.parent)
     formats.write([t for t in built if t.name != main], output.parent / 'tables')
-    for name in set(tables.NAMES) - {table.name for table in built}:
+    for name in set(sections.TABLES) - {table.name for table in built}:
         for suffix in formats.FORMATS:  # From when there was something to say.
             (output.parent / 'tables' / f'{name}.{suffix}').unlink(missing_ok=True)
-    figures.save(drawings, output.parent / 'figures')
+    plots.save(drawings, output.parent / 'figures')
     with storage.replacing(output) as aside:
+        found = study.cells
         gaps = [
-            *notes,
-            *more,
+            *sections.notes(study),
             *_offers(found),
             *_warnings(records),
             *_unfinished(results_dir),
         ]
-        answer = answers.write(found, paired) if records else _published_alone(given)
+        paired, _ = study.compared
+        answer = text_of.write(found, paired) if records else _published_alone(given)
         images = output.parent / 'figures'
         text = page(records, found, answer, built, drawings, gaps, images)
         aside.write_text(text, encoding='utf-8', newline='\n')
@@ -102,7 +103,7 @@ def _lasting():
 
 
 def _published_alone(given):
-    """What is shown where there is no Record, as an answers.Answer."""
+    """What is shown where there is no Record, as an text_of.Answer."""
     counts = [
         f'{len(set(names))} {kind}{"s" if len(set(names)) > 1 else ""}'
         for kind, names in (
@@ -112,13 +113,14 @@ def _published_alone(given):
     ]
     labels = ', '.join(sorted({one.label for one in given}))
     text = f'No Run of your own is shown. {len(given)} published results of '
-    return answers.Answer((f'{text}{" on ".join(counts)} ({labels}) are.',))
+    return text_of.Answer((f'{text}{" on ".join(counts)} ({labels}) are.',))
 
 
 def summary(records):
     """The main table as text, and what is missing."""
-    text = formats.md(tables.main(records))
-    gaps = cells.missing(records)
+    study = section.of(records)
+    text = formats.md(main_results.main_table(study.cells, study.missing))
+    gaps = study.missing
     return f'{text}\nNot measured yet: {len(gaps)}.\n' if gaps else text
 
 
@@ -128,11 +130,11 @@ def page(records, found, answer, built, drawings, gaps, images):
     Args:
         records: all Records.
         found: their Cells.
-        answer: answers.Answer.
+        answer: text_of.Answer.
         built: Tables.
         drawings: Drawings.
         gaps: sentences about what is missing or less sure than it looks.
-        images: folder where figures.save has put the drawings.
+        images: folder where plots.save has put the drawings.
     """
     named = {table.name: table for table in built}
     numbers = [table for table in built if table.name not in (*_CHOSEN, 'missing')]
@@ -206,7 +208,7 @@ def _drawn(drawing, images):
     if drawing.subject in plots.RASTER:  # Many, and of pixels: they are drawn once.
         kind, data = 'png', (images / f'{drawing.name}.png').read_bytes()
     else:
-        kind, data = 'svg+xml', figures.svg(drawing).encode()
+        kind, data = 'svg+xml', plots.svg(drawing).encode()
     data = base64.b64encode(data).decode()
     # Room is kept for it, and it is decoded when it comes into sight.
     width, height = 96 * drawing.figure.get_size_inches()

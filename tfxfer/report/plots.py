@@ -48,9 +48,16 @@ SETTINGS = {
     'finetune': {'color': COLOURS[1], 'marker': 's', 'linestyle': '--'},
     'scratch': {'color': COLOURS[2], 'marker': '^', 'linestyle': ':'},
 }
+# And of the source, on whose own test images a network is shown beside them.
+WITH_SOURCE = {
+    'source': {'color': 'black', 'marker': 'D', 'linestyle': '-'},
+    **SETTINGS,
+}
 DPI = 200  # Of .png files.
+ACROSS = 4  # Panels of lines.
 RASTER = {'choice': 120, 'detail': 120}  # Subjects whose .pdf is the .png, and dpi.
 LINE = 0.18  # Inches, of a line of a legend.
+NAMED = 24  # Networks up to which a legend names each; beyond, their architectures.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +83,7 @@ class Drawing:
     caption: str
 
 
-def styles(networks):
+def network_styles(networks):
     """{network: colour and marker}, the same in every figure of a study."""
     return {
         network: {
@@ -85,6 +92,20 @@ def styles(networks):
         }
         for i, network in enumerate(sorted(set(networks)))
     }
+
+
+def legend(group, styles):
+    """({network: style}, {label: style}, [sentence]) of Cells or Published.
+
+    Of very many networks the legend names the architectures.
+    """
+    names = sorted({cell.network for cell in group})
+    if len(names) <= NAMED:
+        return styles, {name: styles[name] for name in names}, []
+    archs = {cell.network: getattr(cell, 'arch', cell.network) for cell in group}
+    labels = network_styles(archs.values())
+    shared = {network: labels[arch] for network, arch in archs.items()}
+    return shared, labels, ['Markers: architectures; some have several networks.']
 
 
 def percent_axis(axis, values, *, ticks):
@@ -163,6 +184,45 @@ def panels(
     if legend:
         _legend(fig, legend, columns)
     return fig, axes
+
+
+def line_panels(count, settings):
+    """(Figure, axes [down, across]) of `count` panels that share no axis.
+
+    settings: names of those that occur, for the legend.
+    """
+    across = min(count, ACROSS)
+    fig, axes = panels(
+        across, math.ceil(count / across), width=2.3, height=1.9,
+        legend={s: style for s, style in SETTINGS.items() if s in settings},
+        gaps=(0.5, 0.65), sharex=False, sharey=False, right=0.25,
+    )  # fmt: skip
+    for panel in axes.flat[count:]:
+        panel.set_visible(False)
+    return fig, axes
+
+
+def count_axis(axis, counts):
+    """A log x axis of counts, labelled at some that occur."""
+    axis.axes.set_xscale('log')
+    marks = []
+    apart = (math.log(max(counts)) - math.log(min(counts))) / 6
+    for count in sorted(set(counts)):
+        if not marks or math.log(count / marks[-1]) >= apart:
+            marks.append(count)
+    axis.set_major_locator(ticker.FixedLocator(marks))
+    axis.set_major_formatter(ticker.FixedFormatter([_short(n) for n in marks]))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
+def _short(count):
+    return f'{count / 1000:g}k' if count >= 1000 else f'{count:.3g}'
+
+
+def task_title(point):
+    """Network and dataset, and the image size where it is not the network's own."""
+    size = f'{point.image_size} px' if point.image_size else ''
+    return ', '.join(filter(None, (point.network, point.dataset, size)))
 
 
 def label_axes(fig, axes, x, y):

@@ -1,7 +1,9 @@
-"""Figures of how the hyperparameters of a cell were chosen: l2 curves, heat maps."""
+"""How the hyperparameters of each cell were chosen, from how much, and at what cost."""
 
 import collections
+import dataclasses
 import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -9,24 +11,100 @@ import pandas as pd
 from matplotlib import cm, colors, figure
 from matplotlib import collections as artists
 
+from tfxfer import number_format
 from tfxfer.analysis import cells
-from tfxfer.report import formats, plots
+from tfxfer.report import columns, formats, plots
+from tfxfer.report.section import Section, Study
 
+NAME = 'runs'
 WRITTEN = 250  # Scores in one figure of heat maps; more would not be read.
 CHOSEN = '#D55E00'  # Of the frame; cividis has no such colour.
 
 
-def draw(found, styles):
-    """A Drawing for each task and setting whose Cells have a curve."""
-    drawings = []
-    for group in cells.tasks(found).values():
+def table(all_cells: Sequence[cells.Cell]) -> formats.Table:
+    """One row a final Run: what validation chose, from how much, at what cost."""
+    return formats.table(
+        NAME,
+        'Chosen hyperparameters and cost, a row per final Run',
+        [_run_row(cell, record) for cell in all_cells for record in cell.records],
+        {
+            **columns.texts('network', 'dataset', 'setting', 'recipe'),
+            **columns.SIZES,
+            'seed': columns.count('seed'),
+            'chosen': _chosen_text,
+            'chosen from': _tried_text,
+            'validation %': columns.percent('valid_score'),
+            'test %': lambda row: (
+                number_format.percent(row['score']) or row['status'].replace('done', '')
+            ),
+            columns.IMAGES: columns.images_text,
+            'Runs': columns.count('runs'),
+            'time': columns.duration('seconds_with_trials'),
+        },
+        optional=columns.OPTIONAL,
+        note='Chosen on validation images alone; the final Run then fits train + '
+        'validation. wd is the grid value; the gradient gets it divided by lr. Time: '
+        'wall-clock of the final Run and its trials, one after the other.',
+    )
+
+
+def _chosen_text(row):
+    return ' '.join(
+        f'{name}={row[name]:.3g}'
+        for name in ('l2', *cells.TRIED)
+        if row[name] is not None
+    )
+
+
+def _tried_text(row):
+    if not row['tried']:
+        return 'given'
+    how = row['search'] if row['search'] not in ('', 'grid') else ''
+    return f'{row["tried"]} values' + (f' by {how}' if how else '')
+
+
+def _run_row(cell, record):
+    hparams = record.run.hparams
+    # Of a search by halving a point of the grid has several trials.
+    points = hparams.l2s if cell.setting == 'logistic' else record.curve
+    names = set(record.run.trials)
+    trials = tuple(t for t in cell.trials if t.run.id in names)
+    alone = dataclasses.replace(cell, records=(record,), trials=trials)
+    return {
+        'run': record.run.id,
+        'search': record.run.search,
+        'network': cell.network,
+        'dataset': cell.dataset,
+        'setting': cell.setting,
+        'recipe': cell.recipe,
+        'per_class': cell.per_class,
+        'image_size': cell.image_size,
+        'seed': record.run.seed,
+        **{name: record.chosen.get(name) for name in ('l2', *cells.TRIED)},
+        'tried': len(points),
+        'steps': getattr(hparams, 'steps', None),
+        'batch': getattr(hparams, 'batch', None),
+        **columns.images(record.images),
+        'valid_score': record.valid_score,
+        'score': alone.score,
+        'status': record.status,
+        'runs': alone.runs,
+        'seconds': record.seconds.get('total'),
+        'seconds_with_trials': alone.seconds,
+    }
+
+
+# Figures, one for each task and setting whose Cells have a curve.
+
+
+def _drawings(study: Study) -> Iterator[plots.Drawing]:
+    for group in cells.tasks(study.cells).values():
         for setting in cells.SETTINGS:
-            own = [c for c in group if c.setting == setting and _first(c).curve]
-            if own and setting == 'logistic':
-                drawings.append(l2_curves(own, styles))
-            elif own:
-                drawings.append(grids(own))
-    return drawings
+            shown = [c for c in group if c.setting == setting and _first(c).curve]
+            if shown and setting == 'logistic':
+                yield l2_curves(shown, study.styles)
+            elif shown:
+                yield grids(shown)
 
 
 def _first(cell):
@@ -38,12 +116,13 @@ def _label(cell):
     return cell.name.replace(f', {cell.setting}', '', 1)
 
 
-def l2_curves(group, styles):
+def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> plots.Drawing:
     """Validation score against l2 of each network; group: logistic Cells of one task.
 
     The chosen l2 is ringed; points where the solver stopped early are hollow.
     """
-    drawn, rows, uses = {}, [], collections.Counter()
+    drawn, rows = {}, []
+    uses: collections.Counter = collections.Counter()
     for cell in group:
         dashes = plots.DASHES[uses[cell.network] % 4]
         uses[cell.network] += 1
@@ -64,8 +143,9 @@ def l2_curves(group, styles):
         f'Choice of l2, logistic, {_task_title(group[0])}',
         fig,
         pd.DataFrame(rows),
-        'Ring: chosen, the best on validation images (of equals the strongest penalty).'
-        ' Hollow: the solver stopped before it had converged.' + _seed_note(group),
+        'Ring: chosen, the best on validation images (among equals the strongest '
+        'penalty). Hollow: the solver stopped before it had converged.'
+        + _seed_note(group),
     )
 
 
@@ -106,7 +186,7 @@ def _l2_curve(panel, cell, style):
     ]
 
 
-def grids(group):
+def grids(group: Sequence[cells.Cell]) -> plots.Drawing:
     """Heat maps of the validation score over (lr, wd), one a network, in one image.
 
     group: Cells of one task and one setting that trials chose for. The chosen point is
@@ -116,37 +196,10 @@ def grids(group):
     rows = [row for cell in group for row in _grid_rows(cell)]
     lrs = sorted({row['lr'] for row in rows})
     wds = sorted({row['wd'] for row in rows})
-    written = len(rows) <= WRITTEN
-    columns = min(len(group), 3 if written else 4)
-    tiles = _Tiles(len(lrs), len(wds), columns, math.ceil(len(group) / columns))
-    done = [100 * row['valid_score'] for row in rows if row['valid_score'] is not None]
-    scale = cm.ScalarMappable(
-        colors.Normalize(min(done, default=0), max(done, default=100)), 'cividis'
-    )
-    titles = [_label(cell) for cell in group]
-    wide, high = (0.44, 0.3) if written else (0.24, 0.17)  # Inches of one trial.
-    wide = max(wide, 0.085 * max(map(len, titles)) / len(lrs))
+    across = min(len(group), 3 if len(rows) <= WRITTEN else 4)
+    tiles = _Tiles(lrs, wds, across, math.ceil(len(group) / across))
     with matplotlib.rc_context({**plots.STYLE, 'font.size': 8}):
-        # Laid out by hand, since all sizes are known.
-        width, height = wide * tiles.width, high * tiles.height
-        fig = figure.Figure((width + 1.9, height + 1.1))
-        size = fig.get_size_inches()
-        panel = fig.add_axes([0.85 / size[0], 0.8 / size[1],
-                              width / size[0], height / size[1]])  # fmt: skip
-        _grid_panel(panel, rows, tiles, lrs, wds, scale, written=written)
-        for i, title in enumerate(titles):
-            x, y = tiles.at(i, 0, len(wds))
-            panel.text(x - 0.5, y - 0.3, title, size=9, va='bottom')
-        fig.text(0.85 / size[0], 0.12 / size[1], 'learning rate', size=9)
-        fig.text(
-            0.08 / size[0], (0.8 + height / 2) / size[1], 'weight decay', size=9,
-            rotation=90, va='center',
-        )  # fmt: skip
-        bar_axes = fig.add_axes([(1.0 + width) / size[0], 0.8 / size[1],
-                                 0.12 / size[0], height / size[1]])  # fmt: skip
-        bar = fig.colorbar(scale, cax=bar_axes)
-        bar.set_label(f'Validation\n{formats.METRICS[group[0].metric]}, %')
-        bar.outline.set_visible(False)
+        fig = _grid_figure(group, rows, tiles)
     title = _task_title(group[0])
     return plots.Drawing(
         plots.name('grid', group[0].setting, *group[0].task),
@@ -155,22 +208,72 @@ def grids(group):
         fig,
         pd.DataFrame(rows).drop(columns='tile'),
         f'{title}, {group[0].setting}. Frame: chosen, the best on validation images. '
-        'x: the trial diverged. Weight decay is the grid value, which the gradient '
-        'gets divided by the learning rate.' + _seed_note(group),
+        'x: the trial diverged. Weight decay is the grid value; the gradient gets it '
+        'divided by the learning rate.' + _seed_note(group),
     )
 
 
+def _grid_figure(group, rows, tiles):
+    """Laid out by hand, since all sizes are known."""
+    titles = [_label(cell) for cell in group]
+    written = len(rows) <= WRITTEN
+    wide, high = (0.44, 0.3) if written else (0.24, 0.17)  # Inches of one trial.
+    wide = max(wide, 0.085 * max(map(len, titles)) / len(tiles.lrs))
+    width, height = wide * tiles.width, high * tiles.height
+    fig = figure.Figure((width + 1.9, height + 1.1))
+    size = fig.get_size_inches()
+    panel = fig.add_axes([0.85 / size[0], 0.8 / size[1],
+                          width / size[0], height / size[1]])  # fmt: skip
+    scale = _scale(rows)
+    _grid_panel(panel, rows, tiles, scale, written=written)
+    for i, title in enumerate(titles):
+        x, y = tiles.place(i, 0, len(tiles.wds))
+        panel.text(x - 0.5, y - 0.3, title, size=9, va='bottom')
+    fig.text(0.85 / size[0], 0.12 / size[1], 'learning rate', size=9)
+    fig.text(
+        0.08 / size[0], (0.8 + height / 2) / size[1], 'weight decay', size=9,
+        rotation=90, va='center',
+    )  # fmt: skip
+    bar_axes = fig.add_axes([(1.0 + width) / size[0], 0.8 / size[1],
+                             0.12 / size[0], height / size[1]])  # fmt: skip
+    bar = fig.colorbar(scale, cax=bar_axes)
+    bar.set_label(f'Validation\n{formats.METRICS[group[0].metric]}, %')
+    bar.outline.set_visible(False)
+    return fig
+
+
+def _scale(rows):
+    """Colours of the scores that occur, in percent."""
+    done = [100 * row['valid_score'] for row in rows if row['valid_score'] is not None]
+    limits = colors.Normalize(min(done, default=0), max(done, default=100))
+    return cm.ScalarMappable(limits, 'cividis')
+
+
+@dataclasses.dataclass(frozen=True)
 class _Tiles:
     """Where the heat maps stand in one image, in trials; row 0 is the lowest."""
 
-    def __init__(self, lrs, wds, columns, down):
-        self.lrs, self.wds, self.columns, self.down = lrs, wds, columns, down
-        self.step = lrs + 1, wds + 2  # Between tiles a gap, the upper for a title.
-        self.width, self.height = columns * (lrs + 1) - 1, down * (wds + 2)
+    lrs: Sequence[float]
+    wds: Sequence[float]
+    across: int
+    down: int
 
-    def at(self, tile, lr=0, wd=0):
+    @property
+    def step(self) -> tuple[int, int]:
+        """From a tile to the next: between them is a gap, above it room for a title."""
+        return len(self.lrs) + 1, len(self.wds) + 2
+
+    @property
+    def width(self) -> int:
+        return self.across * self.step[0] - 1
+
+    @property
+    def height(self) -> int:
+        return self.down * self.step[1]
+
+    def place(self, tile: int, lr: int = 0, wd: int = 0) -> tuple[int, int]:
         """(x, y) of a trial: tiles read from the upper left, as text."""
-        row, column = divmod(tile, self.columns)
+        row, column = divmod(tile, self.across)
         return column * self.step[0] + lr, (self.down - 1 - row) * self.step[1] + wd
 
 
@@ -192,31 +295,24 @@ def _grid_rows(cell):
         }
 
 
-def _grid_panel(panel, rows, tiles, lrs, wds, scale, *, written):
+def _grid_panel(panel, rows, tiles, scale, *, written):
     """Draws image, frames, crosses and, where asked, the scores."""
     image = np.zeros((tiles.height, tiles.width, 4))  # Transparent: nothing was tried.
     order = {id(cell): i for i, cell in enumerate(_distinct(r['tile'] for r in rows))}
+    lr_index = {lr: i for i, lr in enumerate(tiles.lrs)}
+    wd_index = {wd: i for i, wd in enumerate(tiles.wds)}
     frames, crosses = [], []
-    shades = scale.to_rgba(
-        [
-            100 * (0 if row['valid_score'] is None else row['valid_score'])
-            for row in rows
-        ]
-    )
+    shades = scale.to_rgba([100 * (row['valid_score'] or 0) for row in rows])
     for row, shade in zip(rows, shades, strict=True):
         tile = order[id(row['tile'])]
-        x, y = tiles.at(tile, lrs.index(row['lr']), wds.index(row['wd']))
+        x, y = tiles.place(tile, lr_index[row['lr']], wd_index[row['wd']])
         if row['valid_score'] is None:
             image[y, x] = 0.9, 0.9, 0.9, 1
             crosses.append((x, y))
         else:
             image[y, x] = shade
             if written:
-                panel.text(
-                    x, y, f'{100 * row["valid_score"]:.1f}', ha='center', va='center',
-                    size=7, color='black' if _light(image[y, x]) else 'white',
-                    weight='bold' if row['chosen'] else 'normal',
-                )  # fmt: skip
+                _write_score(panel, x, y, row, shade)
         if row['chosen']:
             corners = ((-1, -1), (1, -1), (1, 1), (-1, 1))
             frames.append([(x + 0.46 * a, y + 0.46 * b) for a, b in corners])
@@ -228,17 +324,29 @@ def _grid_panel(panel, rows, tiles, lrs, wds, scale, *, written):
     )
     if crosses:
         panel.plot(*zip(*crosses, strict=True), 'x', color='0.2', markersize=4)
-    across = [tiles.at(column)[0] for column in range(tiles.columns)]
-    up = [tiles.at(row * tiles.columns)[1] for row in range(tiles.down)]
-    every = 1 if written else 2  # Labels of small tiles; the others lie between.
+    _grid_ticks(panel, tiles, every=1 if written else 2)
+
+
+def _write_score(panel, x, y, row, shade):
+    panel.text(
+        x, y, f'{100 * row["valid_score"]:.1f}', ha='center', va='center', size=7,
+        color='black' if _light(shade) else 'white',
+        weight='bold' if row['chosen'] else 'normal',
+    )  # fmt: skip
+
+
+def _grid_ticks(panel, tiles, *, every):
+    """Labels of every n-th trial; of small tiles the others lie between."""
+    across = [tiles.place(column)[0] for column in range(tiles.across)]
+    up = [tiles.place(row * tiles.across)[1] for row in range(tiles.down)]
     panel.set_xticks(
-        [x + i for x in across for i in range(0, len(lrs), every)],
-        [f'{lr:.2g}' for lr in lrs[::every]] * len(across),
+        [x + i for x in across for i in range(0, len(tiles.lrs), every)],
+        [f'{lr:.2g}' for lr in tiles.lrs[::every]] * len(across),
         rotation=90,
     )
     panel.set_yticks(
-        [y + i for y in up for i in range(0, len(wds), every)],
-        [f'{wd:.2g}' for wd in wds[::every]] * len(up),
+        [y + i for y in up for i in range(0, len(tiles.wds), every)],
+        [f'{wd:.2g}' for wd in tiles.wds[::every]] * len(up),
     )
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
@@ -255,11 +363,18 @@ def _light(colour):
 
 
 def _task_title(cell):
-    few = '' if cell.per_class is None else f', {cell.per_class} images a class'
+    few = '' if cell.per_class is None else f', {cell.per_class} images per class'
     return f'{cell.dataset}{few}'
 
 
 def _seed_note(group):
     if all(len(cell.records) == 1 for cell in group):
         return ''
-    return ' Of several seeds the lowest is drawn.'
+    return ' Of several seeds the lowest is shown.'
+
+
+def _tables(study: Study) -> Iterator[formats.Table]:
+    yield table(study.cells)
+
+
+SECTION = Section(tables=_tables, drawings=_drawings, names=(NAME,))

@@ -8,7 +8,7 @@ from scipy import stats as scipy_stats
 from tests.support import made_results as made
 from tfxfer import results
 from tfxfer.analysis import cells, comparisons
-from tfxfer.report import answers
+from tfxfer.report import text as words
 
 DATASETS = (
     'food101', 'cifar10', 'cifar100', 'birdsnap', 'sun397', 'cars', 'aircraft',
@@ -19,7 +19,7 @@ DATASETS = (
 def answer(folder):
     found = cells.cells(cells.read(folder))
     paired, _ = comparisons.compare(found, folder)
-    return answers.write(found, paired)
+    return words.write(found, paired)
 
 
 def records(scores, *, settings=('logistic', 'finetune'), **fields):
@@ -40,7 +40,7 @@ def records(scores, *, settings=('logistic', 'finetune'), **fields):
 
 
 def written(*args, **options):
-    return answers.write(cells.cells(records(*args, **options)), [])
+    return words.write(cells.cells(records(*args, **options)), [])
 
 
 def test_a_task_is_said_in_four_sentences(tmp_path):
@@ -68,7 +68,7 @@ def test_a_task_is_said_in_four_sentences(tmp_path):
 def test_a_users_own_images_are_called_theirs(name):
     run = made.run('net', 'scratch', dataset=name, dataset_digest='a' * 64)
     found = cells.cells([made.record(run, 0.9)])
-    assert answers.write(found, []).first[0].startswith('On your images (roses), only ')
+    assert words.write(found, []).first[0].startswith('On your images (roses), only ')
 
 
 def test_a_clear_difference_is_called_significant(tmp_path):
@@ -92,7 +92,7 @@ def test_a_score_that_is_no_proportion_has_no_interval_and_says_what_it_is():
     run = made.run('net', 'scratch', dataset='pets')
     found = cells.cells([made.record(run, 0.9, metric='mean_per_class')])
     assert (
-        answers.write(found, [])
+        words.write(found, [])
         .first[0]
         .endswith('measured: 90.0 % mean-per-class accuracy (100 test images).')
     )
@@ -185,13 +185,13 @@ def test_from_four_datasets_on_the_order_turns():
 def test_many_tasks_of_one_network_are_all_said_first():
     # Nothing is common to them but that one network is too few.
     few = [made.record(made.run('net', 'scratch', per_class=k), 0.5) for k in (1, 2, 4)]
-    assert len(answers.write(cells.cells(few), []).first) == 3
+    assert len(words.write(cells.cells(few), []).first) == 3
 
 
 def test_conditions_are_told_apart():
     scores = study(networks=4, datasets=2, losses=0)
     both = [*records(scores), *records(scores, per_class=20)]
-    texts = answers.write(cells.cells(both), []).first
+    texts = words.write(cells.cells(both), []).first
     assert sum(text.startswith('Over 2 datasets') for text in texts) == 1
     assert sum(text.startswith('With 20 images a class: Over 2') for text in texts) == 1
 
@@ -218,7 +218,7 @@ def test_recipes_are_not_mixed_in_a_test():
         )
         for r in some
     ]  # fmt: skip
-    texts = answers.write(cells.cells([*some, *more]), []).first
+    texts = words.write(cells.cells([*some, *more]), []).first
     (over,) = [text for text in texts if text.startswith('Over')]
     assert 'paired t-test' not in over
 

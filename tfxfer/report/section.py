@@ -1,0 +1,94 @@
+"""What a section of the report is given, a Study, and what it is: a Section."""
+
+import dataclasses
+import functools
+import os
+import typing
+from collections.abc import Callable, Iterable, Sequence
+
+from tfxfer import results
+from tfxfer.analysis import cells, comparisons
+from tfxfer.analysis.published import Published
+from tfxfer.report import formats, plots
+
+T = typing.TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Study:
+    """What the sections show; `of` makes one.
+
+    What several sections share is computed when first asked for, and once.
+
+    Attributes:
+        records: all Records; may be empty where results are published.
+        cells: the Records' Cells.
+        published: drawn beside the Records, or alone.
+        folder: of the Runs, for what needs predictions.npz; None: without that.
+    """
+
+    records: Sequence[results.Record]
+    cells: Sequence[cells.Cell]
+    published: tuple[Published, ...] = ()
+    folder: str | os.PathLike | None = None
+    _computed: dict = dataclasses.field(default_factory=dict, repr=False)
+
+    @functools.cached_property
+    def styles(self) -> dict[str, dict]:
+        """{network: colour and marker}, the same in every figure."""
+        networks = {cell.network for cell in self.cells}
+        return plots.network_styles(networks or {one.network for one in self.published})
+
+    @functools.cached_property
+    def missing(self) -> list[cells.Missing]:
+        """Cells that the others lead one to expect and that have no final Run."""
+        return cells.missing(self.records)
+
+    @functools.cached_property
+    def compared(self) -> tuple[list[comparisons.Comparison], list[str]]:
+        """Paired tests of each task's best, and sentences about what has none.
+
+        Raises:
+            errors.InputError: predictions that are not those that were scored.
+        """
+        if self.folder is None:
+            return [], []
+        return comparisons.compare(self.cells, self.folder)
+
+    def once(self, compute: Callable[['Study'], T]) -> T:
+        """compute(study), which is computed once."""
+        if compute not in self._computed:
+            self._computed[compute] = compute(self)
+        return self._computed[compute]
+
+
+def of(
+    records: Sequence[results.Record],
+    published: Iterable[Published] = (),
+    folder: str | os.PathLike | None = None,
+) -> Study:
+    """The Study of these Records and of what others have published."""
+    return Study(records, cells.cells(records), tuple(published), folder)
+
+
+def nothing(study: Study) -> tuple[()]:
+    """What a section gives that has no table, no figure or no note."""
+    del study
+    return ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Tables and figures that belong together.
+
+    Attributes:
+        tables: of a Study; a table without rows is left out.
+        drawings: of a Study; those that have nothing to show are not made.
+        notes: of a Study; sentences about what both leave out.
+        names: of all its tables, filled or not, in their order.
+    """
+
+    tables: Callable[[Study], Iterable[formats.Table]] = nothing
+    drawings: Callable[[Study], Iterable[plots.Drawing]] = nothing
+    notes: Callable[[Study], Iterable[str]] = nothing
+    names: tuple[str, ...] = ()
