@@ -30,8 +30,9 @@ import warnings
 import numpy as np
 from absl import flags
 
-from tfxfer import config, errors, logreg
+from tfxfer import config, errors
 from tfxfer.cli import app
+from tfxfer.logreg import problem as logreg
 
 # images x features x classes, how far the classes are apart, every which l2.
 SHAPES = {

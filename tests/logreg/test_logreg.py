@@ -11,7 +11,8 @@ import threadpoolctl
 from sklearn import linear_model
 
 from tests.conftest import ROOT
-from tfxfer import config, logreg
+from tfxfer import config
+from tfxfer.logreg import problem as logreg
 from tools import bench_logreg
 
 L2S = config.Logistic().l2s
