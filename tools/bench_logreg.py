@@ -1,4 +1,4 @@
-"""Times the whole l2 path of tfxfer/logreg.py against scikit-learn's.
+"""Times the whole l2 path of tfxfer.logreg against scikit-learn's.
 
     python -m tools.bench_logreg
     python -m tools.bench_logreg --shapes=12000x1024x10 --repeats=3
@@ -8,7 +8,8 @@ The peer is LogisticRegression(solver='lbfgs', warm_start=True, max_iter=1000) o
 same float32 features, down the same l2s; --peer_tol and --peer_iterations make it go on
 where by default it stops far from the minimum. The two run in turn, each in a process
 of its own. Features are made (correlated, non-negative, of classes that overlap) or,
-with --checkpoints, MobileNet v1's of the digits and of --folders (one folder a class).
+with --checkpoints, MobileNet v1's of the digits and of --folders (one folder per
+class).
 
 Prints a line for each problem: medians of the seconds and their ratio (with >= where
 --limit stopped the peer), the worst gap above the minimum over the l2s in units of the
@@ -30,11 +31,10 @@ import warnings
 import numpy as np
 from absl import flags
 
-from tfxfer import config, errors
+from tfxfer import config, errors, logreg
 from tfxfer.cli import app
-from tfxfer.logreg import problem as logreg
 
-# images x features x classes, how far the classes are apart, every which l2.
+# images x features x classes: how far the classes are apart, and every n-th l2.
 SHAPES = {
     '3000x2048x37': (1.5, 1),
     '12000x1024x10': (1.2, 1),
@@ -45,7 +45,7 @@ APART = 1.5  # Of any other shape.
 
 
 class Options(typing.NamedTuple):
-    """Of the peer."""
+    """How long the peer goes on."""
 
     limit: float  # Seconds after which it goes to no further l2.
     tol: float
@@ -92,10 +92,10 @@ def extract(folder, checkpoints, dataset):
         np.save(folder / f'y{name}.npy', y)
 
 
-def ours(x, y, l2s, options):
+def ours(x, y, l2s, options, limits=None):
     """Yields w [d + 1, k] at every l2 from the strongest."""
     del options  # Of the peer.
-    for _, w in logreg.path(x, y, int(y.max()) + 1, l2s):
+    for _, w in logreg.path(x, y, int(y.max()) + 1, l2s, limits=limits):
         yield w
 
 
@@ -127,10 +127,10 @@ def timed(folder, solver, l2s, options):
     first = np.random.default_rng(0).random((1100, 1000), np.float32)
     list(solver(first, np.arange(1100) % 2, [1.0], options))
     start = time.perf_counter()
-    found = list(solver(x, y, l2s, options))
+    weights = list(solver(x, y, l2s, options))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    np.save(folder / f'{solver.__name__}.npy', np.stack(found).astype(np.float32))
+    np.save(folder / f'{solver.__name__}.npy', np.stack(weights).astype(np.float32))
     return seconds, peak
 
 
@@ -149,16 +149,17 @@ def objectives(folder, name, l2s):
     ]
 
 
-def tightly(folder, l2s, times):
+def solve_tightly(folder, l2s, times):
     """Saves the weights of our path in float64 at a far tighter tolerance."""
     x, y = np.load(folder / 'x.npy'), np.load(folder / 'y.npy')
-    logreg.RTOL, logreg.ATOL = logreg.RTOL / times, logreg.ATOL / times
-    logreg._DOUBLE = np.inf  # This process is for nothing else.
-    np.save(folder / 'tight.npy', np.stack(list(ours(x, y, l2s, None))))
+    tight = logreg.Limits(
+        rtol=logreg.RTOL / times, atol=logreg.ATOL / times, float64_size=np.inf
+    )
+    np.save(folder / 'tight.npy', np.stack(list(ours(x, y, l2s, None, tight))))
 
 
-def apart_from_others(function, *arguments):
-    """What the function returns in a new process, which it has for itself."""
+def in_new_process(function, *arguments):
+    """What the function returns in a process of its own."""
     with concurrent.futures.ProcessPoolExecutor(
         1, mp_context=multiprocessing.get_context('spawn')
     ) as pool:
@@ -166,40 +167,45 @@ def apart_from_others(function, *arguments):
 
 
 def compare(folder, l2s, repeats, options, tighter):
-    """Facts of the problem saved in a folder: see HEAD."""
+    """The cells of HEAD for the problem saved in a folder."""
     l2s = sorted(l2s, reverse=True)
     rounds = [
-        [apart_from_others(timed, folder, solver, l2s, options) for solver in SOLVERS]
+        [in_new_process(timed, folder, solver, l2s, options) for solver in SOLVERS]
         for _ in range(repeats)
     ]
-    apart_from_others(tightly, folder, l2s, tighter)
+    in_new_process(solve_tightly, folder, l2s, tighter)
     rounds = np.array(rounds)  # [repeats, solvers, (seconds, MiB)]
     seconds, peaks = np.median(rounds[..., 0], axis=0), rounds[..., 1].max(axis=0)
-    found = {
-        name: apart_from_others(objectives, folder, name, l2s)
-        for name in ('ours', 'peer', 'tight')
-    }
+    values, accuracies = {}, {}  # Per solver [l2s].
+    for name in ('ours', 'peer', 'tight'):
+        values[name], accuracies[name] = in_new_process(objectives, folder, name, l2s)
     x, y = np.load(folder / 'x.npy', mmap_mode='r'), np.load(folder / 'y.npy')
-    classes = int(y.max()) + 1
-    gaps = []
-    for name in ('ours', 'peer'):
-        worst = 0
-        for i, f in enumerate(found[name][0]):
-            least = min(values[i] for values, _ in found.values() if i < len(values))
-            allowed = 1e-4 * least + 1e-7 * len(x) * np.log(classes)
-            worst = max(worst, (f - least) / allowed)
-        gaps.append(worst)
-    whole = len(found['peer'][0]) == len(l2s)
+    classes, solved = int(y.max()) + 1, len(values['peer'])
+    gaps = worst_gaps(values, len(x), classes)
     return (
         f'{len(x)}x{x.shape[1]}x{classes}',
-        f'{len(found["peer"][0])}/{len(l2s)}',
+        f'{solved}/{len(l2s)}',
         *(f'{t:.3g}' for t in seconds),
-        f'{"" if whole else ">="}{seconds[1] / seconds[0]:.1f}',
+        f'{"" if solved == len(l2s) else ">="}{seconds[1] / seconds[0]:.1f}',
         *(f'{gap:.2g}' for gap in gaps),
-        *(f'{max(found[name][1]):.3f}' for name in ('ours', 'peer')),
+        *(f'{max(accuracies[name]):.3f}' for name in ('ours', 'peer')),
         *(f'{peak:.0f}' for peak in peaks),
         f'{x.nbytes / 2**20:.0f}',
     )
+
+
+def worst_gaps(values, n, classes):
+    """Of ours and the peer's: the largest gap over the l2s, in units of the tolerance.
+
+    values: per solver the objectives [l2s], of which the least is taken for the minimum.
+    """
+    gaps = {'ours': 0.0, 'peer': 0.0}
+    for name in gaps:
+        for i, value in enumerate(values[name]):
+            least = min(other[i] for other in values.values() if i < len(other))
+            allowed = logreg.RTOL * least + logreg.ATOL * n * np.log(classes)
+            gaps[name] = max(gaps[name], (value - least) / allowed)
+    return gaps.values()
 
 
 SOLVERS = (ours, peer)
@@ -214,38 +220,53 @@ def line(cells):
     return ' '.join(f'{cell:>{max(len(head), 9)}}' for cell, head in pairs)
 
 
-def main(argv):
-    del argv
-    l2s = config.Logistic().l2s
-    problems = []
-    for shape in SHAPE.value:
-        try:
-            n, d, classes = map(int, shape.split('x'))
-        except ValueError:
-            raise errors.InputError(
-                f'--shapes has {shape!r}; images x features x classes, such as '
-                '3000x2048x37, were expected.'
-            ) from None
-        apart, every = SHAPES.get(shape, (APART, 1))
-        chosen = l2s[:: EVERY.value or every]
-        problems.append((f'made {shape}', make, (n, d, classes, apart), chosen))
+class Bench(typing.NamedTuple):
+    """A problem to time."""
+
+    name: str
+    prepare: typing.Callable  # make or extract; saves the problem in a folder.
+    arguments: tuple  # Of prepare, after the folder.
+    l2s: tuple
+
+
+def made_problem(shape, l2s, every):
+    """A made problem of a shape such as 3000x2048x37."""
+    try:
+        n, d, classes = map(int, shape.split('x'))
+    except ValueError:
+        raise errors.InputError(
+            f'--shapes has {shape!r}; images x features x classes, such as '
+            '3000x2048x37, were expected.'
+        ) from None
+    apart, sparse = SHAPES.get(shape, (APART, 1))
+    return Bench(f'made {shape}', make, (n, d, classes, apart), l2s[:: every or sparse])
+
+
+def problems(l2s, every):
+    """Those that the flags ask for."""
+    chosen = [made_problem(shape, l2s, every) for shape in SHAPE.value]
     if FOLDERS.value and not CHECKPOINTS.value:
         raise errors.InputError(
             "--folders needs --checkpoints, the folder of the network's weights."
         )
     if CHECKPOINTS.value:
-        names = ['digits', *(f'folder:{path}' for path in FOLDERS.value)]
-        for name in names:
-            chosen = l2s[:: EVERY.value or 1]
-            problems.append((name, extract, (CHECKPOINTS.value, name), chosen))
+        for name in ('digits', *(f'folder:{path}' for path in FOLDERS.value)):
+            arguments = CHECKPOINTS.value, name
+            chosen.append(Bench(name, extract, arguments, l2s[:: every or 1]))
+    return chosen
+
+
+def main(argv):
+    del argv
+    chosen = problems(config.Logistic().l2s, EVERY.value)
     options = Options(LIMIT.value, PEER_TOL.value, PEER_ITERATIONS.value)
     print(line(HEAD), flush=True)
-    for name, prepare, arguments, chosen in problems:
+    for bench in chosen:
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
-            apart_from_others(prepare, folder, *arguments)
-            cells = compare(folder, chosen, REPEATS.value, options, TIGHTER.value)
-            print(line(cells), ' ', name, flush=True)
+            in_new_process(bench.prepare, folder, *bench.arguments)
+            cells = compare(folder, bench.l2s, REPEATS.value, options, TIGHTER.value)
+            print(line(cells), ' ', bench.name, flush=True)
 
 
 if __name__ == '__main__':
@@ -255,7 +276,7 @@ if __name__ == '__main__':
     CHECKPOINTS = flags.DEFINE_string(
         'checkpoints', '', 'Folder of the MobileNet v1 checkpoint: real features, too.'
     )
-    FOLDERS = flags.DEFINE_list('folders', [], 'More images, one folder a class.')
+    FOLDERS = flags.DEFINE_list('folders', [], 'More images, one folder per class.')
     REPEATS = flags.DEFINE_integer('repeats', 3, 'Rounds, of which the median.', 1)
     LIMIT = flags.DEFINE_float(
         'limit', float('inf'), 'Seconds after which the peer goes to no further l2.', 0
@@ -268,6 +289,9 @@ if __name__ == '__main__':
         'tighter', 1000, 'Tolerance over that of the solution that gaps are from.', 1
     )
     EVERY = flags.DEFINE_integer(
-        'every', 0, 'Every which l2 of the 45; 0: 1, for the largest shape 8.', 0
+        'every',
+        0,
+        'Solve every n-th l2 of the 45; 0: all, of the largest shape every 8th.',
+        0,
     )
     app.run(main)
