@@ -197,7 +197,7 @@ def compare(folder, l2s, repeats, options, tighter):
 def worst_gaps(values, n, classes):
     """Of ours and the peer's: the largest gap over the l2s, in units of the tolerance.
 
-    values: per solver the objectives [l2s], of which the least is taken for the minimum.
+    values: per solver the objectives [l2s]; the least of all is taken for the minimum.
     """
     gaps = {'ours': 0.0, 'peer': 0.0}
     for name in gaps:
