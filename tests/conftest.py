@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+# As tfxfer.cli.app does for programs: without a GPU one error is that CUDA is absent.
+os.environ.setdefault(
+    'TF_CPP_MIN_LOG_LEVEL', '2' if shutil.which('nvidia-smi') else '3'
+)
 
 pytest_plugins = ['tests.support.fakes']
 

@@ -1,10 +1,6 @@
-import pathlib
-import runpy
+"""`python -m tfxfer.predict_images`: see tfxfer/cli/predict_images.py."""
 
-import tfxfer
+from tfxfer.cli import app, predict_images
 
 if __name__ == '__main__':
-    runpy.run_path(
-        str(pathlib.Path(tfxfer.__file__).parent / 'export/predict_images.py'),
-        run_name='__main__',
-    )
+    app.run(predict_images)

@@ -1,9 +1,6 @@
-import pathlib
-import runpy
+"""`python -m tfxfer.run`: see tfxfer/cli/run.py."""
 
-import tfxfer
+from tfxfer.cli import app, run
 
 if __name__ == '__main__':
-    runpy.run_path(
-        str(pathlib.Path(tfxfer.__file__).parent / 'cli/run.py'), run_name='__main__'
-    )
+    app.run(run)

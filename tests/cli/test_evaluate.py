@@ -1,88 +1,12 @@
-import dataclasses
 import json
 
-import numpy as np
-import pytest
-from sklearn import metrics as reference
-
-from tests.support import fakes as tiny
-from tests.transfer.test_probe import pretrain
-from tfxfer import config, datasets, errors, models, results
+from tfxfer import config, datasets, results
+from tfxfer.cli import app, evaluate
 from tfxfer.transfer import execute
 from tfxfer.transfer.options import ExecutionOptions
-from tools import evaluate
-
-DIGITS = {'dataset': 'digits'}
 
 
-def test_a_run_is_scored_as_its_record_says(fakes, tmp_path):
-    record = execute.execute(pretrain(**DIGITS), ExecutionOptions(tmp_path))
-    folder = results.folder(tmp_path, record.run)
-    found = evaluate.evaluate(None, str(folder), None)
-    assert found['top1'] == record.score == found['known']
-    assert found['top5'] == record.top5 and found['images'] == 899
-    seen = results.read_predictions(folder)
-    assert record.top5 == reference.top_k_accuracy_score(
-        seen['label'], seen['logits'], k=5
-    )
-    whole = evaluate.evaluate('tiny', str(folder), 'digits', crop='whole')
-    assert whole['crop'] == 'whole' and abs(whole['top1'] - record.score) < 0.3
-    few = evaluate.evaluate('tiny', str(folder), None, split='valid', limit=50)
-    assert (few['images'], few['known']) == (45, None)  # Every fourth of 179.
-
-
-def test_runs_of_few_classes_have_no_top5(fakes, tmp_path):
-    assert execute.execute(pretrain(), ExecutionOptions(tmp_path)).top5 is None
-
-
-@pytest.mark.parametrize(
-    ('scaling', 'crop'), [('inception', 'inception'), ('vgg', 'vgg')]
-)
-def test_background_is_left_out_and_tf_slims_crop_taken(
-    fakes, monkeypatch, tmp_path, scaling, crop
-):
-    arch = dataclasses.replace(tiny.ARCHITECTURE, scaling=scaling)
-    path = tmp_path / 'four.weights.h5'
-    model = models.build(arch, 4)  # Background, then the three colours.
-    for variable in model.trainable_variables:
-        if variable.path == 'logits/bias':
-            variable.assign([9.0, 0.0, 0.0, 0.0])
-    models.save_weights(model, path)
-    monkeypatch.setitem(evaluate.architectures.ARCHITECTURES, 'tiny', arch)
-    found = evaluate.evaluate('tiny', str(path), 'colours', crop=crop)
-    assert found['crop'] == crop
-    _, images = tiny.colours(tiny.DATASET, None)
-    test = images.pixels[images.splits['test']].astype(np.float32)
-    cut = [evaluated(image, crop) for image in test]
-    logits = model(np.stack(cut), training=False)['logits'][:, 1:]
-    right = np.argmax(logits, 1) == images.labels[images.splits['test']]
-    assert found['top1'] == pytest.approx(right.mean())
-    assert evaluate.crop_of(arch, 'slim', 'own') == crop
-    assert evaluate.crop_of(arch, str(path), 'own') == 'central'
-
-
-def evaluated(image, crop):
-    from tests.data.test_preprocess import bilinear
-
-    if crop == 'inception':  # The central 87.5 % of 8 pixels: all of them.
-        return bilinear(image, 8, 8)
-    return bilinear(image, 9, 9)[:8, :8]  # 8 x 256 / 224 = 9.
-
-
-def test_bad_questions_are_answered(fakes, tmp_path):
-    path = tmp_path / 'three.weights.h5'
-    models.save_weights(models.build('tiny', 3), path)
-    with pytest.raises(errors.InputError, match='Say which network'):
-        evaluate.evaluate(None, str(path), 'colours')
-    with pytest.raises(errors.InputError, match='tell 3 classes apart; digits has 10'):
-        evaluate.evaluate('tiny', str(path), 'digits')
-    with pytest.raises(errors.InputError, match='several labels an image'):
-        evaluate.evaluate('tiny', str(path), 'voc2007')
-    with pytest.raises(errors.InputError, match="No crop named 'centre'"):
-        evaluate.evaluate('tiny', str(path), 'colours', crop='centre')
-
-
-def test_the_program_prints_and_writes(program, tmp_path, monkeypatch):
+def test_accuracies_are_printed_and_written(tmp_path, capsys):
     hparams = {'steps': 2, 'batch': 8, 'warmup': 0.0, 'decay': 0.0, 'ema': 0.0}
     made = config.from_dict({
         'arch': 'mobilenet_v1_0.25', 'dataset': 'digits', 'setting': 'pretrain',
@@ -90,11 +14,13 @@ def test_the_program_prints_and_writes(program, tmp_path, monkeypatch):
     })  # fmt: skip
     record = execute.execute(made, ExecutionOptions(tmp_path))
     folder = results.folder(tmp_path, record.run)
-    output = tmp_path / 'found.json'
-    done = program('tools.evaluate', f'--weights={folder}', f'--output={output}')
-    assert done.returncode == 0, done.stderr
-    assert f'top-1 {100 * record.score:.2f} %, top-5' in done.stdout
+    output = tmp_path / 'accuracy.json'
+    app.call(evaluate, [f'--weights={folder}', f'--output={output}'])
+    assert f'top-1 {100 * record.score:.2f} %, top-5' in capsys.readouterr().out
     assert json.loads(output.read_text())['top1'] == record.score
+
+
+def test_missing_images_are_one_line(program):
     done = program('tools.evaluate', '--arch=mobilenet_v1', '--data=nowhere')
     assert done.returncode == 2 and done.stderr.count('error:') == 1
     assert datasets.DATASETS['imagenet2012'].tfds.partition(':')[0] in done.stderr

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tfxfer import datasets, errors
-from tfxfer.data import image_set, readers
-from tools import registry_images
+from tfxfer.data import image_set, readers, registry_images
 
 
 def idx_bytes(array):

@@ -16,7 +16,6 @@ from tfxfer.export import predict_images, saved_model
 from tfxfer.transfer import execute
 from tfxfer.transfer.options import ExecutionOptions
 
-PROGRAM = 'tfxfer.predict_images'
 CLASSES = ('blue', 'green', 'red')
 
 
@@ -176,41 +175,3 @@ def test_model_that_is_not_whole_is_refused(exported, tmp_path):
             (folder / name).unlink()
         with pytest.raises(errors.InputError, match='tfxfer.export|Export the Run'):
             predict_images.load(folder)
-
-
-def test_program_predicts_the_rest_and_names_what_is_broken(
-    exported, photographs, program, tmp_path
-):
-    root = photographs(count=6)
-    (root / 'red' / '2.png').write_bytes(b'broken')
-    (tmp_path / 'nothing').mkdir()
-    done = program(
-        PROGRAM, root, tmp_path / 'gone.jpg', tmp_path / 'nothing', '--json',
-        f'--model={exported[True]}',
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    rows = [json.loads(text) for text in done.stdout.splitlines()]
-    assert len(rows) == 17 and rows[0]['path'] == str(root / 'blue' / '0.png')
-    for row in rows:
-        assert sorted(row['classes']) == sorted(CLASSES)
-        named = zip(row['classes'], row['probabilities'], strict=True)
-        assert row['present'] == [name for name, p in named if p > 0.5]
-    errors = [text for text in done.stderr.splitlines() if text.startswith('error:')]
-    assert len(errors) == 3 and 'Traceback' not in done.stderr
-    for error, name in zip(errors, ('nothing', 'red/2.png', 'gone.jpg'), strict=True):
-        assert name in error
-
-
-@pytest.mark.parametrize(
-    'arguments, said',
-    [
-        (['--model=nowhere', 'README.md'], "'nowhere' holds no model"),
-        (['--model=nowhere'], 'No image: name files or folders'),
-        (['--model=nowhere', 'configs'], 'No image in configs'),
-        (['README.md'], 'Say which model: --model=DIR'),
-    ],
-)
-def test_program_refuses_in_one_line(program, arguments, said):
-    done = program(PROGRAM, *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr and len(done.stderr.splitlines()) == 1

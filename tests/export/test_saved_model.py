@@ -12,7 +12,6 @@ from keras import layers
 from PIL import Image
 from scipy import special
 
-from tests.conftest import ROOT
 from tests.models.test_openvino import bfloat16_or_skip
 from tests.support.fakes import ARCHITECTURE, colours, tiny
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
@@ -409,13 +408,3 @@ def test_what_cannot_be_exported_is_refused(finished, tmp_path):
     (tmp_path / 'model').mkdir()
     with pytest.raises(errors.InputError, match='exists'):
         saved_model.export(folder, tmp_path / 'model')
-
-
-def test_program_says_what_it_needs():
-    done = subprocess.run(
-        [sys.executable, '-m', 'tfxfer.export'],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and '--run=DIR --output=DIR' in done.stderr

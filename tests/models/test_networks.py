@@ -10,9 +10,15 @@ import tensorflow as tf
 
 from tests.golden import weights
 from tfxfer import architectures, models
-from tfxfer.models import blocks, checkpoints, densenet, mobilenet, nasnet, resnet
-from tfxfer.training import optimizer
-from tools import convert_checkpoint
+from tfxfer.models import (
+    blocks,
+    checkpoints,
+    convert,
+    densenet,
+    mobilenet,
+    nasnet,
+    resnet,
+)
 
 # The published table of the study: input, features, ImageNet top-1 in per cent and
 # millions of parameters without classifier.
@@ -165,7 +171,7 @@ def test_a_converted_checkpoint_holds_the_same_values(name, tmp_path):
     arch = architectures.ARCHITECTURES[name]
     path = weights.write_checkpoint(tmp_path / 'model.ckpt', weights.tensors(name))
     output = tmp_path / 'model.weights.h5'
-    convert_checkpoint.convert(arch, str(path), output)
+    convert.convert(arch, str(path), output)
     direct = models.build(arch, None, path, aux=None)
     converted = models.build(arch, None, output, aux=None)
     for ours, theirs in zip(converted.weights, direct.weights, strict=True):
@@ -299,7 +305,7 @@ def test_gradients_reach_every_variable_and_a_step_lowers_the_loss(name):
         return loss, tape.gradient(loss, model.trainable_variables)
 
     kernels = [v.path for v in model.trainable_variables if v.name.endswith('kernel')]
-    assert [v.path for v in optimizer.kernels(model)] == kernels  # What L2 applies to.
+    assert [v.path for v in sgd.kernels(model)] == kernels  # What L2 applies to.
     before, gradients = loss_and_gradients()
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert gradient is not None and np.any(gradient), variable.path

@@ -11,106 +11,128 @@ from absl import flags
 
 from tfxfer import config, errors, results
 from tfxfer.cli import app
-from tfxfer.transfer import environment, execute
-from tfxfer.transfer.options import ExecutionOptions
 
 
-def main(argv):
-    del argv
-    run = FLAGS_RUN.value
-    fields = results.read_run(run) if run else config.from_dict(_plain(CONFIG.value))
-    if THREADS.value:
-        environment.limit_threads(THREADS.value)
-    from tfxfer.training import loop  # TensorFlow, after its variables are set.
-
-    profile = tuple(int(text) for text in PROFILE.value if text.isdecimal())
-    if PROFILE.value and not (len(profile) == 2 and 1 <= profile[0] <= profile[1]):
-        raise errors.InputError(
-            f'--profile takes its first and last step, as 20,30; got {PROFILE.value}.'
-        )
-    options = loop.Options(
-        save_every=SAVE_EVERY.value,
-        save_minutes=SAVE_MINUTES.value,
-        valid_every=VALID_EVERY.value,
-        probe_every=TRANSFER_EVERY.value,
-        profile=profile or None,
-        jit_compile=JIT_COMPILE.value,
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.config()
+    define.string('workdir', 'runs', 'Folder for results.')
+    define.string('run', None, 'A run.json instead of --config.')
+    define.integer(
+        'threads',
+        None,
+        'Threads to use. Default: one per core. Another number rounds sums '
+        'differently, so a Run is repeated exactly with the number in its record.',
+        least=1,
     )
-    keep = None
-    if KEEP.value:
-        from tfxfer.data import image_cache
-
-        keep = image_cache.Keep(KEEP.value, KEEP_IN.value, KEEP_GIB.value)
-    record = execute.execute(
-        fields,
-        ExecutionOptions(
-            WORKDIR.value,
-            checkpoints=CHECKPOINTS.value,
-            data=DATA.value,
-            training=options,
-            image_cache=keep,
-            probes=TRANSFER.value,
-        ),
-    )
-    shown = record.score if record.run.phase == 'final' else record.valid_score
-    kind = 'test' if record.run.phase == 'final' else 'validation'
-    print(
-        f'{record.run.arch} on {record.run.dataset}, {record.run.setting}: '
-        f'{kind} {record.metric} {100 * shown:.2f} %'
-        + (f', top-5 {100 * record.top5:.2f} %' if record.top5 is not None else '')
-    )
-    print(results.folder(WORKDIR.value, record.run))
+    define.checkpoints()
+    define.data()
+    define.image_cache()
+    _define_training(define)
+    _define_tensorboard(define)
+    return define.given
 
 
-def _plain(value):
-    if value is None:
-        raise errors.InputError('Say what to run: --config=configs/logistic.py, ...')
-    return value.to_dict()
-
-
-if __name__ == '__main__':
-    CONFIG = app.config_file()
-    WORKDIR = flags.DEFINE_string('workdir', 'runs', 'Folder for results.')
-    FLAGS_RUN = flags.DEFINE_string('run', None, 'A run.json instead of --config.')
-    SAVE_EVERY = flags.DEFINE_integer(
-        'save_every', None, 'Training steps between checkpoints.', lower_bound=1
-    )
-    SAVE_MINUTES = flags.DEFINE_float(
+def _define_training(define: app.Define) -> None:
+    define.integer('save_every', None, 'Training steps between checkpoints.', least=1)
+    define.number(
         'save_minutes',
         10.0,
         'Minutes between checkpoints; 0: by steps alone.',
-        lower_bound=0.0,
+        least=0.0,
     )
-    VALID_EVERY = flags.DEFINE_integer(
+    define.boolean('jit_compile', False, 'Training steps by XLA: much slower on CPUs.')
+
+
+def _define_tensorboard(define: app.Define) -> None:
+    define.integer(
         'valid_every',
         2000,
         "Training steps between a trial's validations for TensorBoard.",
-        lower_bound=1,
+        least=1,
     )
-    TRANSFER = flags.DEFINE_list(
+    define.strings(
         'transfer',
         [],
         'Datasets to which the network is transferred while it is trained, by logistic '
         'regression on its features, scored on their validation images for '
-        'TensorBoard; NAME@20 takes 20 images a class.',
+        'TensorBoard; NAME@20 takes 20 images per class.',
     )
-    TRANSFER_EVERY = flags.DEFINE_integer(
-        'transfer_every', 2000, 'Training steps between these.', lower_bound=1
-    )
-    PROFILE = flags.DEFINE_list(
+    define.integer('transfer_every', 2000, 'Training steps between these.', least=1)
+    define.strings(
         'profile', [], 'First and last training step of a profile for TensorBoard.'
     )
-    JIT_COMPILE = flags.DEFINE_boolean(
-        'jit_compile', False, 'Training steps by XLA: much slower on CPUs.'
+
+
+def main(given: app.Given) -> None:
+    run = _run_of(given)
+    profile = _profile_of(given.profile)
+    from tfxfer.transfer import environment
+
+    if given.threads:
+        environment.limit_threads(given.threads)
+    from tfxfer.data import image_cache
+    from tfxfer.training import loop  # TensorFlow, after its variables are set.
+    from tfxfer.transfer import execute
+    from tfxfer.transfer.options import ExecutionOptions
+
+    options = loop.Options(
+        save_every=given.save_every,
+        save_minutes=given.save_minutes,
+        valid_every=given.valid_every,
+        probe_every=given.transfer_every,
+        profile=profile,
+        jit_compile=given.jit_compile,
     )
-    THREADS = flags.DEFINE_integer(
-        'threads',
-        None,
-        'Threads to use. Default: one a core. Another number rounds sums differently, '
-        'so a Run is repeated exactly with the number in its record.',
-        lower_bound=1,
+    keep = None
+    if given.keep:
+        keep = image_cache.Keep(given.keep, given.keep_in, given.keep_gib)
+    record = execute.execute(
+        run,
+        ExecutionOptions(
+            given.workdir,
+            checkpoints=given.checkpoints,
+            data=given.data,
+            training=options,
+            image_cache=keep,
+            probes=tuple(given.transfer),
+        ),
     )
-    CHECKPOINTS = app.checkpoints_folder()
-    DATA = app.data_folder()
-    KEEP, KEEP_IN, KEEP_GIB = app.kept_images()
-    app.run(main)
+    print(describe(record))
+    print(results.folder(given.workdir, record.run))
+
+
+def describe(record: results.Record) -> str:
+    """The score of a Record in one line."""
+    final = record.run.phase == 'final'
+    score = record.score if final else record.valid_score
+    shown = 'no score' if score is None else f'{100 * score:.2f} %'
+    top5 = '' if record.top5 is None else f', top-5 {100 * record.top5:.2f} %'
+    return (
+        f'{record.run.arch} on {record.run.dataset}, {record.run.setting}: '
+        f'{"test" if final else "validation"} {record.metric} {shown}{top5}'
+    )
+
+
+def _run_of(given: app.Given) -> config.Run:
+    if given.run:
+        return results.read_run(given.run)
+    if given.config is None:
+        raise errors.InputError('Say what to run: --config=configs/logistic.py, ...')
+    return config.from_dict(given.config.to_dict())
+
+
+def _profile_of(texts: list[str]) -> tuple[int, int] | None:
+    """First and last step.
+
+    Raises:
+        errors.InputError: not two numbers in order.
+    """
+    if not texts:
+        return None
+    steps = [int(text) for text in texts if text.isdecimal()]
+    if len(texts) == len(steps) == 2 and 1 <= steps[0] <= steps[1]:
+        return steps[0], steps[1]
+    raise errors.InputError(
+        f'--profile takes its first and last step, as 20,30; got {",".join(texts)}.'
+    )

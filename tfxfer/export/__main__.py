@@ -1,10 +1,6 @@
-import pathlib
-import runpy
+"""`python -m tfxfer.export`: see tfxfer/cli/export.py."""
 
-import tfxfer
+from tfxfer.cli import app, export
 
 if __name__ == '__main__':
-    runpy.run_path(
-        str(pathlib.Path(tfxfer.__file__).parent / 'export/saved_model.py'),
-        run_name='__main__',
-    )
+    app.run(export)

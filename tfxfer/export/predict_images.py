@@ -1,27 +1,14 @@
-"""Predicts images with an exported model: the classes of each, the likeliest first.
-
-    python -m tfxfer.predict_images --model=my_model photo.jpg scans/
-
-prints one line an image, and one JSON object an image with --json. Folders are
-searched, sub-folders too. EXIF rotation, transparency, CMYK, TIFF and the like are
-treated as in the evaluation of a Run. A file that cannot be read is named on stderr;
-the rest is predicted, and the exit status is 1. Where an image may have several
-classes, those above one half are marked with *.
-"""
+"""Predictions of image files by an exported model, and how they are shown."""
 
 import json
 import os
 import pathlib
-import signal
-import sys
 import typing
 
 import numpy as np
 import tqdm
-from absl import flags
 
 from tfxfer import errors
-from tfxfer.cli import app
 from tfxfer.data import folders, image_files
 
 BATCH = 16  # Turned photographs are held as PNG, of up to 20 MB each.
@@ -195,52 +182,3 @@ def json_line(prediction, *, multi_label, top):
         count = np.count_nonzero(prediction.probabilities > PRESENT)
         facts['present'] = prediction.classes[:count]
     return json.dumps(facts)
-
-
-def main(argv):
-    if not MODEL.value:
-        raise errors.InputError('Say which model: --model=DIR, of tfxfer.export.')
-    paths, empty = find(argv[1:])
-    if not paths:
-        where = f' in {", ".join(empty)}' if empty else ': name files or folders'
-        raise errors.InputError(
-            f'No image{where}. Read are {", ".join(folders.SUFFIXES)}.'
-        )
-    model = load(MODEL.value)
-    faults = [f'{folder} holds no image.' for folder in empty]
-    for fault in faults:
-        _print(f'error: {fault}', sys.stderr)
-    for prediction in predictions(model, paths):
-        if prediction.fault:
-            faults.append(f'{prediction.path} cannot be read: {prediction.fault}.')
-            _print(f'error: {faults[-1]}', sys.stderr)
-        elif JSON.value:
-            text = json_line(prediction, multi_label=model.multi_label, top=TOP.value)
-            _print(text, sys.stdout)
-        else:
-            top = TOP.value or SHOWN
-            _print(line(prediction, multi_label=model.multi_label, top=top), sys.stdout)
-    return 1 if faults else 0
-
-
-def _print(text, file):
-    """A line that a progress bar on the same terminal does not run into."""
-    text = os.fsencode(text).decode(errors='backslashreplace')  # Whatever a name has.
-    try:
-        tqdm.tqdm.write(text, file=file)
-        file.flush()
-    except BrokenPipeError:  # Who reads has enough: `| head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
-        sys.exit(128 + signal.SIGPIPE)  # As a shell says it.
-
-
-if __name__ == '__main__':
-    MODEL = flags.DEFINE_string('model', None, 'Folder that tfxfer.export wrote.')
-    JSON = flags.DEFINE_bool('json', False, 'Prints a JSON object an image.')
-    TOP = flags.DEFINE_integer(
-        'top',
-        None,
-        f'How many classes to print. Default: {SHOWN}, and all with --json.',
-        lower_bound=1,
-    )
-    app.run(main, positional=True)

@@ -1,26 +1,13 @@
-"""Makes a SavedModel of a final Run: JPEG or PNG bytes -> class probabilities.
-
-    python -m tfxfer.export --run=runs/RUN_ID --output=my_model
-
-The model holds network, classifier, preprocessing and class names, and needs TensorFlow
-alone. Beside it stand MODEL_CARD.md and model_card.json: what it is, how it was
-measured, how to call it. --tflite adds model.tflite and labels.txt, for phones. Each
-model is loaded again and compared with the Run's stored predictions before success is
-reported; nothing is written otherwise.
-
-It computes in float32. Where the Run's features were rounded to less (precision or
-feature_dtype), the network is scored again on all test images, and the card says both.
-"""
+"""A SavedModel of a final Run, compared with the Run's stored predictions."""
 
 import hashlib
 import pathlib
 
 import numpy as np
 import tensorflow as tf
-from absl import flags, logging
+from absl import logging
 
 from tfxfer import errors, logreg, metrics, models, results, storage
-from tfxfer.cli import app
 from tfxfer.data import pipeline, preprocess
 from tfxfer.export import model_card, predict_images
 from tfxfer.export import tflite as lite
@@ -314,27 +301,3 @@ def export(folder, output, *, checkpoints=None, data=None, tflite=False):
         )
         model_card.write(facts, aside, output.name)
     return max(each for each in worst.values() if each is not None)
-
-
-def main(argv):
-    del argv
-    if not RUN.value or not OUTPUT.value:
-        raise errors.InputError('Say which Run and where to: --run=DIR --output=DIR')
-    worst = export(
-        RUN.value,
-        OUTPUT.value,
-        checkpoints=CHECKPOINTS.value,
-        data=DATA.value,
-        tflite=TFLITE.value,
-    )
-    logging.info("Its probabilities equal the network's to %.1e.", worst)
-    print(OUTPUT.value)
-
-
-if __name__ == '__main__':
-    RUN = flags.DEFINE_string('run', None, 'Folder of a final Run.')
-    OUTPUT = flags.DEFINE_string('output', None, 'Folder for the SavedModel; new.')
-    TFLITE = flags.DEFINE_bool('tflite', False, 'Writes model.tflite too.')
-    CHECKPOINTS = app.checkpoints_folder()
-    DATA = app.data_folder()
-    app.run(main)

@@ -10,8 +10,7 @@ import pytest
 
 from tests.data.test_idx import idx_bytes, pictures
 from tfxfer import datasets, errors
-from tfxfer.data import image_set, readers
-from tools import registry_images
+from tfxfer.data import image_set, readers, registry_images
 
 
 def tgz(path, members):
@@ -78,9 +77,9 @@ def known(monkeypatch, packages):
         monkeypatch.setitem(registry_images.DIGESTS, name, digest)
 
 
-def test_packages_become_datasets(packages, tmp_path, monkeypatch, capsys):
+def test_packages_become_datasets(packages, tmp_path, monkeypatch):
     known(monkeypatch, packages)
-    registry_images.make(tmp_path / 'data', packages)
+    list(registry_images.make(tmp_path / 'data', packages))
     options = image_set.Options(data=tmp_path / 'data', accept_counts=True)
     for name in ('fashion', 'mnist'):
         record, images = readers.read(datasets.find(name), options)
@@ -95,18 +94,17 @@ def test_packages_become_datasets(packages, tmp_path, monkeypatch, capsys):
     assert (images.labels[bear], flat[2], flat[784 - 6]) == (2, 255, 128)
     last = images.pixels[-1, ..., 0].ravel()  # The hundredth of a zebra: a test image.
     assert images.labels[-1] == 47 and last[784 - 100] == 128
-    capsys.readouterr()
-    registry_images.make(tmp_path / 'data', packages)
-    assert capsys.readouterr().out.count('is there.') == 3
+    lines = list(registry_images.make(tmp_path / 'data', packages))
+    assert [line.endswith('is there.') for line in lines] == [True] * 3
 
 
 def test_a_package_of_another_content_is_refused(packages, tmp_path):
     with pytest.raises(errors.InputError, match='holds something else than it did'):
-        registry_images.make(tmp_path / 'data', packages)
+        list(registry_images.make(tmp_path / 'data', packages))
     assert not (tmp_path / 'data').exists()
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(tmp_path))
     with pytest.raises(errors.InputError, match='no apt-get here.*--packages=FOLDER'):
-        registry_images.make(tmp_path / 'data', tmp_path)
+        list(registry_images.make(tmp_path / 'data', tmp_path))

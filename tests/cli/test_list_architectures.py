@@ -1,0 +1,40 @@
+import numpy as np
+
+from tests.golden import weights
+from tfxfer import architectures
+from tfxfer.cli import app, list_architectures
+
+MOBILENET = architectures.ARCHITECTURES['mobilenet_v1']
+
+
+def test_the_list_says_which_weights_are_here(tmp_path, monkeypatch):
+    monkeypatch.setenv('KERAS_HOME', str(tmp_path))
+    (tmp_path / 'models').mkdir()
+    (tmp_path / 'models' / 'densenet201_weights_tf_dim_ordering_tf_kernels.h5').touch()
+    stem = MOBILENET.checkpoint
+    few = {'a/weights': np.zeros(1, np.float32)}
+    weights.write_checkpoint(tmp_path / stem / f'{stem}.ckpt', few)
+    rows = {row[0]: row[1:] for row in list_architectures.rows(tmp_path)}
+    assert rows['mobilenet_v1'] == (
+        '224',
+        '1024',
+        '3.2 M',
+        '568 M',
+        "70.9 % (TF-Slim's table)",
+        'slim, [keras]',
+    )
+    assert rows['densenet_201'][-2:] == ("77.3 % (torchvision's weights)", 'keras')
+    assert rows['inception_v4'][-1] == '[slim]'
+    assert rows['mobilenet_v1_0.5'][-1] == '-'
+
+
+def test_the_list_has_a_row_for_every_network(capsys):
+    app.call(list_architectures)
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(architectures.ARCHITECTURES)
+    assert header.startswith('name') and header.endswith('weights')
+
+
+def test_the_program_starts(program):
+    done = program('tools.list_architectures', '--help')
+    assert done.returncode == 0 and '--checkpoints' in done.stdout

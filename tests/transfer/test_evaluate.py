@@ -1,0 +1,96 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from tests.support import fakes as tiny
+from tests.transfer.test_probe import pretrain
+from tfxfer import errors, models, results
+from tfxfer.transfer import evaluate, execute
+
+DIGITS = {'dataset': 'digits'}
+
+
+def test_a_run_is_scored_as_its_record_says(fakes, tmp_path):
+    record = execute.execute(pretrain(**DIGITS), tmp_path)
+    folder = results.folder(tmp_path, record.run)
+    found = evaluate.evaluate(str(folder))
+    assert found['top1'] == record.score == found['known']
+    assert found['top5'] == record.top5 and found['images'] == 899
+    seen = results.read_predictions(folder)
+    assert record.top5 == reference.top_k_accuracy_score(
+        seen['label'], seen['logits'], k=5
+    )
+    whole = evaluate.evaluate(
+        str(folder),
+        arch='tiny',
+        dataset='digits',
+        selection=evaluate.Selection(crop='whole'),
+    )
+    assert whole['crop'] == 'whole' and abs(whole['top1'] - record.score) < 0.3
+    few = evaluate.evaluate(
+        str(folder), arch='tiny', selection=evaluate.Selection('valid', limit=50)
+    )
+    assert (few['images'], few['known']) == (45, None)  # Every fourth of 179.
+
+
+def test_runs_of_few_classes_have_no_top5(fakes, tmp_path):
+    assert execute.execute(pretrain(), tmp_path).top5 is None
+
+
+@pytest.mark.parametrize(
+    ('scaling', 'crop'), [('inception', 'inception'), ('vgg', 'vgg')]
+)
+def test_background_is_left_out_and_tf_slims_crop_taken(
+    fakes, monkeypatch, tmp_path, scaling, crop
+):
+    arch = dataclasses.replace(tiny.ARCHITECTURE, scaling=scaling)
+    path = tmp_path / 'four.weights.h5'
+    model = models.build(arch, 4)  # Background, then the three colours.
+    for variable in model.trainable_variables:
+        if variable.path == 'logits/bias':
+            variable.assign([9.0, 0.0, 0.0, 0.0])
+    models.save_weights(model, path)
+    monkeypatch.setitem(evaluate.architectures.ARCHITECTURES, 'tiny', arch)
+    found = evaluate.evaluate(
+        str(path),
+        arch='tiny',
+        dataset='colours',
+        selection=evaluate.Selection(crop=crop),
+    )
+    assert found['crop'] == crop
+    _, images = tiny.colours(tiny.DATASET, None)
+    test = images.pixels[images.splits['test']].astype(np.float32)
+    cut = [evaluated(image, crop) for image in test]
+    logits = model(np.stack(cut), training=False)['logits'][:, 1:]
+    right = np.argmax(logits, 1) == images.labels[images.splits['test']]
+    assert found['top1'] == pytest.approx(right.mean())
+    assert evaluate.crop_of(arch, 'slim', 'own') == crop
+    assert evaluate.crop_of(arch, str(path), 'own') == 'central'
+
+
+def evaluated(image, crop):
+    from tests.data.test_preprocess import bilinear
+
+    if crop == 'inception':  # The central 87.5 % of 8 pixels: all of them.
+        return bilinear(image, 8, 8)
+    return bilinear(image, 9, 9)[:8, :8]  # 8 x 256 / 224 = 9.
+
+
+def test_bad_questions_are_answered(fakes, tmp_path):
+    path = tmp_path / 'three.weights.h5'
+    models.save_weights(models.build('tiny', 3), path)
+    with pytest.raises(errors.InputError, match='Say which network'):
+        evaluate.evaluate(str(path), dataset='colours')
+    with pytest.raises(errors.InputError, match='tell 3 classes apart; digits has 10'):
+        evaluate.evaluate(str(path), arch='tiny', dataset='digits')
+    with pytest.raises(errors.InputError, match='several labels'):
+        evaluate.evaluate(str(path), arch='tiny', dataset='voc2007')
+    with pytest.raises(errors.InputError, match="No crop named 'centre'"):
+        evaluate.evaluate(
+            str(path),
+            arch='tiny',
+            dataset='colours',
+            selection=evaluate.Selection(crop='centre'),
+        )

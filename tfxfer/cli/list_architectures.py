@@ -1,0 +1,72 @@
+"""Lists the networks: what they take, give and cost, and which weights are here.
+
+    python -m tools.list_architectures --checkpoints=FOLDER
+
+Parameters and multiply-adds (of one image) are without classifiers. Weights in brackets
+are known, but not here: `slim` is looked for in --checkpoints, `keras` in Keras' cache.
+"""
+
+from collections.abc import Iterator
+
+from absl import flags
+
+from tfxfer import architectures, errors
+from tfxfer.cli import app
+
+HEADER = (
+    'name',
+    'input',
+    'features',
+    'parameters',
+    'multiply-adds',
+    'ImageNet top-1',
+    'weights',
+)
+
+
+def rows(checkpoints: str | None = None) -> Iterator[tuple[str, ...]]:
+    """One tuple of texts a network, as in HEADER.
+
+    Args:
+        checkpoints: folder of TF-Slim checkpoints; None: as weight_files.find.
+    """
+    from tfxfer import models  # TensorFlow: not for --help.
+    from tfxfer.models import weight_files
+
+    def here(arch: architectures.Architecture, source: str) -> bool:
+        if source == 'keras':
+            return models.keras_file(arch).exists()
+        try:
+            return bool(weight_files.find(arch, source, checkpoints))
+        except errors.InputError:
+            return False
+
+    for arch in architectures.ARCHITECTURES.values():
+        top1 = arch.imagenet_top1
+        yield (
+            arch.name,
+            str(arch.input_size),
+            str(arch.features),
+            f'{arch.parameters / 1e6:.1f} M',
+            f'{arch.multiply_adds / 1e6:,.0f} M' if arch.multiply_adds else '-',
+            f'{100 * top1:.1f} % ({arch.top1_source})' if top1 else '-',
+            ', '.join(
+                source if here(arch, source) else f'[{source}]'
+                for source in arch.weights
+            )
+            or '-',
+        )
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.checkpoints()
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    table = [HEADER, *rows(given.checkpoints)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print('  '.join(cells).rstrip())

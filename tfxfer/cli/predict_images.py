@@ -1,0 +1,83 @@
+"""Predicts images with an exported model: the classes of each, the likeliest first.
+
+    python -m tfxfer.predict_images --model=my_model photo.jpg scans/
+
+prints one line an image, and one JSON object an image with --json. Folders are
+searched, sub-folders too. EXIF rotation, transparency, CMYK, TIFF and the like are
+treated as in the evaluation of a Run. A file that cannot be read is named on stderr;
+the rest is predicted, and the exit status is 1. Where an image may have several
+classes, those above one half are marked with *.
+"""
+
+import os
+import signal
+import sys
+import typing
+
+import tqdm
+from absl import flags
+
+from tfxfer import errors
+from tfxfer.cli import app
+from tfxfer.data import folders
+from tfxfer.export import predict_images
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.string('model', None, 'Folder that tfxfer.export wrote.')
+    define.boolean('json', False, 'Prints one JSON object per image.')
+    define.integer(
+        'top',
+        None,
+        f'How many classes to print. Default: {predict_images.SHOWN}, and all with '
+        '--json.',
+        least=1,
+    )
+    define.positional('images')
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    if not given.model:
+        raise errors.InputError('Say which model: --model=DIR, of tfxfer.export.')
+    paths, empty = predict_images.find(given.images)
+    if not paths:
+        place = f' in {", ".join(empty)}' if empty else ': name files or folders'
+        raise errors.InputError(
+            f'No image{place}. Read are {", ".join(folders.SUFFIXES)}.'
+        )
+    model = predict_images.load(given.model)
+    faults = [f'{folder} holds no image.' for folder in empty]
+    for fault in faults:
+        _print(f'error: {fault}', sys.stderr)
+    for prediction in predict_images.predictions(model, paths):
+        if prediction.fault:
+            faults.append(f'{prediction.path} cannot be read: {prediction.fault}.')
+            _print(f'error: {faults[-1]}', sys.stderr)
+        else:
+            _print(_text(prediction, model.multi_label, given), sys.stdout)
+    if faults:
+        raise app.Failed(f'{len(faults)} files or folders have no prediction.')
+
+
+def _text(
+    prediction: predict_images.Prediction, multi_label: bool, given: app.Given
+) -> str:
+    if given.json:
+        return predict_images.json_line(
+            prediction, multi_label=multi_label, top=given.top
+        )
+    top = given.top or predict_images.SHOWN
+    return predict_images.line(prediction, multi_label=multi_label, top=top)
+
+
+def _print(text: str, file: typing.TextIO) -> None:
+    """A line that a progress bar on the same terminal does not run into."""
+    text = os.fsencode(text).decode(errors='backslashreplace')  # Whatever a name has.
+    try:
+        tqdm.tqdm.write(text, file=file)
+        file.flush()
+    except BrokenPipeError:  # Who reads has enough: `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+        sys.exit(128 + signal.SIGPIPE)  # As a shell says it.
