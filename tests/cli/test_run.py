@@ -77,12 +77,12 @@ def test_a_trial_in_two_parts_equals_one_that_went_through(program, tmp_path):
             assert done.returncode == 0, done.stderr[-2000:]
             # The last words of its bar: steps done here.
             count = 3 if workdir == 'parts' else 6
-            assert f'| {count if run is first else 6}/' in done.stderr
-            assert ('Going on at step 3' in done.stderr) == (run is second)
+            assert f'| {count if each is first else 6}/' in done.stderr
+            assert ('Going on at step 3' in done.stderr) == (each is second)
     parts, through = (tmp_path / name for name in ('parts', 'whole'))
     assert [p.name for p in (parts / first.id / 'ckpt').iterdir()] == ['3']
     assert not (parts / second.id / 'ckpt').exists()
-    early, late = (results.read(parts / run.id) for run in (first, second))
+    early, late = (results.read(parts / each.id) for each in (first, second))
     assert early.run.until == 3 and early.score is None
     assert late.valid_score == results.read(through / whole.id).valid_score
     logits = [

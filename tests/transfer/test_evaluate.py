@@ -8,12 +8,13 @@ from tests.support import fakes as tiny
 from tests.transfer.test_probe import pretrain
 from tfxfer import errors, models, results
 from tfxfer.transfer import evaluate, execute
+from tfxfer.transfer.options import ExecutionOptions
 
 DIGITS = {'dataset': 'digits'}
 
 
 def test_a_run_is_scored_as_its_record_says(fakes, tmp_path):
-    record = execute.execute(pretrain(**DIGITS), tmp_path)
+    record = execute.execute(pretrain(**DIGITS), ExecutionOptions(tmp_path))
     folder = results.folder(tmp_path, record.run)
     found = evaluate.evaluate(str(folder))
     assert found['top1'] == record.score == found['known']
@@ -36,7 +37,7 @@ def test_a_run_is_scored_as_its_record_says(fakes, tmp_path):
 
 
 def test_runs_of_few_classes_have_no_top5(fakes, tmp_path):
-    assert execute.execute(pretrain(), tmp_path).top5 is None
+    assert execute.execute(pretrain(), ExecutionOptions(tmp_path)).top5 is None
 
 
 @pytest.mark.parametrize(
