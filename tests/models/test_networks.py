@@ -19,6 +19,7 @@ from tfxfer.models import (
     nasnet,
     resnet,
 )
+from tfxfer.training import optimizer
 
 # The published table of the study: input, features, ImageNet top-1 in per cent and
 # millions of parameters without classifier.
@@ -305,7 +306,7 @@ def test_gradients_reach_every_variable_and_a_step_lowers_the_loss(name):
         return loss, tape.gradient(loss, model.trainable_variables)
 
     kernels = [v.path for v in model.trainable_variables if v.name.endswith('kernel')]
-    assert [v.path for v in sgd.kernels(model)] == kernels  # What L2 applies to.
+    assert [v.path for v in optimizer.kernels(model)] == kernels  # What L2 applies to.
     before, gradients = loss_and_gradients()
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert gradient is not None and np.any(gradient), variable.path

@@ -29,7 +29,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 
 
 def main(given: app.Given) -> None:
-    from tfxfer.analysis import cells, published
+    from tfxfer.analysis import published
     from tfxfer.report import section, sections
 
     for name in given.formats:  # A wrong one is named before the work.
