@@ -1,6 +1,7 @@
-"""The networks, as facts: what builds them, what they take and give."""
+"""The networks, as records: what builds them, what they take and give."""
 
 import dataclasses
+import typing
 
 SLIM_PAGE = (
     'https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models'
@@ -34,7 +35,8 @@ class Keras:
     application: str  # Name in keras.applications.
     file: str  # What Keras calls its download, classifier included; '': there is none.
     scaling: str = 'inception'  # A key of models.SCALINGS.
-    options: tuple = ()  # (name, value) pairs for the application.
+    # (name, value) pairs for the application.
+    options: tuple[tuple[str, typing.Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,23 +57,24 @@ class Architecture:
     checkpoint: str = ''  # File name of the TF-Slim checkpoint, without .ckpt.
     archive: str = ''  # The file that its page offers, holding it.
     page: str = SLIM_PAGE
-    options: tuple = ()  # (name, value) pairs for the builder.
+    # (name, value) pairs for the builder.
+    options: tuple[tuple[str, typing.Any], ...] = ()
     dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
     keras: Keras | None = None
     graph: str = 'slim'  # Who draws it for random weights: slim, or keras.
 
     @property
-    def weights(self):
+    def weights(self) -> tuple[str, ...]:
         """Sources of ImageNet weights: 'slim', 'keras'."""
         known = {'slim': self.archive, 'keras': self.keras and self.keras.file}
         return tuple(source for source, there in known.items() if there)
 
-    def top1(self, source):
+    def top1(self, source: str) -> float | None:
         """ImageNet top-1, 0-1, of the weights from `source`; None if not known."""
         return KERAS_TOP1.get(self.name) if source == 'keras' else self.imagenet_top1
 
 
-def _table(*records):
+def _table(*records: Architecture) -> dict[str, Architecture]:
     return {record.name: record for record in records}
 
 

@@ -18,8 +18,8 @@ POLICIES = {
     'float16': 'mixed_float16',
 }
 FEATURE_DTYPES = ('float32', 'float16')
-KEPT_FORMS = ('encoded', 'decoded')  # Of images that stay at hand, and where.
-KEPT_PLACES = ('memory', 'disk')
+CACHE_FORMS = ('encoded', 'decoded')  # Of cached images, and the cache's place.
+CACHE_PLACES = ('memory', 'disk')
 
 
 def log_spaced(low, high, count):

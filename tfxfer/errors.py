@@ -1,6 +1,10 @@
 """What a program says to its user and how it then ends, and look-ups by name."""
 
 import difflib
+import typing
+from collections.abc import Mapping
+
+Value = typing.TypeVar('Value')
 
 
 class Stopped(Exception):
@@ -21,7 +25,7 @@ class InputError(ValueError):
     """
 
 
-def find(kind, table, name):
+def find(kind: str, table: Mapping[typing.Any, Value], name: object) -> Value:
     """Returns table[name], or says what would have worked.
 
     Raises:

@@ -3,28 +3,30 @@
 All take the labels and the scores (logits or probabilities, f [n, k]) of n images.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 
-def top1(y, scores):
+def top1(y: np.ndarray, scores: np.ndarray) -> float:
     """Share of images whose highest score is their label's; y [n] ints."""
     y, scores = _checked(y, scores)
     return of_classes('top1', y, scores.argmax(1), scores.shape[1])
 
 
-def top5(y, scores):
+def top5(y: np.ndarray, scores: np.ndarray) -> float:
     """Share of images whose label is among their five highest scores; y [n] ints.
 
     Of equal scores the lower class number counts as the higher score.
     """
     y, scores = _checked(y, scores)
-    own = scores[np.arange(len(y)), y][:, None]
+    of_label = scores[np.arange(len(y)), y][:, None]
     before = np.arange(scores.shape[1]) < y[:, None]
-    rank = ((scores > own) | ((scores == own) & before)).sum(1)
+    rank = ((scores > of_label) | ((scores == of_label) & before)).sum(1)
     return float(np.mean(rank < 5))
 
 
-def mean_per_class(y, scores):
+def mean_per_class(y: np.ndarray, scores: np.ndarray) -> float:
     """Accuracy within each class, averaged over classes; y [n] ints.
 
     Raises:
@@ -34,8 +36,10 @@ def mean_per_class(y, scores):
     return of_classes('mean_per_class', y, scores.argmax(1), scores.shape[1])
 
 
-def of_classes(metric, y, predicted, classes):
-    """top1 or mean_per_class of predicted classes, where scores are not at hand.
+def of_classes(
+    metric: str, y: np.ndarray, predicted: np.ndarray, classes: int
+) -> float:
+    """top1 or mean_per_class of predicted classes, where there are no scores.
 
     Args:
         metric: key of METRICS.
@@ -57,7 +61,7 @@ def of_classes(metric, y, predicted, classes):
     return float(np.mean(hits / total))
 
 
-def voc_map(y, scores):
+def voc_map(y: np.ndarray, scores: np.ndarray) -> float:
     """Mean over classes of PASCAL VOC 2007's 11-point average precision.
 
     y [n, k]: 1 present, 0 absent, -1 difficult, which counts neither as positive nor
@@ -77,9 +81,9 @@ def voc_map(y, scores):
     )
 
 
-def _average_precision(y, scores, c):
-    keep = y >= 0
-    y, scores = y[keep], scores[keep]
+def _average_precision(y: np.ndarray, scores: np.ndarray, c: int) -> float:
+    known = y >= 0
+    y, scores = y[known], scores[known]
     if not (y == 1).any():
         raise ValueError(f'Class {c} has no positive, so its precision is undefined.')
     hits = np.cumsum(y[np.argsort(-scores, kind='stable')])
@@ -90,7 +94,7 @@ def _average_precision(y, scores, c):
     )
 
 
-def _finite(y, scores):
+def _finite(y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     y, scores = np.asarray(y), np.asarray(scores)
     if len(y) != len(scores) or not len(y):
         raise ValueError(
@@ -105,7 +109,7 @@ def _finite(y, scores):
     return y, scores
 
 
-def _checked(y, scores):
+def _checked(y: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     y, scores = _finite(y, scores)
     if y.ndim != 1 or scores.ndim != 2:
         raise ValueError(
@@ -121,5 +125,9 @@ def _checked(y, scores):
 
 
 PER_CLASS = ('mean_per_class', 'voc_map')  # Every class needs an image.
-MULTI_LABEL = ('voc_map',)  # The others take one label an image.
-METRICS = {'top1': top1, 'mean_per_class': mean_per_class, 'voc_map': voc_map}
+MULTI_LABEL = ('voc_map',)  # The others take one label per image.
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    'top1': top1,
+    'mean_per_class': mean_per_class,
+    'voc_map': voc_map,
+}

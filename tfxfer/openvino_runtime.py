@@ -1,23 +1,26 @@
-"""OpenVINO on this machine's processor, as all that use it here must have it."""
+"""OpenVINO on this machine's CPU, as all that use it here must have it."""
 
 import functools
 import os
 import sys
 import threading
+import types
+import typing
 
 PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
 _FIRST = threading.Lock()
 
 
 @functools.cache
-def library():
+def library() -> types.ModuleType:
     """The module openvino, imported so that it does not report that over the network.
 
     Its Python is used here once, by one thread: two whose first use it is can wait for
     each other forever.
     """
     with _FIRST:
-        sys.modules.setdefault('openvino_telemetry', None)  # As if not installed.
+        modules: dict[str, typing.Any] = sys.modules
+        modules.setdefault('openvino_telemetry', None)  # As if not installed.
         import openvino
 
         openvino.Type.f32.to_dtype()
@@ -25,7 +28,7 @@ def library():
 
 
 @functools.cache
-def core():
+def core() -> typing.Any:
     """openvino.Core, one for the process.
 
     A Core gives signal handlers a stack that goes with it: after it a SIGTERM can end
@@ -34,7 +37,7 @@ def core():
     return library().Core()
 
 
-def compiled(graph, hint, precision):
+def compiled(graph: typing.Any, hint: str, precision: str) -> typing.Any:
     """openvino.CompiledModel of an openvino.Model.
 
     Args:
@@ -42,7 +45,7 @@ def compiled(graph, hint, precision):
         hint: 'THROUGHPUT' of requests that run side by side, or 'LATENCY' of one.
         precision: of the arithmetic, one of PRECISIONS.
     """
-    settings = {
+    options: dict[str, typing.Any] = {
         'PERFORMANCE_HINT': hint,
         'INFERENCE_PRECISION_HINT': PRECISIONS[precision],
         # Several Runs on one machine would all take its first cores.
@@ -50,5 +53,5 @@ def compiled(graph, hint, precision):
     }
     # What limits TensorFlow limits its helper.
     if threads := os.environ.get('TF_NUM_INTRAOP_THREADS'):
-        settings['INFERENCE_NUM_THREADS'] = int(threads)
-    return core().compile_model(graph, 'CPU', settings)
+        options['INFERENCE_NUM_THREADS'] = int(threads)
+    return core().compile_model(graph, 'CPU', options)

@@ -4,7 +4,10 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
+import typing
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,7 +32,7 @@ class Record:
         splits: NAME of WORKDIR/splits/NAME.npz, which holds the indices of the images
             in train, valid and test.
         chosen: the hyperparameters that validation picked, e.g. {'l2': 0.1}.
-        curve: one dict a grid point: its hyperparameters, `valid_score`, `solved`.
+        curve: one dict per grid point: its hyperparameters, `valid_score`, `solved`.
         source: what the weights were trained for: {'dataset', 'score', 'images'}
             (score 0-1 on its test split; images: how many that is of, None if not
             known); None for random weights.
@@ -44,32 +47,32 @@ class Record:
     metric: str
     score: float | None
     valid_score: float | None
-    images: dict
+    images: dict[str, int]
     classes: tuple[str, ...]
     splits: str | None = None
-    chosen: dict = dataclasses.field(default_factory=dict)
-    curve: tuple[dict, ...] = ()
-    source: dict | None = None
+    chosen: dict[str, float] = dataclasses.field(default_factory=dict)
+    curve: tuple[dict[str, typing.Any], ...] = ()
+    source: dict[str, typing.Any] | None = None
     top5: float | None = None
     status: str = 'done'
-    fault: dict | None = None
-    seconds: dict = dataclasses.field(default_factory=dict)
-    versions: dict = dataclasses.field(default_factory=dict)
+    fault: dict[str, typing.Any] | None = None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    versions: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
 
 
-def folder(workdir, run):
-    """Where the Run keeps all that it writes."""
+def folder(workdir: str | os.PathLike, run: config.Run) -> pathlib.Path:
+    """Where all is that the Run writes."""
     return pathlib.Path(workdir) / run.id
 
 
-def write_run(workdir, run):
+def write_run(workdir: str | os.PathLike, run: config.Run) -> None:
     """Writes run.json, so that a program can start the Run from its folder alone."""
     path = folder(workdir, run)
     path.mkdir(parents=True, exist_ok=True)
     storage.write_json(path / 'run.json', {**config.to_dict(run), 'id': run.id})
 
 
-def read_run(path):
+def read_run(path: str | os.PathLike) -> config.Run:
     """The Run of a run.json.
 
     Raises:
@@ -83,11 +86,16 @@ def read_run(path):
     return config.from_dict(fields)
 
 
-def write_splits(workdir, splits, keys=None):
+def write_splits(
+    workdir: str | os.PathLike,
+    splits: Mapping[str, np.ndarray],
+    keys: Sequence[str] | None = None,
+) -> str:
     """Writes splits/NAME.npz, once for all Runs of the same splits; returns NAME.
 
     splits: {'train', 'valid', 'test': i64 indices}; keys: the images' names, if any.
     """
+    arrays: dict[str, typing.Any]
     arrays = {name: np.asarray(splits[name], np.int64) for name in sorted(splits)}
     if keys is not None:
         arrays['names'] = np.array(keys, str)
@@ -98,33 +106,37 @@ def write_splits(workdir, splits, keys=None):
     path = pathlib.Path(workdir) / 'splits' / f'{name}.npz'
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        with storage.replacing(path) as aside:
-            np.savez_compressed(aside, **arrays)
+        with storage.replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)
     return name
 
 
-def write(workdir, record, predictions):
+def write(
+    workdir: str | os.PathLike,
+    record: Record,
+    predictions: Mapping[str, np.ndarray],
+) -> None:
     """Writes predictions.npz, then record.json: a Run is done when that exists.
 
-    predictions: arrays of one row an image of the scored split: `index` i64 [n] (in the
+    predictions: arrays, one row per image of the scored split: `index` i64 [n] (in the
     dataset), `label` i32 [n] | [n, k], `logits` f32 [n, k]. Written beside them is
     `predicted` i32 [n], the class of the highest logit, where an image has one label.
     """
     path = folder(workdir, record.run)
     write_run(workdir, record.run)
-    if predictions and predictions['label'].ndim == 1:
-        best = predictions['logits'].argmax(1).astype(np.int32)
-        predictions = {**predictions, 'predicted': best}
-    with storage.replacing(path / 'predictions.npz') as aside:
-        np.savez_compressed(aside, **predictions)
-    facts = {
+    arrays: dict[str, typing.Any] = dict(predictions)
+    if arrays and arrays['label'].ndim == 1:
+        arrays['predicted'] = arrays['logits'].argmax(1).astype(np.int32)
+    with storage.replacing(path / 'predictions.npz') as temporary:
+        np.savez_compressed(temporary, **arrays)
+    fields = {
         field.name: getattr(record, field.name) for field in dataclasses.fields(record)
     }
-    facts['run'] = {**config.to_dict(record.run), 'id': record.run.id}
-    storage.write_json(path / 'record.json', {'schema': SCHEMA, **facts})
+    fields['run'] = {**config.to_dict(record.run), 'id': record.run.id}
+    storage.write_json(path / 'record.json', {'schema': SCHEMA, **fields})
 
 
-def read(path):
+def read(path: str | os.PathLike) -> Record | None:
     """The Record in a Run's folder, or None where the Run is not done.
 
     Raises:
@@ -132,40 +144,43 @@ def read(path):
     """
     path = pathlib.Path(path) / 'record.json'
     try:
-        facts = json.loads(path.read_text())
+        fields = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise errors.InputError(f'{path} is not a record: {error}') from error
-    if facts.pop('schema', None) != SCHEMA:
+    if fields.pop('schema', None) != SCHEMA:
         raise errors.InputError(
             f'{path} has another schema version than {SCHEMA}. Read it with the '
             'version of tfxfer that wrote it, or use another workdir.'
         )
-    run = facts.pop('run')
+    run = fields.pop('run')
     run.pop('id')
-    facts['classes'] = _same(tuple(facts['classes']))
-    facts['curve'] = tuple(facts['curve'])
-    return Record(run=config.from_dict(run), **facts)
+    fields['classes'] = _same(tuple(fields['classes']))
+    fields['curve'] = tuple(fields['curve'])
+    return Record(run=config.from_dict(run), **fields)
 
 
 @functools.lru_cache(maxsize=1024)
-def _same(names):
+def _same(names: tuple[str, ...]) -> tuple[str, ...]:
     """One tuple for equal ones: thousands of Runs have the same classes."""
     return names
 
 
-def read_predictions(path, names=None):
+def read_predictions(
+    path: str | os.PathLike, names: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
     """The arrays that `write` took, of a Run's folder; `names`: of these alone."""
     with np.load(pathlib.Path(path) / 'predictions.npz') as arrays:
-        found = {name: arrays[name] for name in names or arrays.files if name in arrays}
-        if 'predicted' in (names or ()) and 'predicted' not in found:
-            # Written before it was kept.
-            found['predicted'] = arrays['logits'].argmax(1).astype(np.int32)
-        return found
+        wanted = names or arrays.files
+        read = {name: arrays[name] for name in wanted if name in arrays}
+        if 'predicted' in (names or ()) and 'predicted' not in read:
+            # An older file, from before it was written.
+            read['predicted'] = arrays['logits'].argmax(1).astype(np.int32)
+        return read
 
 
-def read_all(workdir):
+def read_all(workdir: str | os.PathLike) -> list[Record]:
     """All Records of a workdir, sorted by Run id.
 
     Raises:
@@ -174,11 +189,11 @@ def read_all(workdir):
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
         raise errors.InputError(f'No results folder {str(workdir)!r}.')
-    found = (read(path.parent) for path in sorted(workdir.glob('*/record.json')))
-    return [record for record in found if record]
+    records = (read(path.parent) for path in sorted(workdir.glob('*/record.json')))
+    return [record for record in records if record]
 
 
-def frame(records):
+def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Records as a data frame, one row each, hyperparameters as hparams.* columns."""
     rows = []
     for record in records:

@@ -9,19 +9,21 @@ import os
 import pathlib
 import shutil
 import tempfile
+import typing
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from tfxfer import errors
 
 
-def key_of(facts):
-    """Digest of all that determines some numbers; facts: a dict that JSON takes."""
-    text = json.dumps(facts, sort_keys=True)
+def key_of(metadata: Mapping[str, typing.Any]) -> str:
+    """Digest of all that determines some numbers, of what JSON takes."""
+    text = json.dumps(metadata, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def digest(array):
+def digest(array: np.ndarray) -> str:
     """Digest of an integer array: of indices, labels."""
     array = np.ascontiguousarray(array)
     head = f'{array.dtype} {array.shape} '.encode()
@@ -29,27 +31,27 @@ def digest(array):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a name beside `path` to write to, moved onto it when the block succeeds."""
     path = pathlib.Path(path)
-    handle, aside = tempfile.mkstemp(
+    handle, name = tempfile.mkstemp(
         # The whole name at the end: Keras and NumPy look at endings.
         prefix='.',
         suffix=f'.{path.name}',
         dir=path.parent,
     )
     os.close(handle)
-    os.chmod(aside, 0o644)
+    temporary = pathlib.Path(name)
+    os.chmod(temporary, 0o644)
     try:
-        yield pathlib.Path(aside)
-        os.replace(aside, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def locked(path):
+def locked(path: str | os.PathLike) -> Iterator[None]:
     """Waits while another process is in such a block for `path`, and keeps others out.
 
     The lock is the file NAME.lock beside it; it ends with the process, however that
@@ -67,26 +69,26 @@ def locked(path):
 
 
 @contextlib.contextmanager
-def replacing_folder(path):
+def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a folder beside `path` to fill, moved onto it when the block succeeds."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
-    os.chmod(aside, 0o755)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+    os.chmod(temporary, 0o755)
     try:
-        yield aside
+        yield temporary
         if path.exists():
-            old = aside.with_name(aside.name + '.old')
+            old = temporary.with_name(temporary.name + '.old')
             os.rename(path, old)
-            os.rename(aside, path)
+            os.rename(temporary, path)
             shutil.rmtree(old)
         else:
-            os.rename(aside, path)
+            os.rename(temporary, path)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def writable(workdir):
+def writable(workdir: str | os.PathLike) -> None:
     """Makes the folder and writes to it, so that a fault shows before the work.
 
     Raises:
@@ -103,7 +105,7 @@ def writable(workdir):
     (pathlib.Path(workdir) / '.writable').unlink(missing_ok=True)
 
 
-def write_json(path, value):
+def write_json(path: str | os.PathLike, value: typing.Any) -> None:
     """Writes JSON, complete or not at all."""
-    with replacing(path) as aside:
-        aside.write_text(json.dumps(value, indent=1, allow_nan=False) + '\n')
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + '\n')

@@ -52,10 +52,8 @@ def rates(arch, images, precision, rounds):
                 finish()
             seconds['network'].append(time.perf_counter() - start)
             # The engine's own preparation, a few seconds a network, is left out.
-            parts = predict.stream(
-                network, batches(), devices=None, show='Features', precision=precision,
-                outputs=('features',),
-            )  # fmt: skip
+            inference = predict.Inference(('features',), precision, title='Features')
+            parts = predict.stream(network, batches(), inference)
             next(parts)
             start = time.perf_counter()
             done = sum(len(part['index']) for part in itertools.islice(parts, 10**9))

@@ -73,9 +73,9 @@ def ours(kind, folder, cores):
     if kind == 'evaluation':
         batches = pipeline.evaluation(images, indices, SIZE, preprocess.whole, BATCH)
     else:
-        batches = pipeline.training(
-            images, indices, SIZE, BATCH, seed=0, min_area=0.08, flip=True
-        ).take(len(indices) // BATCH)
+        stream = pipeline.TrainingStream(SIZE, BATCH)
+        batches = pipeline.training(images, indices, stream)
+        batches = batches.take(len(indices) // BATCH)
     return lambda: batches
 
 

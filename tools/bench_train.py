@@ -85,7 +85,11 @@ def built(arch, size):
     """The network of ours and of Keras' side."""
     from tfxfer import models
 
-    return models.build(arch, CLASSES, image_size=size, dropout=0.0, aux=False)
+    return models.build(
+        arch,
+        CLASSES,
+        options=models.NetworkOptions(image_size=size, dropout=0.0, aux=False),
+    )
 
 
 def ready(size):
@@ -108,10 +112,11 @@ def made(feed, size):
     _, images = readers.read(datasets.find(f'folder:{FOLDER.value}'))
     indices = np.arange(len(images.labels))
     if feed == 'memory':
-        images = image_cache.keep(images, indices, image_cache.Keep('decoded'), None)
-    return pipeline.training(
-        images, indices, size, BATCH.value, seed=0, min_area=0.08, flip=True
-    )
+        images = image_cache.cached(
+            images, indices, image_cache.CacheOptions('decoded'), FOLDER.value
+        )
+    stream = pipeline.TrainingStream(size, BATCH.value)
+    return pipeline.training(images, indices, stream)
 
 
 def ours(arch, size, feed, jit_compile=False):

@@ -503,7 +503,13 @@ def test_what_the_logistic_setting_computed_is_not_computed_again(
 ):
     made = [pretrain(seed=seed) for seed in (0, 1)]
     for one in made:
-        finish(one, tmp_path, models.build(ARCHITECTURE, classes=3, seed=one.seed))
+        finish(
+            one,
+            tmp_path,
+            models.build(
+                ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=one.seed)
+            ),
+        )
     fields = {'arch': 'tiny', 'dataset': 'colours', 'setting': 'logistic'}
     weights = f'run:{made[0].id}'
     fields |= {'weights': weights, 'hparams': {'l2s': (1.0,)}}
@@ -548,7 +554,9 @@ def test_what_the_logistic_setting_computed_is_not_computed_again(
 def workdir(tmp_path_factory):
     """Two pretrain Runs of one network, whose batch norm has seen real digits."""
     folder = tmp_path_factory.mktemp('runs')
-    network = models.build('mobilenet_v1_0.25', classes=5, image_size=32)
+    network = models.build(
+        'mobilenet_v1_0.25', classes=5, options=models.NetworkOptions(image_size=32)
+    )
     models.set_batch_norm_momentum(network, 0.0)
     _, images = readers.read(datasets.find('digits_0_4'))
     pixels = images.pixels[:64].repeat(4, axis=1).repeat(4, axis=2)

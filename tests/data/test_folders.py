@@ -257,7 +257,7 @@ def test_a_rotated_jpeg_is_read_itself_and_turned(tmp_path, kind, orientation):
         (tmp_path / name / 'a.jpg').write_bytes(data)
     _, images = read(tmp_path)
     assert images.paths[0] == str(tmp_path / 'one' / 'a.jpg')
-    cut = pipeline.cutter(images)
+    cut = pipeline.cropper(images)
     with Image.open(images.paths[0]) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
     got = cut(tf.constant(0), lambda picture: picture.whole()).numpy()

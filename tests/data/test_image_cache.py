@@ -25,77 +25,81 @@ def images(tmp_path):
 
 def batches(images, count=4):
     indices = images.splits['train']
-    found = pipeline.training(
-        images, indices, 32, 8, seed=0, min_area=0.2, flip=True
-    ).as_numpy_iterator()
+    stream = pipeline.TrainingStream(32, 8, min_area=0.2)
+    found = pipeline.training(images, indices, stream).as_numpy_iterator()
     yield from itertools.islice(found, count)
     last = pipeline.evaluation(images, indices, 32, preprocess.whole, 8)
     yield from last.as_numpy_iterator()
 
 
-def assert_same(expected, kept):
-    for batch, got in zip(expected, batches(kept), strict=True):
+def assert_same(expected, cached):
+    for batch, got in zip(expected, batches(cached), strict=True):
         for name in batch:
             np.testing.assert_array_equal(batch[name], got[name])
 
 
-@pytest.mark.parametrize('where', config.KEPT_PLACES)
-@pytest.mark.parametrize('form', config.KEPT_FORMS)
-def test_kept_images_give_the_same_batches(images, tmp_path, form, where):
+@pytest.mark.parametrize('place', config.CACHE_PLACES)
+@pytest.mark.parametrize('form', config.CACHE_FORMS)
+def test_cached_images_give_the_same_batches(images, tmp_path, form, place):
     expected = list(batches(images))
-    options = image_cache.Keep(form, where)
-    kept = image_cache.keep(images, images.splits['train'], options, tmp_path / 'kept')
+    options = image_cache.CacheOptions(form, place)
+    cached = image_cache.cached(
+        images, images.splits['train'], options, tmp_path / 'cache'
+    )
     for path in images.paths:
         open(path, 'w').close()  # They are not read any more.
-    for batch, got in zip(expected, batches(kept), strict=True):
+    for batch, got in zip(expected, batches(cached), strict=True):
         for name in batch:
             np.testing.assert_array_equal(batch[name], got[name])
 
 
-@pytest.mark.parametrize('where', config.KEPT_PLACES)
-@pytest.mark.parametrize('form', config.KEPT_FORMS)
+@pytest.mark.parametrize('place', config.CACHE_PLACES)
+@pytest.mark.parametrize('form', config.CACHE_FORMS)
 def test_the_bound_holds_and_the_rest_is_read_from_its_files(
-    images, tmp_path, caplog, form, where
+    images, tmp_path, caplog, form, place
 ):
     caplog.set_level(logging.INFO)
-    options = image_cache.Keep(form, where, gib=100_000 / 2**30)
+    options = image_cache.CacheOptions(form, place, gib=100_000 / 2**30)
     if form == 'encoded':
-        options = image_cache.Keep(form, where, gib=20_000 / 2**30)
+        options = image_cache.CacheOptions(form, place, gib=20_000 / 2**30)
     indices = images.splits['train']
-    kept = image_cache.keep(images, indices, options, tmp_path / 'kept')
-    count = np.count_nonzero(kept.kept.shapes[:, 0])
+    cached = image_cache.cached(images, indices, options, tmp_path / 'cache')
+    count = np.count_nonzero(cached.cached.shapes[:, 0])
     assert 1 < count < len(indices)
-    assert f'Kept {count} of {len(indices)} images, {form}, in {where}' in caplog.text
-    if where == 'disk':
-        (data,) = (tmp_path / 'kept').glob('*/data')
+    assert f'Cached {count} of {len(indices)} images, {form}, in {place}' in caplog.text
+    if place == 'disk':
+        (data,) = (tmp_path / 'cache').glob('*/data')
         assert 0 < data.stat().st_size <= options.gib * 2**30
-    assert_same(batches(images), kept)
+    assert_same(batches(images), cached)
 
 
 def test_what_is_on_disk_is_used_again(images, tmp_path):
-    options = image_cache.Keep('decoded', 'disk')
+    options = image_cache.CacheOptions('decoded', 'disk')
     indices = images.splits['train']
-    image_cache.keep(images, indices, options, tmp_path / 'kept')
-    (data,) = (tmp_path / 'kept').glob('*/data')
+    image_cache.cached(images, indices, options, tmp_path / 'cache')
+    (data,) = (tmp_path / 'cache').glob('*/data')
     before = data.stat().st_mtime_ns
-    again = image_cache.keep(images, indices, options, tmp_path / 'kept')
+    again = image_cache.cached(images, indices, options, tmp_path / 'cache')
     assert data.stat().st_mtime_ns == before
     assert_same(batches(images), again)
-    image_cache.keep(images, indices[1:], options, tmp_path / 'kept')
-    assert len(list((tmp_path / 'kept').glob('*/data'))) == 2
+    image_cache.cached(images, indices[1:], options, tmp_path / 'cache')
+    assert len(list((tmp_path / 'cache').glob('*/data'))) == 2
 
 
 def test_images_in_memory_are_left_as_they_are():
     images = image_set.Images(
         np.zeros(4, np.int32), {}, pixels=np.zeros([4, 8, 8, 3], np.uint8)
     )
-    assert image_cache.keep(images, np.arange(4), image_cache.Keep('decoded'), '') is (
-        images
+    assert (
+        image_cache.cached(
+            images, np.arange(4), image_cache.CacheOptions('decoded'), ''
+        )
+        is images
     )
 
 
 def test_a_form_that_is_not_there_is_refused():
-    with pytest.raises(errors.InputError, match='form of kept images.*encoded'):
-        image_cache.Keep('encode')
+    with pytest.raises(errors.InputError, match='form of images.*encoded'):
+        image_cache.CacheOptions('encode')
     with pytest.raises(errors.InputError, match='positive'):
-        image_cache.Keep('encoded', gib=0)
+        image_cache.CacheOptions('encoded', gib=0)

@@ -23,9 +23,8 @@ def made(count=10):
 
 
 def training(images, indices, batch, start=0, seed=0):
-    data = pipeline.training(
-        images, np.asarray(indices), 8, batch, seed=seed, start=start, **AUGMENTATION
-    )
+    stream = pipeline.TrainingStream(8, batch, seed, **AUGMENTATION)
+    data = pipeline.training(images, np.asarray(indices), stream, start=start)
     return data.as_numpy_iterator()
 
 
@@ -66,11 +65,14 @@ def test_workers_share_the_batch_that_one_would_have(workers):
     whole = list(itertools.islice(training(made(), range(10), 6, start=2), 4))
     shares = [
         pipeline.training(
-            made(), np.arange(10), 8, 6,
-            seed=0, start=2, share=(worker, workers), **AUGMENTATION,
+            made(),
+            np.arange(10),
+            pipeline.TrainingStream(8, 6, **AUGMENTATION),
+            start=2,
+            shard=pipeline.Shard(worker, workers),
         ).as_numpy_iterator()
         for worker in range(workers)
-    ]  # fmt: skip
+    ]
     for expected in whole:
         parts = [next(share) for share in shares]
         assert all(len(part['index']) == 6 // workers for part in parts)
@@ -82,7 +84,10 @@ def test_workers_share_the_batch_that_one_would_have(workers):
 def test_a_batch_that_does_not_divide_by_the_workers_is_refused():
     with pytest.raises(ValueError, match='batch of 6 .* 4 workers'):
         pipeline.training(
-            made(), np.arange(10), 8, 6, seed=0, share=(0, 4), **AUGMENTATION
+            made(),
+            np.arange(10),
+            pipeline.TrainingStream(8, 6),
+            shard=pipeline.Shard(0, workers=4),
         )
 
 

@@ -25,7 +25,9 @@ def exported(tmp_path_factory):
     made = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.BUILDERS, 'tiny', tiny)
-        network = models.build(ARCHITECTURE, classes=3, seed=7)
+        network = models.build(
+            ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)
+        )
     w = np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32)
     for multi_label in (False, True):
         folder = tmp_path_factory.mktemp('exported')
@@ -63,7 +65,8 @@ def test_odd_files_are_predicted_as_the_run_evaluated_them(
         with Image.open(root / name / '0.png') as image:
             odd_files(image, tmp_path / 'task/test' / name)
     models.save_weights(
-        models.build(ARCHITECTURE, classes=3, seed=7), tmp_path / 'a.weights.h5'
+        models.build(ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)),
+        tmp_path / 'a.weights.h5',
     )
     fields = {
         'arch': 'tiny',

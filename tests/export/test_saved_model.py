@@ -28,7 +28,10 @@ SGD = {'steps': 20, 'batch': 8, 'lr': 0.05, 'min_area': 0.5}
 def finished(fakes, photographs, tmp_path):
     """Makes a Run of a setting on a folder of photographs: its Record and folder."""
     start = tmp_path / 'start.weights.h5'
-    models.save_weights(models.build(ARCHITECTURE, classes=3, seed=7), start)
+    models.save_weights(
+        models.build(ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)),
+        start,
+    )
 
     def make(setting, phase='final', **changes):
         fields = {

@@ -16,7 +16,9 @@ CLASSES = ('blue', 'green', 'red')
 @pytest.fixture
 def written(fakes, tmp_path):
     """Writes the model of a random network; returns its logits of three images."""
-    network = models.build(ARCHITECTURE, classes=3, seed=7)
+    network = models.build(
+        ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)
+    )
     w = np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32)
     images = np.random.default_rng(2).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
 

@@ -37,7 +37,7 @@ def test_batch_norm_trains_as_keras_own(options, policy):
 
 def test_every_batch_norm_of_a_network_is_the_fast_one():
     for arch in ('mobilenet_v1_0.25', 'mobilenet_v2_0.35'):
-        model = models.build(arch, 3, image_size=32)
+        model = models.build(arch, 3, options=models.NetworkOptions(image_size=32))
         norms = [v for v in model.layers if isinstance(v, layers.BatchNormalization)]
         assert norms
         assert {type(layer) for layer in norms} == {batch_norm.BatchNormalization}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.golden import weights
 from tfxfer import architectures, errors, models
-from tfxfer.models import checkpoints, weight_files
+from tfxfer.models import checkpoints, slim, weight_files, weights_h5
 
 MOBILENET = architectures.ARCHITECTURES['mobilenet_v1']
 DATA = '.data-00000-of-00001'
@@ -47,7 +47,9 @@ def cut(path, share):
 
 def test_the_real_checkpoint_gives_what_its_frozen_graph_gave(shared):
     golden = np.load(shared / 'checkpoints' / MOBILENET.checkpoint / 'golden.npz')
-    model = models.build(MOBILENET, None, 'slim', where=shared / 'checkpoints')
+    model = models.build(
+        MOBILENET, None, 'slim', checkpoint_folder=shared / 'checkpoints'
+    )
     found = model(golden['images'].astype(np.float32))
     for ours, theirs in (('logits', 'logits'), ('features', 'penultimate')):
         difference = np.abs(found[ours] - golden[theirs]).max()
@@ -131,7 +133,7 @@ def test_both_versions_of_the_format_hold_the_same(checkpoint):
 
 def test_moving_averages_are_taken_unless_refused(checkpoint, values):
     name = 'MobilenetV1/Conv2d_0/weights'
-    average = {f'{name}{checkpoints.AVERAGE}': 2 * values[name]}
+    average = {f'{name}{slim.AVERAGE}': 2 * values[name]}
     path = checkpoint(**average)
     for averages, factor in ((True, 2), (False, 1)):
         held = checkpoints.read(path, MOBILENET, averages=averages)
@@ -150,7 +152,7 @@ def test_what_training_adds_is_left_over(checkpoint, values):
     }
     held = checkpoints.read(checkpoint(**added), MOBILENET)
     model = models.build(MOBILENET, None, held)
-    assert checkpoints.unused(model, held) == sorted(added)
+    assert held.unused_by(model) == sorted(added)
     np.testing.assert_array_equal(
         logits(model), logits(models.build(MOBILENET, None, checkpoint(name='plain')))
     )
@@ -161,7 +163,9 @@ def test_a_checkpoint_without_gamma_loads_into_scale_with_equal_outputs(tmp_path
     assert not any(name.endswith('gamma') for name in plain)
     path = weights.write_checkpoint(tmp_path / 'model.ckpt', plain)
     without = models.build('inception_v1', None, path)
-    scaled = models.build('inception_v1', None, path, scale=True)
+    scaled = models.build(
+        'inception_v1', None, path, options=models.NetworkOptions(scale=True)
+    )
     gammas = [v for v in scaled.trainable_variables if v.name == 'gamma']
     assert len(gammas) == 57 and all(np.all(gamma == 1) for gamma in gammas)
     assert not [v for v in without.variables if v.name == 'gamma']
@@ -171,7 +175,9 @@ def test_a_checkpoint_without_gamma_loads_into_scale_with_equal_outputs(tmp_path
 
 def test_a_checkpoint_with_gamma_is_not_squeezed_into_a_network_without(checkpoint):
     with pytest.raises(errors.InputError, match=r'gamma.*scale=False'):
-        models.build(MOBILENET, None, checkpoint(), scale=False)
+        models.build(
+            MOBILENET, None, checkpoint(), options=models.NetworkOptions(scale=False)
+        )
 
 
 def test_a_checkpoint_of_any_number_of_classes_brings_its_head(checkpoint, values):
@@ -281,11 +287,11 @@ def test_a_truncated_old_checkpoint_is_one_clear_error(checkpoint):
 
 
 def test_the_model_is_as_it_was_after_a_refused_file(checkpoint):
-    model = models.build(MOBILENET, 1001, seed=1)
+    model = models.build(MOBILENET, 1001, options=models.NetworkOptions(seed=1))
     before = [variable.numpy() for variable in model.variables]
     path = checkpoint(without=('MobilenetV1/Logits/Conv2d_1c_1x1/biases',))
     with pytest.raises(errors.InputError):
-        checkpoints.assign(model, checkpoints.read(path, MOBILENET))
+        checkpoints.read(path, MOBILENET).assign_to(model)
     for variable, old in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable, old)
 
@@ -296,7 +302,9 @@ def test_the_model_is_as_it_was_after_a_refused_file(checkpoint):
 @pytest.fixture
 def small(tmp_path):
     path = tmp_path / 'small.weights.h5'
-    model = models.build('mobilenet_v1_0.25', 3, image_size=32, seed=1)
+    model = models.build(
+        'mobilenet_v1_0.25', 3, options=models.NetworkOptions(image_size=32, seed=1)
+    )
     models.save_weights(model, path, source={'dataset': 'dtd'})
     return path
 
@@ -306,7 +314,7 @@ def test_a_truncated_file_of_weights_is_one_clear_error(small):
     for read in (
         lambda: models.build('mobilenet_v1_0.25', 3, small),
         lambda: checkpoints.digest(small),
-        lambda: checkpoints.facts(small),
+        lambda: weights_h5.metadata(small),
     ):
         with pytest.raises(errors.InputError, match='truncated|damaged'):
             read()
@@ -325,7 +333,7 @@ def test_a_file_of_another_networks_weights_is_refused(small):
 
 
 def test_facts_are_read_back(small):
-    assert checkpoints.facts(small) == {
+    assert weights_h5.metadata(small) == {
         'arch': 'mobilenet_v1_0.25',
         'graph': 'keras',
         'scale': None,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.golden import weights
 from tfxfer import architectures, errors, models
-from tfxfer.models import checkpoints, convert
+from tfxfer.models import checkpoints, convert, slim, weights_h5
 
 MOBILENET = architectures.ARCHITECTURES['mobilenet_v1']
 
@@ -31,7 +31,7 @@ def archive(path, files, mode='w:gz'):
 def test_the_summary_says_what_was_written(values, tmp_path):
     kernel = 'MobilenetV1/Conv2d_0/weights'
     added = {
-        f'{kernel}{checkpoints.AVERAGE}': values[kernel] + 1,
+        f'{kernel}{slim.AVERAGE}': values[kernel] + 1,
         'global_step': np.int64(7),
         f'{kernel}/Momentum': values[kernel],
     }
@@ -45,8 +45,9 @@ def test_the_summary_says_what_was_written(values, tmp_path):
     assert f'ignored: {kernel}/Momentum, global_step\n' in text
     digest = re.search(r'digest: (\w{64})\n', text)[1]
     assert digest == checkpoints.digest(path)
-    facts = checkpoints.facts(output)
-    assert facts['source'] == 'model.ckpt' and facts['checkpoint_digest'] == digest
+    metadata = weights_h5.metadata(output)
+    assert metadata['source'] == 'model.ckpt'
+    assert metadata['checkpoint_digest'] == digest
     found = models.build(MOBILENET, None, output).get_layer('MobilenetV1.Conv2d_0')
     np.testing.assert_array_equal(found.kernel, values[kernel] + 1)
 
@@ -67,7 +68,7 @@ def test_an_archive_as_published_is_unpacked(values, tmp_path, v1, ending):
     found = models.build(MOBILENET, None, output)
     for ours, theirs in zip(found.weights, direct.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert checkpoints.facts(output)['source'] == packed.name
+    assert weights_h5.metadata(output)['source'] == packed.name
 
 
 def test_a_truncated_archive_is_one_clear_error(values, tmp_path):

@@ -1,5 +1,6 @@
 """What models.build promises of any network, on small ones."""
 
+import dataclasses
 import os
 import random
 import subprocess
@@ -13,7 +14,7 @@ from keras import applications
 
 from tests.conftest import ROOT
 from tfxfer import architectures, errors, models
-from tfxfer.models import checkpoints
+from tfxfer.models import weights
 
 SMALL = 'mobilenet_v1_0.25'
 
@@ -83,15 +84,17 @@ def test_logits_are_the_dense_layer_on_the_features():
 
 @pytest.mark.parametrize('size', [32, 65, 96])
 def test_another_image_size_keeps_the_feature_size(size):
-    found = models.build(SMALL, 3, image_size=size)(pixels(size))
+    found = models.build(SMALL, 3, options=models.NetworkOptions(image_size=size))(
+        pixels(size)
+    )
     assert found['features'].shape == (2, 256)
 
 
 def test_an_image_that_is_too_small_is_refused_with_the_size_to_take():
     with pytest.raises(errors.InputError, match=r'inception_v3 needs .*75.*32 x 32'):
-        models.build('inception_v3', 3, image_size=32)
+        models.build('inception_v3', 3, options=models.NetworkOptions(image_size=32))
     with pytest.raises(errors.InputError, match='images of 16 pixels.*own size is 224'):
-        models.build('densenet_121', 3, image_size=16)
+        models.build('densenet_121', 3, options=models.NetworkOptions(image_size=16))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
@@ -131,11 +134,11 @@ def test_scaling_of_one_pixel_by_hand(name, expected):
 
 
 def test_the_seed_alone_decides_the_start():
-    first = values(models.build(SMALL, 3, seed=4))
+    first = values(models.build(SMALL, 3, options=models.NetworkOptions(seed=4)))
     random.seed(99)
     keras.utils.set_random_seed(99)
-    again = values(models.build(SMALL, 3, seed=4))
-    other = values(models.build(SMALL, 3, seed=5))
+    again = values(models.build(SMALL, 3, options=models.NetworkOptions(seed=4)))
+    other = values(models.build(SMALL, 3, options=models.NetworkOptions(seed=5)))
     assert first.keys() == again.keys()
     for path, value in first.items():
         np.testing.assert_array_equal(value, again[path])
@@ -146,7 +149,7 @@ def test_building_leaves_the_random_numbers_of_others_alone():
     random.seed(3)
     expected = random.random()
     random.seed(3)
-    models.build(SMALL, 3, seed=4)
+    models.build(SMALL, 3, options=models.NetworkOptions(seed=4))
     assert random.random() == expected
 
 
@@ -168,17 +171,25 @@ def test_the_default_rates_of_dropout_are_tf_slims():
 
 
 def test_dropout_is_after_the_features_and_before_the_classifier():
-    model = models.build(SMALL, 3, dropout=0.5, image_size=32)
+    model = models.build(
+        SMALL, 3, options=models.NetworkOptions(dropout=0.5, image_size=32)
+    )
     dropout = model.get_layer('dropout')
     assert dropout.rate == 0.5
     assert dropout.input is model.output['features']
     assert model.get_layer('logits').input is dropout.output
     with pytest.raises(ValueError, match='dropout'):
-        models.build(SMALL, 3, dropout=0.0).get_layer('dropout')
+        models.build(SMALL, 3, options=models.NetworkOptions(dropout=0.0)).get_layer(
+            'dropout'
+        )
 
 
 def test_the_papers_own_training_has_scale_and_neither_dropout_nor_aux():
-    model = models.build('inception_v3', 3, image_size=75, **models.TRAINING['paper'])
+    model = models.build(
+        'inception_v3',
+        3,
+        options=dataclasses.replace(models.TRAINING['paper'], image_size=75),
+    )
     norms = [
         layer
         for layer in model.layers
@@ -190,7 +201,11 @@ def test_the_papers_own_training_has_scale_and_neither_dropout_nor_aux():
 
 
 def test_the_public_training_of_inception_v3_has_dropout_and_aux_but_no_scale():
-    model = models.build('inception_v3', 3, image_size=75, **models.TRAINING['public'])
+    model = models.build(
+        'inception_v3',
+        3,
+        options=dataclasses.replace(models.TRAINING['public'], image_size=75),
+    )
     assert model.output['aux_logits'].shape == (None, 3)
     assert model.get_layer('dropout').rate == 0.2
     assert not [v for v in model.variables if v.name == 'gamma']
@@ -198,11 +213,13 @@ def test_the_public_training_of_inception_v3_has_dropout_and_aux_but_no_scale():
 
 def test_an_auxiliary_classifier_that_does_not_exist_is_refused():
     with pytest.raises(errors.InputError, match='resnet_50 has no auxiliary'):
-        models.build('resnet_50', 3, image_size=64, aux=True)
+        models.build(
+            'resnet_50', 3, options=models.NetworkOptions(image_size=64, aux=True)
+        )
 
 
 def test_batch_norm_momentum_is_the_share_kept_at_a_step():
-    model = models.build(SMALL, 3, image_size=32)
+    model = models.build(SMALL, 3, options=models.NetworkOptions(image_size=32))
     models.set_batch_norm_momentum(model, 0.75)
     norm = model.get_layer('conv1_bn')
     inputs = keras.Model(model.input, norm.input)
@@ -216,21 +233,29 @@ def test_batch_norm_momentum_is_the_share_kept_at_a_step():
 
 def test_saved_weights_come_back_with_the_classifier(tmp_path):
     path = tmp_path / 'a.weights.h5'
-    model = trained(models.build(SMALL, 3, image_size=32))
+    model = trained(
+        models.build(SMALL, 3, options=models.NetworkOptions(image_size=32))
+    )
     models.save_weights(model, path)
     expected = model(pixels())
     for classes in (None, 3):
-        found = models.build(SMALL, classes, path, image_size=32, seed=9)(pixels())
+        found = models.build(
+            SMALL, classes, path, options=models.NetworkOptions(image_size=32, seed=9)
+        )(pixels())
         for key in ('features', 'logits'):
             np.testing.assert_array_equal(found[key], expected[key])
 
 
 def test_another_number_of_classes_makes_a_new_head_on_the_same_features(tmp_path):
     path = tmp_path / 'a.weights.h5'
-    model = trained(models.build(SMALL, 3, image_size=32))
+    model = trained(
+        models.build(SMALL, 3, options=models.NetworkOptions(image_size=32))
+    )
     models.save_weights(model, path)
-    loaded = models.build(SMALL, 5, path, image_size=32, seed=9)
-    fresh = models.build(SMALL, 5, image_size=32, seed=9)
+    loaded = models.build(
+        SMALL, 5, path, options=models.NetworkOptions(image_size=32, seed=9)
+    )
+    fresh = models.build(SMALL, 5, options=models.NetworkOptions(image_size=32, seed=9))
     np.testing.assert_array_equal(
         loaded(pixels())['features'], model(pixels())['features']
     )
@@ -245,16 +270,23 @@ def test_another_number_of_classes_makes_a_new_head_on_the_same_features(tmp_pat
 
 def test_saved_weights_remember_a_network_without_scale(tmp_path):
     path = tmp_path / 'a.weights.h5'
-    models.save_weights(trained(models.build('mobilenet_v1', 3, scale=False)), path)
+    models.save_weights(
+        trained(
+            models.build('mobilenet_v1', 3, options=models.NetworkOptions(scale=False))
+        ),
+        path,
+    )
     model = models.build('mobilenet_v1', 3, path)
     assert not [v for v in model.variables if v.name == 'gamma']
 
 
 def test_saved_weights_are_keras_own_format_too(tmp_path):
     path = tmp_path / 'a.weights.h5'
-    model = trained(models.build(SMALL, 3, image_size=32))
+    model = trained(
+        models.build(SMALL, 3, options=models.NetworkOptions(image_size=32))
+    )
     models.save_weights(model, path)
-    other = models.build(SMALL, 3, image_size=32, seed=9)
+    other = models.build(SMALL, 3, options=models.NetworkOptions(image_size=32, seed=9))
     other.load_weights(path)
     np.testing.assert_array_equal(other(pixels())['logits'], model(pixels())['logits'])
 
@@ -306,12 +338,20 @@ def test_the_keras_graph_is_the_application_with_its_own_preprocessing(name, tmp
 def test_weights_of_one_graph_are_not_for_the_other(tmp_path):
     theirs = applications.MobileNet(weights=None)
     keras_graph = models.build(
-        'mobilenet_v1', 3, models.from_application(theirs), image_size=64
+        'mobilenet_v1',
+        3,
+        models.from_application(theirs),
+        options=models.NetworkOptions(image_size=64),
     )
     path = tmp_path / 'a.weights.h5'
     models.save_weights(keras_graph, path)
     with pytest.raises(errors.InputError, match='keras graph'):
-        models.load_weights(models.build('mobilenet_v1', 3, image_size=64), path)
+        models.load_weights(
+            models.build(
+                'mobilenet_v1', 3, options=models.NetworkOptions(image_size=64)
+            ),
+            path,
+        )
 
 
 def test_keras_weights_come_from_its_cache_or_the_file_to_get_is_named(tmp_path):
@@ -320,7 +360,8 @@ def test_keras_weights_come_from_its_cache_or_the_file_to_get_is_named(tmp_path)
     theirs.save(tmp_path / 'models' / 'mobilenet_1_0_224_tf.h5')
     code = (
         'from tfxfer import errors, models\n'
-        "model = models.build('mobilenet_v1', 5, 'keras', image_size=64)\n"
+        'options = models.NetworkOptions(image_size=64)\n'
+        "model = models.build('mobilenet_v1', 5, 'keras', options)\n"
         "print(float(model.get_layer('conv1').kernel.numpy().sum()))\n"
         'try:\n'
         "    models.build('nasnet_mobile', 5, 'keras')\n"
@@ -352,5 +393,5 @@ def test_a_network_that_keras_lacks_is_said_with_its_other_sources():
     with pytest.raises(errors.InputError, match='no inception_v4.*weights: slim'):
         models.build('inception_v4', 3, 'keras')
     with pytest.raises(errors.InputError, match='leave both unset'):
-        weights = checkpoints.Weights('x', {}, {'graph': 'keras', 'scale': None})
-        models.build('mobilenet_v1', 3, weights, scale=True)
+        held = weights.Weights('x', {}, {'graph': 'keras', 'scale': None})
+        models.build('mobilenet_v1', 3, held, options=models.NetworkOptions(scale=True))

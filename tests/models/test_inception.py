@@ -340,7 +340,7 @@ def test_blocks_left_by_hand():
 
 def test_the_small_inception_is_as_its_record_says():
     arch = architectures.ARCHITECTURES['inception_v3_small']
-    model = models.build(arch, 4, scale=False, aux=False)
+    model = models.build(arch, 4, options=models.NetworkOptions(scale=False, aux=False))
     heads = [v for v in model.trainable_variables if v.path.startswith('logits')]
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     assert trained - sum(math.prod(v.shape) for v in heads) == arch.parameters

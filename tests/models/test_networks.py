@@ -130,9 +130,9 @@ def test_a_checkpoint_gives_what_it_gave_in_tf_slims_graph(name, tmp_path):
     arch, numbers = architectures.ARCHITECTURES[name], weights.golden(name).numbers
     path = weights.write_checkpoint(tmp_path / 'model.ckpt', weights.tensors(name))
     held = checkpoints.read(path, arch)
-    model = models.build(arch, None, held, aux=None)
+    model = models.build(arch, None, held)
 
-    assert checkpoints.unused(model, held) == []
+    assert held.unused_by(model) == []
     assert multiply_adds(model) == arch.multiply_adds
     endpoints = {
         key.removeprefix('mean/') for key in numbers if key.startswith('mean/')
@@ -173,8 +173,8 @@ def test_a_converted_checkpoint_holds_the_same_values(name, tmp_path):
     path = weights.write_checkpoint(tmp_path / 'model.ckpt', weights.tensors(name))
     output = tmp_path / 'model.weights.h5'
     convert.convert(arch, str(path), output)
-    direct = models.build(arch, None, path, aux=None)
-    converted = models.build(arch, None, output, aux=None)
+    direct = models.build(arch, None, path)
+    converted = models.build(arch, None, output)
     for ours, theirs in zip(converted.weights, direct.weights, strict=True):
         assert ours.name == theirs.name
         if ours.name != 'seed_generator_state':
@@ -283,7 +283,7 @@ def test_kernels_start_as_in_tf_slims_arg_scope(name):
     ],
 )
 def test_gradients_reach_every_variable_and_a_step_lowers_the_loss(name):
-    model = models.build(name, 3, image_size=96, aux=None, dropout=0.0)
+    model = models.build(name, 3, options=models.NetworkOptions(image_size=96, aux=None, dropout=0.0))
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (6, 96, 96, 3)).astype(np.float32)
     labels = np.arange(6) % 3

@@ -71,7 +71,10 @@ def assert_same(model, images, tolerance=1e-5, **options):
     'name', ['mobilenet_v1_0.25', 'mobilenet_v2_0.35', 'bn_inception']
 )
 def test_compiled_networks_give_what_the_plain_ones_do(name):
-    assert_same(trained(models.build(name, 5, image_size=64)), pictures(3, 64))
+    assert_same(
+        trained(models.build(name, 5, options=models.NetworkOptions(image_size=64))),
+        pictures(3, 64),
+    )
 
 
 @pytest.mark.parametrize('name', SMALL)
@@ -119,7 +122,11 @@ def operations(model, images, outputs=('features',)):
 
 
 def test_batch_norm_is_gone_from_a_compiled_mobilenet():
-    model = trained(models.build('mobilenet_v1_0.25', 5, image_size=64))
+    model = trained(
+        models.build(
+            'mobilenet_v1_0.25', 5, options=models.NetworkOptions(image_size=64)
+        )
+    )
     left = operations(model, pictures(1, 64))
     assert left['Convolution'] == 27  # Those of the paper, depthwise ones too.
     # One alone scales the pixels, before zeros are padded.
@@ -128,7 +135,9 @@ def test_batch_norm_is_gone_from_a_compiled_mobilenet():
 
 
 def test_only_the_outputs_asked_for_are_computed():
-    model = models.build('mobilenet_v1_0.25', 5, image_size=64)
+    model = models.build(
+        'mobilenet_v1_0.25', 5, options=models.NetworkOptions(image_size=64)
+    )
     images = pictures(1, 64)
     assert operations(model, images)['FullyConnected'] == 0
     assert operations(model, images, ('logits',))['FullyConnected'] == 1
@@ -151,7 +160,7 @@ def test_a_batch_is_a_whole_number_of_requests_of_few_pixels(shape, size):
 
 
 def test_batches_that_run_at_once_come_back_as_they_were_given(fakes):
-    model = models.build('tiny', 3, image_size=224)
+    model = models.build('tiny', 3, options=models.NetworkOptions(image_size=224))
     batches = [pictures(8, 224) * np.float32(i + 1) / 4 for i in range(4)]
     spec = tf.TensorSpec(batches[0].shape, tf.float32)
     with openvino.compiled(model, spec, ['logits']) as start:
@@ -164,7 +173,7 @@ def test_batches_that_run_at_once_come_back_as_they_were_given(fakes):
 
 
 def test_batches_that_nobody_waits_for_are_let_go(fakes):
-    model = models.build('tiny', 3, image_size=224)
+    model = models.build('tiny', 3, options=models.NetworkOptions(image_size=224))
     images = pictures(64, 224)
     spec = tf.TensorSpec(images.shape, tf.float32)
     with (
@@ -182,7 +191,9 @@ def test_only_the_callers_thread_is_in_openvinos_python(fakes):
     spec = tf.TensorSpec(images.shape, tf.float32)
     before = threading.enumerate()
     with openvino.compiled(
-        models.build('tiny', 3, image_size=224), spec, ['logits']
+        models.build('tiny', 3, options=models.NetworkOptions(image_size=224)),
+        spec,
+        ['logits'],
     ) as start:
         finish = start(images)
         assert threading.enumerate() == before
@@ -252,7 +263,11 @@ def test_pixels_are_scaled_as_before_up_to_the_edge(scaling, padding):
 
 
 def test_bytes_and_floats_of_the_same_pixels_give_the_same():
-    model = trained(models.build('mobilenet_v1_0.25', 5, image_size=64))
+    model = trained(
+        models.build(
+            'mobilenet_v1_0.25', 5, options=models.NetworkOptions(image_size=64)
+        )
+    )
     as_bytes = run(model, pictures(2, 64, np.uint8))
     as_floats = run(model, pictures(2, 64))
     np.testing.assert_array_equal(as_bytes['logits'], as_floats['logits'])
@@ -277,7 +292,9 @@ def test_a_compiled_network_leaves_the_callers_own_lines_eager(fakes):
 
 def test_bfloat16_is_near_and_is_not_float32():
     bfloat16_or_skip()
-    model = trained(models.build('mobilenet_v1', 5, image_size=96))
+    model = trained(
+        models.build('mobilenet_v1', 5, options=models.NetworkOptions(image_size=96))
+    )
     images = pictures(4, 96)
     assert_same(model, images, 0.03, precision='bfloat16')
     plain = run(model, images)['features']

@@ -20,7 +20,7 @@ def images(fakes):
 
 def predictions(model, images, indices, batch, size=8, **options):
     batches = pipeline.evaluation(images, indices, size, preprocess.whole, batch)
-    return predict.predict(model, batches, indices, **options)
+    return predict.predict(model, batches, indices, predict.Inference(**options))
 
 
 @pytest.mark.parametrize('batch', [1, 7, 30, 64])
@@ -94,13 +94,16 @@ images = colours(None, None)[1]
 indices = images.splits['test']
 batches = pipeline.evaluation(images, indices, 8, preprocess.whole, 8)
 for outputs in (('features',), ('features', 'logits')):
-    found = predict.predict(model, batches, indices, devices=devices, outputs=outputs)
+    found = predict.predict(
+        model, batches, indices, predict.Inference(outputs, devices=devices)
+    )
     assert set(found) == {*outputs, 'label', 'index'}
     direct = model(images.pixels[indices].astype(np.float32), training=False)
     for name in outputs:
         np.testing.assert_allclose(found[name], direct[name], atol=1e-5)
 try:
-    predict.predict(model, batches, indices, devices=devices, precision='bfloat16')
+    bfloat16 = predict.Inference(precision='bfloat16', devices=devices)
+    predict.predict(model, batches, indices, bfloat16)
 except errors.InputError as error:
     print(error)
 """
@@ -122,7 +125,11 @@ def test_bfloat16_hardly_changes_the_accuracy_of_imagenet_features(shared):
         pytest.skip(str(error))
     _, images = readers.read(datasets.DATASETS['digits'])
     model = models.build(
-        'mobilenet_v1', None, 'slim', image_size=128, where=shared / 'checkpoints'
+        'mobilenet_v1',
+        None,
+        'slim',
+        checkpoint_folder=shared / 'checkpoints',
+        options=models.NetworkOptions(image_size=128),
     )
     labels = {}
     scores = {}

@@ -13,7 +13,9 @@ ALL = np.arange(90)
 
 
 def network(**options):
-    return models.build(ARCHITECTURE, classes=3, **options)
+    return models.build(
+        ARCHITECTURE, classes=3, options=models.NetworkOptions(**options)
+    )
 
 
 def extract(images, cache, model, indices=ALL, size=8, metadata=METADATA, **options):

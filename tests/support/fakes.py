@@ -7,6 +7,7 @@ from keras import layers
 from tfxfer import architectures, datasets, models
 from tfxfer.data import image_set, readers, splits
 from tfxfer.models import blocks
+from tfxfer.models.batch_norm import BatchNormalization
 
 SIDE = 8
 
@@ -14,7 +15,7 @@ SIDE = 8
 def tiny(images, *, scale=None, width=8):
     """Two layers: [b, h, w, 3] -> features [b, width]."""
     x = layers.Conv2D(width, 3, 2, use_bias=False, name='conv')(images)
-    x = layers.BatchNormalization(scale=scale is not False, name='norm')(x)
+    x = BatchNormalization(scale=scale is not False, name='norm')(x)
     x = layers.Activation('relu')(x)
     return blocks.Outputs(layers.GlobalAveragePooling2D()(x))
 

@@ -67,14 +67,21 @@ def noise(classes=3, count=24):
 def batches(start, share=(0, 1), parts=1, *, image_size=8):
     """Of `noise`, for loop.Training."""
     return pipeline.training(
-        noise(), np.arange(24), image_size, HPARAMS.batch, seed=0, start=start,
-        min_area=0.5, flip=True, share=share, parts=parts,
-    )  # fmt: skip
+        noise(),
+        np.arange(24),
+        pipeline.TrainingStream(image_size, HPARAMS.batch, min_area=0.5),
+        start=start,
+        shard=pipeline.Shard(*share, parts),
+    )
 
 
 def tiny_network(seed=0, dropout=0.0):
     """Of tests.support.fakes, which must be registered."""
-    return models.build(ARCHITECTURE, classes=3, seed=seed, dropout=dropout)
+    return models.build(
+        ARCHITECTURE,
+        classes=3,
+        options=models.NetworkOptions(seed=seed, dropout=dropout),
+    )
 
 
 def weights_of(model):

@@ -25,7 +25,10 @@ RUNS = {
 @pytest.fixture
 def weights(fakes, tmp_path):
     path = tmp_path / 'start.weights.h5'
-    models.save_weights(models.build(ARCHITECTURE, classes=3, seed=7), path)
+    models.save_weights(
+        models.build(ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)),
+        path,
+    )
     return str(path)
 
 
@@ -269,7 +272,7 @@ def test_kept_images_train_the_same_network(weights, tmp_path, photographs, form
     dataset = f'folder:{photographs()}'
     asked = made('finetune', weights, dataset=dataset)
     plain = execute.execute(asked, ExecutionOptions(tmp_path / 'plain'))
-    options = image_cache.Keep(form, 'disk')
+    options = image_cache.CacheOptions(form, 'disk')
     kept = execute.execute(
         asked, ExecutionOptions(tmp_path / 'kept', image_cache=options)
     )

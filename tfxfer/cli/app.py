@@ -156,11 +156,11 @@ class Define:
         self.choice(
             'keep',
             None,
-            config.KEPT_FORMS,
+            config.CACHE_FORMS,
             'Caches training images, as files or as pixels. Default: they are read '
             'and decoded each time. The results do not change.',
         )
-        self.choice('keep_in', 'memory', config.KEPT_PLACES, 'Place of the cache.')
+        self.choice('keep_in', 'memory', config.CACHE_PLACES, 'Place of the cache.')
         self.number('keep_gib', 4.0, 'Largest size of the cache of one Run, in GiB.')
 
     def _to(self, name: str) -> dict[str, typing.Any]:
@@ -382,10 +382,10 @@ def kept_images():
         flags.DEFINE_enum(
             'keep',
             None,
-            config.KEPT_FORMS,
+            config.CACHE_FORMS,
             'Keeps training images at hand, as files or as pixels. Default: they are '
             'read and decoded each time. The numbers do not change.',
         ),
-        flags.DEFINE_enum('keep_in', 'memory', config.KEPT_PLACES, 'Where.'),
+        flags.DEFINE_enum('keep_in', 'memory', config.CACHE_PLACES, 'Where.'),
         flags.DEFINE_float('keep_gib', 4.0, 'At most so many GiB of them, a Run.'),
     )

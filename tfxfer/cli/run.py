@@ -86,7 +86,7 @@ def main(given: app.Given) -> None:
     )
     keep = None
     if given.keep:
-        keep = image_cache.Keep(given.keep, given.keep_in, given.keep_gib)
+        keep = image_cache.CacheOptions(given.keep, given.keep_in, given.keep_gib)
     record = execute.execute(
         run,
         ExecutionOptions(

@@ -1,14 +1,15 @@
-"""Images kept at hand for training: encoded or decoded, in memory or on disk.
+"""Images cached for training: encoded or decoded, in memory or on disk.
 
-Training reads every image thousands of times. Kept encoded, a slow disk or network is
-read once; kept decoded, JPEG is decoded once, for ten times the bytes. What does not
-fit into the bound is read where it was. The numbers do not change.
+Training reads every image thousands of times. Cached encoded, a slow disk or network is
+read once; decoded, JPEG is decoded once, for ten times the bytes. What does not fit
+into the bound is read where it was. The numbers do not change.
 """
 
 import dataclasses
 import logging
 import os
 import pathlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -19,115 +20,138 @@ from tfxfer.data import image_set, pipeline
 
 
 @dataclasses.dataclass(frozen=True)
-class Keep:
-    """What to keep; gib bounds the bytes."""
+class CacheOptions:
+    """What to cache: a form and place of config's; gib bounds the bytes.
+
+    Raises:
+        errors.InputError: an unknown form or place, or a bound that is not positive.
+    """
 
     form: str
-    where: str = 'memory'
+    place: str = 'memory'
     gib: float = 4.0
 
-    def __post_init__(self):
-        errors.find('form of kept images', dict.fromkeys(config.KEPT_FORMS), self.form)
+    def __post_init__(self) -> None:
+        errors.find('form of images', dict.fromkeys(config.CACHE_FORMS), self.form)
         errors.find(
-            'place of kept images', dict.fromkeys(config.KEPT_PLACES), self.where
+            'place of the cache', dict.fromkeys(config.CACHE_PLACES), self.place
         )
         if not self.gib > 0:
             raise errors.InputError(
-                f'The bound of kept images must be positive; got {self.gib} GiB.'
+                f'The bound of the image cache must be positive; got {self.gib} GiB.'
             )
 
 
 class InMemory:
-    """Like imagesets.Packed, from a dict of index to bytes."""
+    """An image_set.Store of a dict of index to bytes."""
 
-    def __init__(self, data):
+    def __init__(self, data: Mapping[int, bytes]) -> None:
         self.data = data
 
-    def read(self, index):
+    def read(self, index: int) -> bytes:
         return self.data[int(index)]
 
 
-def keep(images, indices, options, folder):
-    """Images of which as many of `indices` as fit are kept; says how many.
+def cached(
+    images: image_set.Images,
+    indices: np.ndarray,
+    options: CacheOptions,
+    folder: str | os.PathLike,
+) -> image_set.Images:
+    """Images of which as many of `indices` as fit are cached; says how many.
 
     Args:
-        images: imagesets.Images.
+        images: image_set.Images.
         indices: i64 [n].
-        options: Keep.
-        folder: for where='disk'; what is there already is used again.
+        options: CacheOptions.
+        folder: for place='disk'; what is there already is used again.
     """
     if images.pixels is not None:
-        logging.info('The images are in memory, decoded: nothing more to keep.')
+        logging.info('The images are in memory, decoded: there is nothing to cache.')
         return images
-    if options.where == 'memory':
+    if options.place == 'memory':
         data, shapes = {}, np.zeros([len(images.labels), 2], np.int32)
-        for index, part, shape in _taken(images, indices, options):
+        for index, part, shape in _contents(images, indices, options):
             data[index], shapes[index] = part, shape
-        store, size = InMemory(data), sum(map(len, data.values()))
+        store: image_set.Store = InMemory(data)
+        size = sum(map(len, data.values()))
     else:
         store, shapes = _on_disk(images, indices, options, pathlib.Path(folder))
         size = int(store.length.sum())
     logging.info(
-        'Kept %d of %d images, %s, in %s: %.2f GiB of at most %g.',
+        'Cached %d of %d images, %s, in %s: %.2f GiB of at most %g.',
         np.count_nonzero(shapes[indices, 0]),
         len(indices),
         options.form,
-        options.where,
+        options.place,
         size / 2**30,
         options.gib,
     )
-    kept = image_set.Kept(store, shapes, decoded=options.form == 'decoded')
-    return dataclasses.replace(images, kept=kept)
+    cache = image_set.Cached(store, shapes, decoded=options.form == 'decoded')
+    return dataclasses.replace(images, cached=cache)
 
 
-def _on_disk(images, indices, options, folder):
-    facts = {
+def _on_disk(
+    images: image_set.Images,
+    indices: np.ndarray,
+    options: CacheOptions,
+    folder: pathlib.Path,
+) -> tuple[image_set.Packed, np.ndarray]:
+    """The store, made where there is none yet, and the shapes of its images."""
+    metadata = {
         'images': images.digest,
         'form': options.form,
         'gib': options.gib,
         'indices': storage.digest(indices),
     }
-    path = folder / storage.key_of(facts)
+    path = folder / storage.key_of(metadata)
     with storage.locked(path):
         if not path.is_dir():
-            with storage.replacing_folder(path) as aside:
-                _pack(images, indices, options, aside)
-                storage.write_json(aside / 'facts.json', facts)
-    with np.load(path / 'index.npz') as found:
-        shapes, offset, length = (found[k] for k in ('shapes', 'offset', 'length'))
+            with storage.replacing_folder(path) as temporary:
+                _pack(images, indices, options, temporary)
+                storage.write_json(temporary / 'facts.json', metadata)
+    with np.load(path / 'index.npz') as index:
+        shapes, offset, length = (index[k] for k in ('shapes', 'offset', 'length'))
     part = np.zeros(len(offset), np.int32)
     return image_set.Packed((str(path / 'data'),), part, offset, length), shapes
 
 
-def _pack(images, indices, options, folder):
+def _pack(
+    images: image_set.Images,
+    indices: np.ndarray,
+    options: CacheOptions,
+    folder: pathlib.Path,
+) -> None:
     count = len(images.labels)
     shapes = np.zeros([count, 2], np.int32)
     offset, length = np.zeros([2, count], np.int64)
     with open(folder / 'data', 'wb') as file:
-        for index, part, shape in _taken(images, indices, options):
+        for index, part, shape in _contents(images, indices, options):
             offset[index], length[index] = file.tell(), len(part)
             shapes[index] = shape
             file.write(part)
     np.savez(folder / 'index.npz', shapes=shapes, offset=offset, length=length)
 
 
-def _taken(images, indices, options):
+def _contents(
+    images: image_set.Images, indices: np.ndarray, options: CacheOptions
+) -> Iterator[tuple[int, bytes, tuple[int, int]]]:
     """(index, bytes, (height, width)) of the first of `indices`, up to the bound."""
-    read, cut = pipeline.reader(images), pipeline.cutter(images)
+    read, crop = pipeline.reader(images), pipeline.cropper(images)
 
-    def example(index):
+    def example(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if options.form == 'encoded':
             return index, read(index)
-        return index, cut(index, lambda picture: picture.whole())
+        return index, crop(index, lambda picture: picture.whole())
 
     left = options.gib * 2**30
-    parts = tf.data.Dataset.from_tensor_slices(indices).map(
+    contents = tf.data.Dataset.from_tensor_slices(indices).map(
         example, num_parallel_calls=len(os.sched_getaffinity(0))
     )
     with tqdm.tqdm(
-        desc='Keeping images', total=len(indices), unit='image', leave=False
+        desc='Caching images', total=len(indices), unit='image', leave=False
     ) as bar:
-        for index, data in parts.prefetch(1).as_numpy_iterator():
+        for index, data in contents.prefetch(1).as_numpy_iterator():
             shape = (1, 1)  # Any but 0: it is there.
             if options.form == 'decoded':
                 shape, data = data.shape[:2], data.tobytes()

@@ -3,11 +3,21 @@
 import dataclasses
 import functools
 import os
+import typing
 import weakref
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfxfer.data import splits
+
+
+class Store(typing.Protocol):
+    """What gives the bytes of an image."""
+
+    def read(self, index: int) -> bytes:
+        """The bytes of one image; safe in several threads."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +36,7 @@ class Packed:
     offset: np.ndarray
     length: np.ndarray
 
-    def read(self, index):
+    def read(self, index: int) -> bytes:
         """The bytes of one encoded image; safe in several threads."""
         part, length = self.part[index], int(self.length[index])
         data = os.pread(self._open[part], length, int(self.offset[index]))
@@ -35,23 +45,28 @@ class Packed:
         return data
 
     @functools.cached_property
-    def _open(self):
+    def _open(self) -> list[int]:
         files = [os.open(name, os.O_RDONLY) for name in self.files]
-        weakref.finalize(self, lambda: [os.close(file) for file in files])
+        weakref.finalize(self, _close, files)
         return files
 
 
+def _close(files: Sequence[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Kept:
-    """Images that are nearer at hand, as imagecache.keep leaves them.
+class Cached:
+    """Images in memory or in a file on a fast disk, as image_cache.cached leaves them.
 
     Attributes:
-        store: Packed or imagecache.InMemory.
+        store: Store.
         shapes: i32 [n, 2], height and width; 0 where the image is not in the store.
         decoded: the store's bytes are pixels u8 [h, w, 3]; else files.
     """
 
-    store: object
+    store: Store
     shapes: np.ndarray
     decoded: bool
 
@@ -70,19 +85,19 @@ class Images:
         packed: where they are in larger files.
         orientations: u8 [n], how EXIF says that a file's pixels lie, 1 (upright) to 8;
             None: all upright.
-        kept: some of them nearer at hand.
+        cached: some of them in memory or on a faster disk.
         digest: of the files' content; None where the dataset's name determines it.
-        keys: what names an image whatever else is there; for the drawing of subsets.
+        keys: what names an image whatever else is there; by them subsets are chosen.
         skipped: names of files left out because they could not be read.
     """
 
     labels: np.ndarray
-    splits: dict
+    splits: Mapping[str, np.ndarray]
     pixels: np.ndarray | None = None
     paths: tuple[str, ...] | None = None
     packed: Packed | None = None
     orientations: np.ndarray | None = None
-    kept: Kept | None = None
+    cached: Cached | None = None
     digest: str | None = None
     keys: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
@@ -90,7 +105,7 @@ class Images:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a task's images are to be read.
+    """How the images of a task are to be read.
 
     Attributes:
         skip_broken: leave out files that cannot be read, rather than stop.
@@ -107,7 +122,11 @@ class Options:
     data: str | os.PathLike[str] | None = None
 
 
-def complete(labels, parts, keys=None):
+def complete(
+    labels: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    keys: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
     """Holds out of train, stratified, whichever of test and valid is not given.
 
     Args:
@@ -115,11 +134,12 @@ def complete(labels, parts, keys=None):
         parts: {'train', and perhaps 'valid' and 'test': i64 indices}.
         keys: as of Images.
     """
+    parts = dict(parts)
     for name in ('test', 'valid'):
         if name not in parts:
             pool = parts['train']
             names = pool if keys is None else [keys[i] for i in pool]
-            # Another draw for each: the same one would leave the hash's tail as train.
+            # Another seed for each: the same one would leave the hash's tail as train.
             kept, held = splits.hold_out(labels[pool], seed=f'0 {name}', keys=names)
-            parts = {**parts, 'train': pool[kept], name: pool[held]}
+            parts |= {'train': pool[kept], name: pool[held]}
     return parts

@@ -3,107 +3,156 @@
 image u8 [b, s, s, 3], label i32 [b] or [b, k], index i64 [b] (in the dataset).
 """
 
+import dataclasses
 import functools
 import os
+import typing
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data import preprocess
+from tfxfer.data import image_set, preprocess
+
+# (index, crop) -> crop(picture of that index).
+Cropper = Callable[[tf.Tensor, preprocess.Crop], tf.Tensor]
 
 
-def evaluation(images, indices, size, crop, batch, dtype=tf.uint8):
+def evaluation(
+    images: image_set.Images,
+    indices: np.ndarray,
+    size: int,
+    crop: Callable[..., tf.Tensor],
+    batch: int,
+    dtype: tf.DType = tf.uint8,
+) -> tf.data.Dataset:
     """Every image of `indices` once, in order; all batches of one shape.
 
     The last batch is filled up with index -1 (and a black image), so that replicas get
     equal shares and one graph serves; predict.py drops these.
 
     Args:
-        images: imagesets.Images.
+        images: image_set.Images.
         indices: i64 [n].
         size: side in pixels.
         crop: one of preprocess.CROPS.
-        batch: images a batch.
+        batch: images per batch.
         dtype: of the images that `crop` gives.
     """
-    cut = cutter(images)
-    labels = tf.constant(images.labels)
+    crop_of, labels = cropper(images), tf.constant(images.labels)
     missing = -len(indices) % batch
     padded = np.concatenate([indices, np.full(missing, -1)]).astype(np.int64)
 
-    def example(index):
+    def example(index: tf.Tensor) -> dict[str, tf.Tensor]:
         real = tf.maximum(index, 0)
         image = tf.cond(
             index < 0,
             lambda: tf.zeros([size, size, 3], dtype),
-            lambda: cut(real, functools.partial(crop, size=size)),
+            lambda: crop_of(real, functools.partial(crop, size=size)),
         )
         return {'image': image, 'label': tf.gather(labels, real), 'index': index}
 
     return _batches(tf.data.Dataset.from_tensor_slices(padded), example, batch)
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingStream:
+    """What the batches of a training are made of, beside the images.
+
+    Attributes:
+        size: side in pixels.
+        batch: images per batch, of all workers together.
+        seed: of order and augmentation.
+        min_area: smallest share of the image in a crop.
+        flip: mirror half of the images.
+    """
+
+    size: int
+    batch: int
+    seed: int = 0
+    min_area: float = 0.08
+    flip: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One worker's part of every batch; the whole is the same for any number of them.
+
+    Attributes:
+        worker: its number, from 0.
+        workers: how many there are.
+        parts: how many elements its part comes in, one per device.
+    """
+
+    worker: int = 0
+    workers: int = 1
+    parts: int = 1
+
+
 def training(
-    images, indices, size, batch, *, seed, start=0, min_area, flip, share=(0, 1),
-    parts=1,
-):  # fmt: skip
+    images: image_set.Images,
+    indices: np.ndarray,
+    stream: TrainingStream,
+    *,
+    start: int = 0,
+    shard: Shard | None = None,
+) -> tf.data.Dataset:
     """Endless augmented batches; batch s is a function of (seed, s) alone.
 
     Each epoch is its own permutation, and a batch may cross from one to the next.
 
     Args:
-        images: imagesets.Images.
-        indices: i64 [n] to draw from.
-        size: side in pixels.
-        batch: images a batch, of all workers together.
-        seed: of order and augmentation.
+        images: image_set.Images.
+        indices: i64 [n] of the images to train on.
+        stream: TrainingStream.
         start: number of the first batch, to go on where a Run was.
-        min_area: smallest share of the image in a crop.
-        flip: mirror half of the images.
-        share: (worker, workers): gives this worker's part of every batch, the whole
-            batch being the same for any number of workers.
-        parts: how many elements this worker's part comes in, one a device.
+        shard: Shard; None: all of it, for one worker with one device.
 
     Raises:
         ValueError: the batch does not divide by the number of workers and parts.
     """
-    worker, workers = share
-    if batch % (workers * parts):
+    shard = shard or Shard()
+    if stream.batch % (shard.workers * shard.parts):
         raise ValueError(
-            f'A batch of {batch} does not divide by {workers} workers x {parts} parts.'
+            f'A batch of {stream.batch} does not divide by {shard.workers} workers x '
+            f'{shard.parts} parts.'
         )
-    own = batch // workers
-    cut = cutter(images)
-    labels = tf.constant(images.labels)
+    share = stream.batch // shard.workers
+    crop, labels = cropper(images), tf.constant(images.labels)
     count = len(indices)
     indices = tf.constant(indices, tf.int64)
+    seed = tf.constant(stream.seed, tf.int64)
 
-    def example(number):
-        position = number // own * batch + worker * own + number % own
-        epoch = position // count
-        where = tf.random.experimental.index_shuffle(
+    def example(number: tf.Tensor) -> dict[str, tf.Tensor]:
+        position = number // share * stream.batch + shard.worker * share
+        position += number % share
+        place = tf.random.experimental.index_shuffle(
             position % count,
-            seed=tf.stack([tf.constant(seed, tf.int64), epoch]),
+            seed=tf.stack([seed, position // count]),  # Each epoch has its own.
             max_index=tf.constant(count - 1, tf.int64),
         )
-        index = indices[where]
-        # Position and run make the seed, so that an image's next crop is another one.
-        crop_seed = tf.stack([tf.constant(seed, tf.int64), 2 * position])
-        crop = functools.partial(
+        index = indices[place]
+        augmented = functools.partial(
             preprocess.augmented,
-            size=size, seed=crop_seed, min_area=min_area, flip=flip,
-        )  # fmt: skip
+            size=stream.size,
+            # Of position and Run, so that an image's next crop is another one.
+            seed=tf.stack([seed, 2 * position]),
+            min_area=stream.min_area,
+            flip=stream.flip,
+        )
         return {
-            'image': cut(index, crop),
+            'image': crop(index, augmented),
             'label': tf.gather(labels, index),
             'index': index,
         }
 
-    numbers = tf.data.Dataset.range(start * own, np.iinfo(np.int64).max)
-    return _batches(numbers, example, own // parts)
+    numbers = tf.data.Dataset.range(start * share, np.iinfo(np.int64).max)
+    return _batches(numbers, example, share // shard.parts)
 
 
-def _batches(elements, example, batch):
+def _batches(
+    elements: tf.data.Dataset, example: Callable[..., typing.Any], batch: int
+) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False  # Nothing is left to it, and it ends late.
@@ -117,47 +166,62 @@ def _batches(elements, example, batch):
     )
 
 
-def reader(images):
+def reader(images: image_set.Images) -> Callable[[tf.Tensor], tf.Tensor]:
     """index -> the bytes of the image's file, in a graph."""
     if images.paths is not None:
         paths = tf.constant(images.paths)
         return lambda index: tf.io.read_file(paths[index])
+    assert images.packed is not None  # As Images says: one of the three.
     return functools.partial(_stored, images.packed)
 
 
-def _stored(store, index):
+def _stored(store: image_set.Store, index: tf.Tensor) -> tf.Tensor:
     data = tf.numpy_function(store.read, [index], tf.string, stateful=False)
     return tf.ensure_shape(data, [])
 
 
-def cutter(images):
-    """(index, crop) -> crop(the picture), whichever way the images are kept."""
+def cropper(images: image_set.Images) -> Cropper:
+    """(index, crop) -> crop(the picture), wherever it is: memory, cache or file."""
     if images.pixels is not None:
         pixels = tf.constant(images.pixels)
         return lambda index, crop: crop(preprocess.Decoded(pixels[index]))
-    read, kept = reader(images), images.kept
-    orientations = None
-    if images.orientations is not None and (images.orientations != 1).any():
-        orientations = tf.constant(images.orientations)
+    from_file, cached = _from_file(images), images.cached
+    if cached is None:
+        return from_file
+    shapes = tf.constant(cached.shapes)
+    from_cache = _from_cache(images, cached)
+    return lambda index, crop: tf.cond(
+        shapes[index, 0] > 0,
+        lambda: from_cache(index, crop),
+        lambda: from_file(index, crop),
+    )
 
-    def encoded(data, index, crop):
-        turn = None if orientations is None else orientations[index]
-        return preprocess.cut(data, crop, turn)
 
-    if kept is None:
-        return lambda index, crop: encoded(read(index), index, crop)
-    shapes = tf.constant(kept.shapes)
+def _from_file(images: image_set.Images) -> Cropper:
+    read, orientation = reader(images), _orientation(images)
+    return lambda index, crop: preprocess.cut(read(index), crop, orientation(index))
 
-    def held(index, crop):
-        data = _stored(kept.store, index)
-        if not kept.decoded:
-            return encoded(data, index, crop)
+
+def _from_cache(images: image_set.Images, cached: image_set.Cached) -> Cropper:
+    """Of images in the cache only."""
+    shapes, orientation = tf.constant(cached.shapes), _orientation(images)
+
+    def encoded(index: tf.Tensor, crop: preprocess.Crop) -> tf.Tensor:
+        data = _stored(cached.store, index)
+        return preprocess.cut(data, crop, orientation(index))
+
+    def decoded(index: tf.Tensor, crop: preprocess.Crop) -> tf.Tensor:
+        data = _stored(cached.store, index)
         shape = tf.concat([shapes[index], [3]], 0)
         image = tf.reshape(tf.io.decode_raw(data, tf.uint8), shape)
         return crop(preprocess.Decoded(image))
 
-    return lambda index, crop: tf.cond(
-        shapes[index, 0] > 0,
-        lambda: held(index, crop),
-        lambda: encoded(read(index), index, crop),
-    )
+    return decoded if cached.decoded else encoded
+
+
+def _orientation(images: image_set.Images) -> Callable[[tf.Tensor], tf.Tensor | None]:
+    """index -> EXIF's orientation; None where all images are upright."""
+    if images.orientations is None or (images.orientations == 1).all():
+        return lambda index: None
+    orientations = tf.constant(images.orientations)
+    return lambda index: orientations[index]

@@ -1,10 +1,11 @@
 """Image -> image: what training and evaluation do before the network sees it.
 
 Images are RGB u8 [h, w, 3], as Pillow gives them; the scaling that a network's weights
-expect is inside the network (models.py).
+expect is inside the network (models.scaled).
 """
 
 import typing
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -17,15 +18,15 @@ class Decoded(typing.NamedTuple):
 
     image: tf.Tensor
 
-    def size(self):
+    def size(self) -> tf.Tensor:
         """i32 [2]: height, width."""
         return tf.shape(self.image)[:2]
 
-    def whole(self):
+    def whole(self) -> tf.Tensor:
         """u8 [h, w, 3]."""
         return self.image
 
-    def window(self, begin, extent):
+    def window(self, begin: tf.Tensor, extent: tf.Tensor) -> tf.Tensor:
         """The pixels u8 [*extent, 3] from `begin` (row, column) on."""
         return tf.slice(
             self.image, tf.concat([begin, [0]], 0), tf.concat([extent, [3]], 0)
@@ -37,27 +38,31 @@ class Jpeg(typing.NamedTuple):
 
     data: tf.Tensor
 
-    def size(self):
+    def size(self) -> tf.Tensor:
         return tf.io.extract_jpeg_shape(self.data)[:2]
 
-    def whole(self):
+    def whole(self) -> tf.Tensor:
         return tf.io.decode_jpeg(self.data, channels=3, dct_method=_DCT)
 
-    def window(self, begin, extent):
+    def window(self, begin: tf.Tensor, extent: tf.Tensor) -> tf.Tensor:
         # Colour is kept at half the resolution, so that a column depends on its
         # neighbours: two more on each side, where there are, make it what it is in
         # the whole image.
         left = tf.maximum(begin[1] - 2, 0)
         right = tf.minimum(begin[1] + extent[1] + 2, self.size()[1])
-        where = tf.stack([begin[0], left, extent[0], right - left])
+        window = tf.stack([begin[0], left, extent[0], right - left])
         part = tf.image.decode_and_crop_jpeg(
-            self.data, where, channels=3, dct_method=_DCT
+            self.data, window, channels=3, dct_method=_DCT
         )
         first = begin[1] - left
         return part[:, first : first + extent[1]]
 
 
-def cut(data, crop, orientation=None):
+Picture = Decoded | Jpeg
+Crop = Callable[[Picture], tf.Tensor]
+
+
+def cut(data: tf.Tensor, crop: Crop, orientation: tf.Tensor | None = None) -> tf.Tensor:
     """crop(picture) of an encoded image: JPEG, PNG, BMP, GIF (first frame) or WebP.
 
     Args:
@@ -82,7 +87,7 @@ def cut(data, crop, orientation=None):
     return tf.cond(tf.io.is_jpeg(data), jpeg, decoded)
 
 
-def turned(image, orientation):
+def turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """u8 [h, w, 3] as it should be seen, by EXIF's orientation 1 to 8."""
     code = tf.cast(orientation, tf.int32) - 1
     # Row 0 of the file is on the left or right from 5 on.
@@ -93,17 +98,17 @@ def turned(image, orientation):
     return tf.cond(mirrored, lambda: image[:, ::-1], lambda: image)
 
 
-def whole(picture, size):
+def whole(picture: Picture, size: int) -> tf.Tensor:
     """Evaluation on fixed features: shorter side to `size`, central crop of that."""
     return _centre(picture, size, size)
 
 
-def central(picture, size):
+def central(picture: Picture, size: int) -> tf.Tensor:
     """Evaluation of a trained network: the central 87.5 % (224 of 256)."""
     return _centre(picture, round(size * 256 / 224), size)
 
 
-def inception(picture, size):
+def inception(picture: Picture, size: int) -> tf.Tensor:
     """TF-Slim's evaluation of all but ResNet and DenseNet, f32 [size, size, 3].
 
     The central 87.5 % of each side, stretched to a square, bilinear as TensorFlow 1
@@ -113,7 +118,7 @@ def inception(picture, size):
     return _bilinear(image, [size, size])
 
 
-def vgg(picture, size):
+def vgg(picture: Picture, size: int) -> tf.Tensor:
     """TF-Slim's evaluation of ResNet v1, and of the DenseNets: f32 [size, size, 3].
 
     Shorter side to round(size x 256 / 224), the other in proportion, bilinear as in
@@ -144,7 +149,14 @@ def _centre(picture, shorter, size):
     return resized(picture, full, (full - size) // 2, size)
 
 
-def augmented(picture, size, seed, *, min_area=0.08, flip=True):
+def augmented(
+    picture: Picture,
+    size: int,
+    seed: tf.Tensor,
+    *,
+    min_area: float = 0.08,
+    flip: bool = True,
+) -> tf.Tensor:
     """Inception-style training crop (area min_area to 1, aspect 3/4 to 4/3) and flip.
 
     Bicubic without antialiasing, as in the TensorFlow code of the field; and in half
@@ -165,7 +177,9 @@ def augmented(picture, size, seed, *, min_area=0.08, flip=True):
     return tf.ensure_shape(tf.cast(crop, tf.uint8), [size, size, 3])
 
 
-def resized(picture, full, corner, size):
+def resized(
+    picture: Picture, full: tf.Tensor, corner: tf.Tensor, size: int
+) -> tf.Tensor:
     """size x size pixels, from `corner` on, of the picture resized to `full`.
 
     Bicubic and antialiased, columns first, rounded to whole grey levels after each

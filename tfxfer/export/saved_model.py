@@ -96,8 +96,7 @@ def served(folder, *, checkpoints=None, data=None):
         resolved.arch,
         classes=len(record.classes),
         weights=str(weights),
-        image_size=size,
-        aux=False,
+        options=models.NetworkOptions(image_size=size, aux=False),
     )
     module = Served(
         network,
@@ -172,7 +171,9 @@ def in_float32(module, record, images, seen):
     run, index = record.run, seen['index']
     logging.info('Predicting %d test images in float32.', len(index))
     batches = pipeline.evaluation(images, index, module.size, module.crop, batch=64)
-    found = predict.predict(module.network, batches, index, outputs=('features',))
+    found = predict.predict(
+        module.network, batches, index, predict.Inference(('features',))
+    )
     logits = logreg.predict(module.classifier.numpy(), found['features'])
     logits = logits.astype(np.float32)
     score = metrics.METRICS[record.metric](seen['label'], logits)

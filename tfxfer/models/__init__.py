@@ -7,27 +7,27 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from tfxfer.models.applications import from_application, keras_file
     from tfxfer.models.factory import (
         BUILDERS,
         GRAPHS,
-        SCALINGS,
         TRAINING,
+        NetworkOptions,
         build,
-        dtype_policy,
-        from_application,
-        keras_file,
-        load_weights,
-        save_weights,
-        scaled,
-        seeded,
-        set_batch_norm_momentum,
     )
+    from tfxfer.models.network import TransferNetwork, set_batch_norm_momentum
+    from tfxfer.models.scaling import SCALINGS, scaled
+    from tfxfer.models.seeds import dtype_policy, seeded
+    from tfxfer.models.weights_h5 import load_weights, save_weights
 
+# No module here is called like one of these names: importing it would hide the name.
 __all__ = [
     'BUILDERS',
     'GRAPHS',
     'SCALINGS',
     'TRAINING',
+    'NetworkOptions',
+    'TransferNetwork',
     'build',
     'dtype_policy',
     'from_application',
@@ -38,9 +38,13 @@ __all__ = [
     'seeded',
     'set_batch_norm_momentum',
 ]
+_MODULES = ('factory', 'applications', 'network', 'scaling', 'seeds', 'weights_h5')
 
 
 def __getattr__(name: str) -> typing.Any:
     if name in __all__:
-        return getattr(importlib.import_module('tfxfer.models.factory'), name)
+        for module in _MODULES:
+            names = vars(importlib.import_module(f'tfxfer.models.{module}'))
+            if name in names:
+                return names[name]
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

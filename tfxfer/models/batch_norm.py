@@ -11,7 +11,12 @@ class BatchNormalization(layers.BatchNormalization):
     the time of a step of MobileNet or ResNet on a CPU.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         last = self.axis in (-1, 3) and len(inputs.shape) == 4
         plain = not (training and self.trainable) or mask is not None or not last
         if plain or self.synchronized or self.renorm:
@@ -37,10 +42,3 @@ class BatchNormalization(layers.BatchNormalization):
         ):
             moving.assign(moving * self.momentum + new * (1 - self.momentum))
         return tf.cast(normed.y, self.compute_dtype)
-
-
-def replace(model):
-    """Makes every batch norm of a Keras model, whoever built it, one of these."""
-    for layer in model.layers:
-        if type(layer) is layers.BatchNormalization:
-            layer.__class__ = BatchNormalization

@@ -7,19 +7,24 @@ slashes): the variables `A/B/weights` and `A/B/BatchNorm/gamma` belong to the la
 
 import dataclasses
 import typing
+from collections.abc import Callable
 
 import keras
 from keras import layers
 
+from tfxfer.models.batch_norm import BatchNormalization
+
 BATCH_NORM = '/BatchNorm'
 
+MakeInitializer = Callable[[], keras.Initializer]
 
-def layer_name(scope):
+
+def layer_name(scope: str) -> str:
     """The Keras name of the layer with TF-Slim's variable scope."""
     return scope.replace('/', '.')
 
 
-def scope_of(name):
+def scope_of(name: str) -> str:
     """The inverse of layer_name."""
     return name.replace('.', '/')
 
@@ -35,26 +40,26 @@ class Outputs(typing.NamedTuple):
         aux_init: the same of the auxiliary classifier's kernel.
     """
 
-    features: typing.Any
-    aux_features: typing.Any = None
-    head_init: typing.Callable | None = None
-    aux_init: typing.Callable | None = None
+    features: keras.KerasTensor
+    aux_features: keras.KerasTensor | None = None
+    head_init: MakeInitializer | None = None
+    aux_init: MakeInitializer | None = None
 
 
 # Initialisers are made anew for each layer: one that is shared would repeat its values.
 
 
-def truncated_normal(stddev):
+def truncated_normal(stddev: float) -> MakeInitializer:
     """Maker of tf.truncated_normal_initializer(stddev=stddev)."""
     return lambda: keras.initializers.TruncatedNormal(stddev=stddev)
 
 
-def xavier():
+def xavier() -> keras.Initializer:
     """slim.xavier_initializer(), the default of TF-Slim's layers: Glorot uniform."""
     return keras.initializers.GlorotUniform()
 
 
-def variance_scaling():
+def variance_scaling() -> keras.Initializer:
     """slim.variance_scaling_initializer(): factor 2, fan in, truncated normal."""
     return keras.initializers.VarianceScaling(2.0, 'fan_in', 'truncated_normal')
 
@@ -74,13 +79,13 @@ class Style:
     epsilon: float = 0.001
     decay: float = 0.999
     scale: bool = False
-    init: typing.Callable = xavier
+    init: MakeInitializer = xavier
     activation: str = 'relu'
 
 
-def batch_norm(x, style, scope):
+def batch_norm(x: keras.KerasTensor, style: Style, scope: str) -> keras.KerasTensor:
     """Batch norm alone; `scope` is its own, e.g. `.../BatchNorm`."""
-    return layers.BatchNormalization(
+    return BatchNormalization(
         momentum=style.decay,
         epsilon=style.epsilon,
         scale=style.scale,
@@ -88,7 +93,9 @@ def batch_norm(x, style, scope):
     )(x)
 
 
-def activate(x, activation, scope=None):
+def activate(
+    x: keras.KerasTensor, activation: str | None, scope: str | None = None
+) -> keras.KerasTensor:
     """The activation by its Keras name, as layer `scope`/`activation`; None is none."""
     if activation is None:
         return x
@@ -96,31 +103,13 @@ def activate(x, activation, scope=None):
     return layers.Activation(activation, name=name)(x)
 
 
-def _finish(x, style, scope, norm, activation):
-    if norm:
-        x = batch_norm(x, style, scope + BATCH_NORM if norm is True else norm)
-    return activate(x, style.activation if activation == 'style' else activation, scope)
-
-
-def conv(
-    x,
-    style,
-    filters,
-    size,
-    scope,
-    *,
-    strides=1,
-    padding='same',
-    norm=True,
-    bias=None,
-    activation='style',
-    init=None,
-):
+@dataclasses.dataclass(frozen=True)
+class Conv:
     """slim.conv2d: convolution, batch norm or bias or neither, activation.
 
-    Args:
-        x: [b, h, w, c].
-        style: Style.
+    Called with an input [b, h, w, c] and the network's Style.
+
+    Attributes:
         filters: output channels.
         size: kernel side, or (height, width).
         scope: TF-Slim's variable scope.
@@ -131,73 +120,119 @@ def conv(
         activation: 'style' is the Style's; None is none.
         init: maker of the kernel's initialiser, if not the Style's.
     """
-    x = layers.Conv2D(
-        filters,
-        size,
-        strides,
-        padding,
-        use_bias=not norm if bias is None else bias,
-        kernel_initializer=(init or style.init)(),
-        name=layer_name(scope),
-    )(x)
-    return _finish(x, style, scope, norm, activation)
+
+    filters: int
+    size: int | tuple[int, ...]
+    scope: str
+    strides: int = 1
+    padding: str = 'same'
+    norm: bool | str = True
+    bias: bool | None = None
+    activation: str | None = 'style'
+    init: MakeInitializer | None = None
+
+    def __call__(self, x: keras.KerasTensor, style: Style) -> keras.KerasTensor:
+        x = layers.Conv2D(
+            self.filters,
+            self.size,
+            self.strides,
+            self.padding,
+            use_bias=not self.norm if self.bias is None else self.bias,
+            kernel_initializer=(self.init or style.init)(),
+            name=layer_name(self.scope),
+        )(x)
+        return _finish(x, style, self)
 
 
-def depthwise(x, style, size, scope, *, strides=1):
-    """slim.separable_conv2d(num_outputs=None): depthwise, batch norm, activation."""
-    x = layers.DepthwiseConv2D(
-        size,
-        strides,
-        'same',
-        use_bias=False,
-        depthwise_initializer=style.init(),
-        name=layer_name(scope),
-    )(x)
-    return _finish(x, style, scope, True, 'style')
+@dataclasses.dataclass(frozen=True)
+class Depthwise:
+    """slim.separable_conv2d(num_outputs=None): depthwise, batch norm, activation.
 
-
-def separable(
-    x,
-    style,
-    filters,
-    size,
-    scope,
-    *,
-    strides=1,
-    multiplier=1,
-    norm=True,
-    activation='style',
-    init=None,
-):
-    """slim.separable_conv2d: depthwise and pointwise in one, SAME, then as in `conv`.
-
-    `multiplier` is the depthwise step's outputs for each input channel.
+    Called as a Conv is; the attributes are those of one.
     """
-    init = init or style.init
-    x = layers.SeparableConv2D(
-        filters,
-        size,
-        strides,
-        'same',
-        depth_multiplier=multiplier,
-        use_bias=not norm,
-        depthwise_initializer=init(),
-        pointwise_initializer=init(),
-        name=layer_name(scope),
-    )(x)
-    return _finish(x, style, scope, norm, activation)
+
+    size: int
+    scope: str
+    strides: int = 1
+    norm: bool | str = True
+    activation: str | None = 'style'
+
+    def __call__(self, x: keras.KerasTensor, style: Style) -> keras.KerasTensor:
+        x = layers.DepthwiseConv2D(
+            self.size,
+            self.strides,
+            'same',
+            use_bias=False,
+            depthwise_initializer=style.init(),
+            name=layer_name(self.scope),
+        )(x)
+        return _finish(x, style, self)
 
 
-def max_pool(x, size, strides, padding='same'):
+@dataclasses.dataclass(frozen=True)
+class Separable:
+    """slim.separable_conv2d: depthwise and pointwise in one, SAME, then as a Conv.
+
+    Called as a Conv is. `multiplier` is the depthwise step's outputs for each input
+    channel; the other attributes are those of a Conv.
+    """
+
+    filters: int
+    size: int
+    scope: str
+    strides: int = 1
+    multiplier: int = 1
+    norm: bool | str = True
+    activation: str | None = 'style'
+    init: MakeInitializer | None = None
+
+    def __call__(self, x: keras.KerasTensor, style: Style) -> keras.KerasTensor:
+        init = self.init or style.init
+        x = layers.SeparableConv2D(
+            self.filters,
+            self.size,
+            self.strides,
+            'same',
+            depth_multiplier=self.multiplier,
+            use_bias=not self.norm,
+            depthwise_initializer=init(),
+            pointwise_initializer=init(),
+            name=layer_name(self.scope),
+        )(x)
+        return _finish(x, style, self)
+
+
+def _finish(
+    x: keras.KerasTensor, style: Style, step: Conv | Depthwise | Separable
+) -> keras.KerasTensor:
+    """Batch norm and activation, as the step says."""
+    if step.norm:
+        scope = step.scope + BATCH_NORM if step.norm is True else step.norm
+        x = batch_norm(x, style, scope)
+    chosen = style.activation if step.activation == 'style' else step.activation
+    return activate(x, chosen, step.scope)
+
+
+def max_pool(
+    x: keras.KerasTensor,
+    size: int | tuple[int, ...],
+    strides: int,
+    padding: str = 'same',
+) -> keras.KerasTensor:
     """slim.max_pool2d; SAME pads with minus infinity."""
     return layers.MaxPooling2D(size, strides, padding)(x)
 
 
-def avg_pool(x, size, strides, padding='same'):
+def avg_pool(
+    x: keras.KerasTensor,
+    size: int | tuple[int, ...],
+    strides: int,
+    padding: str = 'same',
+) -> keras.KerasTensor:
     """slim.avg_pool2d; SAME divides by the number of real pixels."""
     return layers.AveragePooling2D(size, strides, padding)(x)
 
 
-def global_pool(x):
+def global_pool(x: keras.KerasTensor) -> keras.KerasTensor:
     """Mean over height and width: [b, h, w, c] -> [b, c]."""
     return layers.GlobalAveragePooling2D()(x)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfxfer import architectures, errors, models
-from tfxfer.models import checkpoints, weight_files
+from tfxfer.models import checkpoints, network, weight_files
 
 ARCHIVE = re.compile(r'\.(tar|tgz|tar\.gz)$')
 
@@ -40,12 +40,12 @@ def convert(
         path = weight_files.find(arch, folder)
         weights = checkpoints.read(path, arch, averages=averages)
         digest = checkpoints.digest(path)
-    model = models.build(arch, None, weights, aux=None)
-    ignored = checkpoints.unused(model, weights)
+    model = models.build(arch, None, weights)
+    ignored = weights.unused_by(model)
     source = pathlib.Path(checkpoint).name
     models.save_weights(model, output, source=source, checkpoint_digest=digest)
     values = [
-        variable for layer in model.layers for variable in checkpoints.variables(layer)
+        variable for layer in model.layers for variable in network.variables(layer)
     ]
     count = sum(int(np.prod(variable.shape)) for variable in values)
     return [

@@ -3,12 +3,21 @@
 Keras' DenseNets pad explicitly where this has SAME, and have epsilon 1.001e-5.
 """
 
+from collections.abc import Sequence
+
+import keras
 from keras import layers
 
 from tfxfer.models import blocks
 
 
-def densenet(images, *, depths, scale=None, growth=32):
+def densenet(
+    images: keras.KerasTensor,
+    *,
+    depths: Sequence[int],
+    scale: bool | None = None,
+    growth: int = 32,
+) -> blocks.Outputs:
     """DenseNet-BC, which halves the channels between its blocks.
 
     Args:
@@ -36,36 +45,45 @@ def densenet(images, *, depths, scale=None, growth=32):
     return blocks.Outputs(blocks.global_pool(x), head_init=style.init)
 
 
-def _grow(x, style, growth, scope, output):
+def _grow(
+    x: keras.KerasTensor, style: blocks.Style, growth: int, scope: str, output: str
+) -> keras.KerasTensor:
     """One layer of a dense block: its output is the Keras layer `output`."""
     y = _norm_relu_conv(x, style, 4 * growth, 1, f'{scope}/x1')
     y = _norm_relu_conv(y, style, growth, 3, f'{scope}/x2')
     return layers.Concatenate(name=blocks.layer_name(output))([x, y])
 
 
-def _transition(x, style, scope):
+def _transition(
+    x: keras.KerasTensor, style: blocks.Style, scope: str
+) -> keras.KerasTensor:
     x = _norm_relu_conv(x, style, x.shape[-1] // 2, 1, f'{scope}/blk')
     return layers.AveragePooling2D(2, 2, 'valid', name=blocks.layer_name(scope))(x)
 
 
-def _norm_relu(x, style, scope):
+def _norm_relu(
+    x: keras.KerasTensor, style: blocks.Style, scope: str
+) -> keras.KerasTensor:
     x = blocks.batch_norm(x, style, scope + blocks.BATCH_NORM)
     return blocks.activate(x, style.activation)
 
 
-def _norm_relu_conv(x, style, channels, size, scope):
+def _norm_relu_conv(
+    x: keras.KerasTensor, style: blocks.Style, channels: int, size: int, scope: str
+) -> keras.KerasTensor:
     return _conv(_norm_relu(x, style, scope), style, channels, size, f'{scope}/Conv')
 
 
-def _conv(x, style, channels, size, scope, *, strides=1):
-    return blocks.conv(
-        x,
-        style,
-        channels,
-        size,
-        scope,
-        strides=strides,
-        norm=False,
-        bias=False,
-        activation=None,
+def _conv(
+    x: keras.KerasTensor,
+    style: blocks.Style,
+    channels: int,
+    size: int,
+    scope: str,
+    *,
+    strides: int = 1,
+) -> keras.KerasTensor:
+    conv = blocks.Conv(
+        channels, size, scope, strides, norm=False, bias=False, activation=None
     )
+    return conv(x, style)

@@ -9,7 +9,10 @@ import dataclasses
 import itertools
 import math
 import re
+import typing
+from collections.abc import Iterable, Sequence
 
+import keras
 from keras import layers
 
 from tfxfer import errors
@@ -17,6 +20,17 @@ from tfxfer.models import blocks
 
 # Pixels a side, below which a map of v3, v4 or Inception-ResNet v2 is left with none.
 MIN_SIZE = 75
+
+
+class Step(typing.Protocol):
+    """A part of a network: called with the Network, its input and its block's name."""
+
+    def __call__(
+        self, network: 'Network', x: keras.KerasTensor, block: str
+    ) -> keras.KerasTensor: ...
+
+
+Branch = Sequence[Step]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,26 +46,30 @@ class Network:
     width: float = 1.0
     depth: float = 1.0
 
-    def channels(self, count):
+    def channels(self, count: int) -> int:
         """`count` channels at this width."""
         return max(int(count * self.width), 16)
 
-    def blocks(self, count):
+    def blocks(self, count: int) -> int:
         """How many of `count` blocks stay at this depth: one at least."""
         return max(math.ceil(count * self.depth), 1)
 
-    def run(self, x, steps, block=''):
+    def run(
+        self, x: keras.KerasTensor, steps: Iterable[Step], block: str = ''
+    ) -> keras.KerasTensor:
         """The steps one after the other; `block` is the scope within the network's."""
         for step in steps:
             x = step(self, x, block)
         return x
 
-    def run_blocks(self, x, steps):
+    def run_blocks(
+        self, x: keras.KerasTensor, steps: Iterable[Step]
+    ) -> keras.KerasTensor:
         """`run`, at this depth: of blocks in a row the last stay, so that the features
         and what the auxiliary head looks at are as many as ever.
         """
-        for inner, row in itertools.groupby(steps, _is_inner):
-            row = list(row)
+        for inner, group in itertools.groupby(steps, _is_inner):
+            row = list(group)
             x = self.run(x, row[-self.blocks(len(row)) :] if inner else row)
         return x
 
@@ -64,20 +82,21 @@ class Conv:
     channels: int
     stride: int = 1
     padding: str = 'same'
-    size: int | tuple | None = None  # Of the kernel; None: as in the name.
+    size: int | tuple[int, ...] | None = None  # Of the kernel; None: as in the name.
     stddev: float | None = None  # Of the truncated normal; None: the network's `init`.
 
-    def __call__(self, network, x, block):
-        return blocks.conv(
-            x,
-            network.style,
+    def __call__(
+        self, network: Network, x: keras.KerasTensor, block: str
+    ) -> keras.KerasTensor:
+        conv = blocks.Conv(
             network.channels(self.channels),
             self.size or _size(self.name),
             f'{network.scope}/{block}{self.name}',
             strides=self.stride,
             padding=self.padding,
-            init=self.stddev and blocks.truncated_normal(self.stddev),
+            init=blocks.truncated_normal(self.stddev) if self.stddev else None,
         )
+        return conv(x, network.style)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +107,9 @@ class Pool:
     stride: int = 1
     padding: str = 'same'
 
-    def __call__(self, network, x, block):
+    def __call__(
+        self, network: Network, x: keras.KerasTensor, block: str
+    ) -> keras.KerasTensor:
         pool = blocks.max_pool if self.name.startswith('Max') else blocks.avg_pool
         return pool(x, _size(self.name), self.stride, self.padding)
 
@@ -97,9 +118,11 @@ class Pool:
 class Side:
     """Convolutions of the same input, concatenated."""
 
-    convs: tuple
+    convs: tuple[Conv, ...]
 
-    def __call__(self, network, x, block):
+    def __call__(
+        self, network: Network, x: keras.KerasTensor, block: str
+    ) -> keras.KerasTensor:
         return layers.Concatenate()([conv(network, x, block) for conv in self.convs])
 
 
@@ -108,9 +131,11 @@ class Mixed:
     """Branches of the same input, concatenated."""
 
     name: str
-    branches: tuple
+    branches: Sequence[Branch]
 
-    def __call__(self, network, x, block):
+    def __call__(
+        self, network: Network, x: keras.KerasTensor, block: str
+    ) -> keras.KerasTensor:
         name = f'{block}{self.name}'
         outputs = [
             network.run(x, steps, f'{name}/Branch_{i}/')
@@ -120,7 +145,7 @@ class Mixed:
         return layers.Concatenate(name=layer)(outputs)
 
 
-def _is_inner(step):
+def _is_inner(step: Step) -> bool:
     """Whether a step is a block that leaves the side of the map as it is."""
     return isinstance(step, Mixed) and all(
         getattr(part, 'stride', 1) == 1 and getattr(part, 'padding', 'same') == 'same'
@@ -129,12 +154,13 @@ def _is_inner(step):
     )
 
 
-def _size(name):
+def _size(name: str) -> tuple[int, ...]:
     """(7, 1) of Conv2d_0c_7x1."""
-    return tuple(int(side) for side in re.search(r'(\d+)x(\d+)$', name).groups())
+    height, width = re.findall(r'\d+', name.rpartition('_')[2])
+    return int(height), int(width)
 
 
-def tower(sizes, *channels, stddev=None):
+def tower(sizes: str, *channels: int, stddev: float | None = None) -> tuple[Conv, ...]:
     """Convolutions one on the other: '1x1 3x3' are Conv2d_0a_1x1 and Conv2d_0b_3x3.
 
     `stddev` is that of the first one's initialiser.
@@ -144,12 +170,14 @@ def tower(sizes, *channels, stddev=None):
     return (Conv(*first, stddev=stddev), *[Conv(*conv) for conv in rest])
 
 
-def pooled(channels, pool='AvgPool_0a_3x3', stddev=None):
+def pooled(
+    channels: int, pool: str = 'AvgPool_0a_3x3', stddev: float | None = None
+) -> tuple[Pool, Conv]:
     """The branch that pools, then convolves 1 x 1."""
     return (Pool(pool), Conv('Conv2d_0b_1x1', channels, stddev=stddev))
 
 
-def halving(channels, name='Conv2d_1a_3x3', padding='valid'):
+def halving(channels: int, name: str = 'Conv2d_1a_3x3', padding: str = 'valid') -> Conv:
     """The 3 x 3 convolution of stride 2 that ends a branch of a reduction block."""
     return Conv(name, channels, stride=2, padding=padding, size=3)
 
@@ -157,7 +185,9 @@ def halving(channels, name='Conv2d_1a_3x3', padding='valid'):
 HALVING_POOL = (Pool('MaxPool_1a_3x3', stride=2, padding='valid'),)
 
 
-def aux_features(network, x, last, stddev=None):
+def aux_features(
+    network: Network, x: keras.KerasTensor, last: str, stddev: float | None = None
+) -> keras.KerasTensor:
     """The auxiliary head up to its classifier's input, [b, 768].
 
     Below 299 pixels a side the kernel shrinks to the map, as in TF-Slim, so that a
@@ -177,11 +207,11 @@ def aux_features(network, x, last, stddev=None):
     return blocks.global_pool(conv(network, x, 'AuxLogits/'))
 
 
-def _at_most(x, side):
+def _at_most(x: keras.KerasTensor, side: int) -> tuple[int, ...]:
     return tuple(min(side, length or side) for length in x.shape[1:3])
 
 
-def check_size(name, images):
+def check_size(name: str, images: keras.KerasTensor) -> None:
     """Refuses images that the unpadded layers would use up.
 
     Raises:
@@ -195,7 +225,9 @@ def check_size(name, images):
         )
 
 
-def style(scale, init=blocks.variance_scaling):
+def style(
+    scale: bool | None, init: blocks.MakeInitializer = blocks.variance_scaling
+) -> blocks.Style:
     """TF-Slim's inception_arg_scope; without gamma, as the public checkpoints are."""
     return blocks.Style(epsilon=0.001, decay=0.9997, scale=bool(scale), init=init)
 
@@ -214,7 +246,7 @@ def _v1(name, direct, first, second, last, *, end='Conv2d_0b_3x3'):
     return Mixed(name, branches)
 
 
-V1 = (
+V1: tuple[Step, ...] = (
     Conv('Conv2d_1a_7x7', 64, stride=2),
     Pool('MaxPool_2a_3x3', stride=2),
     Conv('Conv2d_2b_1x1', 64),
@@ -234,7 +266,13 @@ V1 = (
 )
 
 
-def inception_v1(images, *, scale=None, width=1.0, depth=1.0):
+def inception_v1(
+    images: keras.KerasTensor,
+    *,
+    scale: bool | None = None,
+    width: float = 1.0,
+    depth: float = 1.0,
+) -> blocks.Outputs:
     """Inception v1 (GoogLeNet), with batch norm and without auxiliary heads.
 
     Args:
@@ -279,7 +317,7 @@ def _v2_halving(name, first, second):
     return Mixed(name, branches)
 
 
-V2_FROM_2A = (
+V2_FROM_2A: tuple[Step, ...] = (
     Pool('MaxPool_2a_3x3', stride=2),
     Conv('Conv2d_2b_1x1', 64, stddev=0.1),
     Conv('Conv2d_2c_3x3', 192),
@@ -297,16 +335,20 @@ V2_FROM_2A = (
 )
 
 
-def bn_inception(images, *, scale=None, width=1.0, depth=1.0):
+def bn_inception(
+    images: keras.KerasTensor,
+    *,
+    scale: bool | None = None,
+    width: float = 1.0,
+    depth: float = 1.0,
+) -> blocks.Outputs:
     """BN-Inception. Its first layer has biases and no batch norm.
 
     Arguments and result as of inception_v1.
     """
     network = Network('InceptionV2', style(scale), width, depth)
     filters = network.channels(64)
-    x = blocks.separable(
-        images,
-        network.style,
+    first = blocks.Separable(
         filters,
         7,
         'InceptionV2/Conv2d_1a_7x7',
@@ -315,7 +357,7 @@ def bn_inception(images, *, scale=None, width=1.0, depth=1.0):
         norm=False,
         init=blocks.truncated_normal(1.0),
     )
-    x = network.run_blocks(x, V2_FROM_2A)
+    x = network.run_blocks(first(images, network.style), V2_FROM_2A)
     return blocks.Outputs(blocks.global_pool(x), head_init=blocks.variance_scaling)
 
 
@@ -343,7 +385,7 @@ def _v3_b(name, inner):
 
 
 def _v3_c(name, tall):
-    branches = (
+    branches: tuple[Branch, ...] = (
         tower('1x1', 320),
         (*tower('1x1', 384), Side((Conv('Conv2d_0b_1x3', 384), Conv(tall, 384)))),
         (
@@ -356,7 +398,7 @@ def _v3_c(name, tall):
 
 
 # Up to the first Mixed block.
-V3_STEM = (
+V3_STEM: tuple[Step, ...] = (
     Conv('Conv2d_1a_3x3', 32, stride=2, padding='valid'),
     Conv('Conv2d_2a_3x3', 32, padding='valid'),
     Conv('Conv2d_2b_3x3', 64),
@@ -366,12 +408,12 @@ V3_STEM = (
     Pool('MaxPool_5a_3x3', stride=2, padding='valid'),
 )
 # Both convolutions called 1a_1x1 are 3 x 3.
-V3_6A = (
+V3_6A: tuple[Branch, ...] = (
     (halving(384, 'Conv2d_1a_1x1'),),
     (*tower('1x1 3x3', 64, 96), halving(96, 'Conv2d_1a_1x1')),
     HALVING_POOL,
 )
-V3_TO_6E = (
+V3_TO_6E: tuple[Step, ...] = (
     *V3_STEM,
     _v3_a('Mixed_5b', 32),
     _v3_a('Mixed_5c', 64, 'Conv2d_0b_1x1', 'Conv_1_0c_5x5'),
@@ -382,19 +424,26 @@ V3_TO_6E = (
     _v3_b('Mixed_6d', 160),
     _v3_b('Mixed_6e', 192),
 )
-V3_7A = (
+V3_7A: tuple[Branch, ...] = (
     (*tower('1x1', 192), halving(320)),
     (*tower('1x1 1x7 7x1', 192, 192, 192), halving(192)),
     HALVING_POOL,
 )
-V3_FROM_7A = (
+V3_FROM_7A: tuple[Step, ...] = (
     Mixed('Mixed_7a', V3_7A),
     _v3_c('Mixed_7b', 'Conv2d_0b_3x1'),
     _v3_c('Mixed_7c', 'Conv2d_0c_3x1'),
 )
 
 
-def inception_v3(images, *, scale=None, aux=False, width=1.0, depth=1.0):
+def inception_v3(
+    images: keras.KerasTensor,
+    *,
+    scale: bool | None = None,
+    aux: bool = False,
+    width: float = 1.0,
+    depth: float = 1.0,
+) -> blocks.Outputs:
     """Inception v3.
 
     Args:

@@ -1,5 +1,6 @@
 """MobileNet v1 (arXiv 1704.04861) and v2 (arXiv 1801.04381) as in TF-Slim."""
 
+import keras
 from keras import layers
 
 from tfxfer.models import blocks
@@ -35,7 +36,9 @@ V2 = (
 )
 
 
-def mobilenet_v1(images, *, scale=None, width=1.0):
+def mobilenet_v1(
+    images: keras.KerasTensor, *, scale: bool | None = None, width: float = 1.0
+) -> blocks.Outputs:
     """MobileNet v1; `width` multiplies the channels of every layer.
 
     Args:
@@ -50,18 +53,20 @@ def mobilenet_v1(images, *, scale=None, width=1.0):
         decay=0.9997, scale=scale is not False, init=INIT, activation='relu6'
     )
 
-    def wide(channels):
+    def wide(channels: int) -> int:
         return max(int(channels * width), 8)
 
-    x = blocks.conv(images, style, wide(32), 3, 'MobilenetV1/Conv2d_0', strides=2)
+    x = blocks.Conv(wide(32), 3, 'MobilenetV1/Conv2d_0', strides=2)(images, style)
     for i, (channels, strides) in enumerate(V1, start=1):
         scope = f'MobilenetV1/Conv2d_{i}'
-        x = blocks.depthwise(x, style, 3, f'{scope}_depthwise', strides=strides)
-        x = blocks.conv(x, style, wide(channels), 1, f'{scope}_pointwise')
+        x = blocks.Depthwise(3, f'{scope}_depthwise', strides)(x, style)
+        x = blocks.Conv(wide(channels), 1, f'{scope}_pointwise')(x, style)
     return blocks.Outputs(blocks.global_pool(x), head_init=INIT)
 
 
-def mobilenet_v2(images, *, scale=None, width=1.0):
+def mobilenet_v2(
+    images: keras.KerasTensor, *, scale: bool | None = None, width: float = 1.0
+) -> blocks.Outputs:
     """MobileNet v2; `width` multiplies the channels of every layer.
 
     The last layer keeps its 1,280 channels when `width` is below 1 (the paper's rule).
@@ -77,33 +82,39 @@ def mobilenet_v2(images, *, scale=None, width=1.0):
     style = blocks.Style(
         decay=0.997, scale=scale is not False, init=INIT, activation='relu6'
     )
-    x = blocks.conv(
-        images, style, _divisible(32 * width), 3, 'MobilenetV2/Conv', strides=2
-    )
+    first = blocks.Conv(_divisible(32 * width), 3, 'MobilenetV2/Conv', strides=2)
+    x = first(images, style)
     for i, (expansion, channels, strides) in enumerate(V2):
         scope = 'MobilenetV2/expanded_conv' + (f'_{i}' if i else '')
         x = _bottleneck(
             x, style, expansion, _divisible(channels * width), scope, strides
         )
     last = _divisible(1280 * max(width, 1.0))
-    x = blocks.conv(x, style, last, 1, 'MobilenetV2/Conv_1')
+    x = blocks.Conv(last, 1, 'MobilenetV2/Conv_1')(x, style)
     return blocks.Outputs(blocks.global_pool(x), head_init=INIT)
 
 
-def _bottleneck(x, style, expansion, channels, scope, strides):
+def _bottleneck(
+    x: keras.KerasTensor,
+    style: blocks.Style,
+    expansion: int,
+    channels: int,
+    scope: str,
+    strides: int,
+) -> keras.KerasTensor:
     shortcut = x
     if expansion > 1:
         wide = _divisible(x.shape[-1] * expansion)
-        x = blocks.conv(x, style, wide, 1, f'{scope}/expand')
-    x = blocks.depthwise(x, style, 3, f'{scope}/depthwise', strides=strides)
-    x = blocks.conv(x, style, channels, 1, f'{scope}/project', activation=None)
+        x = blocks.Conv(wide, 1, f'{scope}/expand')(x, style)
+    x = blocks.Depthwise(3, f'{scope}/depthwise', strides)(x, style)
+    x = blocks.Conv(channels, 1, f'{scope}/project', activation=None)(x, style)
     residual = strides == 1 and channels == shortcut.shape[-1]
     if not residual:
         return x
     return layers.Add(name=blocks.layer_name(scope))([x, shortcut])
 
 
-def _divisible(channels, by=8):
+def _divisible(channels: float, by: int = 8) -> int:
     """The multiple of `by` nearest to `channels`, at most a tenth below it."""
     nearest = max(by, int(channels + by / 2) // by * by)
     return nearest + by if nearest < 0.9 * channels else nearest

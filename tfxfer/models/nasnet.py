@@ -3,20 +3,26 @@
 Keras' NASNets pad the pools of their reduction cells with zeros where this has SAME.
 """
 
+import dataclasses
+import typing
+from collections.abc import Sequence
+
+import keras
 from keras import initializers, layers
 
 from tfxfer.models import blocks
 
 # A cell is five sums of two operations. Each operation is (its name, the state that it
 # reads): state 0 is the cell's input, 1 that of the cell before, 2 the first sum.
-NORMAL = (
+Pair = tuple[tuple[str, int], tuple[str, int]]
+NORMAL: tuple[Pair, ...] = (
     (('separable_5x5', 0), ('separable_3x3', 1)),
     (('separable_5x5', 1), ('separable_3x3', 1)),
     (('avg_pool_3x3', 0), ('none', 1)),
     (('avg_pool_3x3', 1), ('avg_pool_3x3', 1)),
     (('separable_3x3', 0), ('none', 0)),
 )
-REDUCTION = (
+REDUCTION: tuple[Pair, ...] = (
     (('separable_5x5', 0), ('separable_7x7', 1)),
     (('max_pool_3x3', 0), ('separable_7x7', 1)),
     (('avg_pool_3x3', 0), ('separable_5x5', 1)),
@@ -25,31 +31,59 @@ REDUCTION = (
 )
 
 
-def _fan_out():
+def _fan_out() -> keras.Initializer:
     """slim.variance_scaling_initializer(mode='FAN_OUT')."""
     return initializers.VarianceScaling(2.0, 'fan_out', 'truncated_normal')
 
 
-def nasnet(images, *, cells, channels, stem, skip_reduction, scale=None, aux=False):
-    """NASNet-A for ImageNet: two stem cells, `cells` normal ones, two reductions.
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """What differs between the published networks.
 
-    Args:
-        images: scaled to [-1, 1], [b, h, w, 3].
+    Attributes:
         cells: normal cells, in three equal groups.
         channels: of the first group's operations; each group doubles them.
         stem: channels of the first convolution.
         skip_reduction: the cell after a reduction reads, as its second input, the one
             of the reduction cell instead of the cell before that.
+    """
+
+    cells: int
+    channels: int
+    stem: int
+    skip_reduction: bool
+
+
+def nasnet(
+    images: keras.KerasTensor,
+    *,
+    scale: bool | None = None,
+    aux: bool = False,
+    **size: typing.Any,
+) -> blocks.Outputs:
+    """NASNet-A for ImageNet: two stem cells, the normal ones, two reductions.
+
+    Args:
+        images: scaled to [-1, 1], [b, h, w, 3].
         scale: batch norm with gamma; None as in the public checkpoint: with.
         aux: with an auxiliary head, at the end of the second group.
+        **size: the fields of Size.
 
     Returns:
         blocks.Outputs, features [b, 24 x channels].
     """
     style = blocks.Style(decay=0.9997, scale=scale is not False, init=_fan_out)
-    x = _conv_norm(
-        images, style, stem, 3, 'conv0', 'conv0_bn', strides=2, padding='valid'
-    )
+    chosen = Size(**size)
+    cells, channels = chosen.cells, chosen.channels
+    x = blocks.Conv(
+        chosen.stem,
+        3,
+        'conv0',
+        strides=2,
+        padding='valid',
+        norm='conv0_bn',
+        activation=None,
+    )(images, style)
     before = None
     for i, share in enumerate((4, 2)):
         scope = f'cell_stem_{i}'
@@ -60,7 +94,7 @@ def nasnet(images, *, cells, channels, stem, skip_reduction, scale=None, aux=Fal
             channels *= 2
             scope = f'reduction_cell_{3 * i // cells - 1}'
             before, x = x, _reduction_cell(x, before, style, channels, scope)
-            if not skip_reduction:
+            if not chosen.skip_reduction:
                 second = before
         before, x = x, _normal_cell(x, second, style, channels, f'cell_{i}')
         if i == 2 * cells // 3 - 1:
@@ -75,31 +109,48 @@ def nasnet(images, *, cells, channels, stem, skip_reduction, scale=None, aux=Fal
     )
 
 
-def _normal_cell(x, before, style, channels, scope):
+def _normal_cell(
+    x: keras.KerasTensor,
+    before: keras.KerasTensor | None,
+    style: blocks.Style,
+    channels: int,
+    scope: str,
+) -> keras.KerasTensor:
     """[b, h, w, c] -> [b, h, w, 6 x channels]; `before` is the other input."""
     states = _inputs(x, before, style, channels, scope)
     states += _sums(states, NORMAL, style, channels, scope, strides=1)
     return _concatenate(states[1:], scope)
 
 
-def _reduction_cell(x, before, style, channels, scope):
+def _reduction_cell(
+    x: keras.KerasTensor,
+    before: keras.KerasTensor | None,
+    style: blocks.Style,
+    channels: int,
+    scope: str,
+) -> keras.KerasTensor:
     """[b, h, w, c] -> [b, h/2, w/2, 4 x channels]; `before` is the other input."""
     states = _inputs(x, before, style, channels, scope)
     states += _sums(states, REDUCTION, style, channels, scope, strides=2)
     return _concatenate(states[3:], scope)
 
 
-def _concatenate(states, scope):
+def _concatenate(states: list[keras.KerasTensor], scope: str) -> keras.KerasTensor:
     return layers.Concatenate(name=blocks.layer_name(scope))(states)
 
 
-def _inputs(x, before, style, channels, scope):
+def _inputs(
+    x: keras.KerasTensor,
+    before: keras.KerasTensor | None,
+    style: blocks.Style,
+    channels: int,
+    scope: str,
+) -> list[keras.KerasTensor]:
     """States 0 and 1: both inputs at the size of x, with `channels` channels."""
     first = _conv_norm(
         blocks.activate(x, 'relu'),
         style,
         channels,
-        1,
         f'{scope}/1x1',
         f'{scope}/beginning_bn',
     )
@@ -112,29 +163,28 @@ def _inputs(x, before, style, channels, scope):
             blocks.activate(before, 'relu'),
             style,
             channels,
-            1,
             f'{scope}/prev_1x1',
             f'{scope}/prev_bn',
         )
     return [first, before]
 
 
-def _halved(x, style, channels, scope):
+def _halved(
+    x: keras.KerasTensor, style: blocks.Style, channels: int, scope: str
+) -> keras.KerasTensor:
     """Half the size: every other pixel, beside those one to the right and below."""
     x = blocks.activate(x, 'relu')
     shifted = layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
     shifted = layers.Cropping2D(((1, 0), (1, 0)))(shifted)
     paths = [
-        blocks.conv(
-            blocks.avg_pool(path, 1, 2, 'valid'),
-            style,
+        blocks.Conv(
             channels // 2,
             1,
             f'{scope}/path{i}_conv',
             norm=False,
             bias=False,
             activation=None,
-        )
+        )(blocks.avg_pool(path, 1, 2, 'valid'), style)
         for i, path in enumerate((x, shifted), start=1)
     ]
     return blocks.batch_norm(
@@ -142,7 +192,15 @@ def _halved(x, style, channels, scope):
     )
 
 
-def _sums(inputs, pairs, style, channels, scope, *, strides):
+def _sums(
+    inputs: list[keras.KerasTensor],
+    pairs: Sequence[Pair],
+    style: blocks.Style,
+    channels: int,
+    scope: str,
+    *,
+    strides: int,
+) -> list[keras.KerasTensor]:
     states = list(inputs)
     for i, pair in enumerate(pairs):
         sides = [
@@ -160,7 +218,15 @@ def _sums(inputs, pairs, style, channels, scope, *, strides):
     return states[2:]
 
 
-def _operation(x, style, channels, name, scope, *, strides):
+def _operation(
+    x: keras.KerasTensor,
+    style: blocks.Style,
+    channels: int,
+    name: str,
+    scope: str,
+    *,
+    strides: int,
+) -> keras.KerasTensor:
     if name == 'none':
         return x
     kind, _, window = name.rpartition('_')
@@ -170,9 +236,7 @@ def _operation(x, style, channels, name, scope, *, strides):
     if kind == 'avg_pool':
         return blocks.avg_pool(x, size, strides)
     for i in (1, 2):
-        x = blocks.separable(
-            blocks.activate(x, 'relu'),
-            style,
+        step = blocks.Separable(
             channels,
             size,
             f'{scope}/{name}_{i}',
@@ -180,28 +244,32 @@ def _operation(x, style, channels, name, scope, *, strides):
             norm=f'{scope}/bn_sep_{window}_{i}',
             activation=None,
         )
+        x = step(blocks.activate(x, 'relu'), style)
     return x
 
 
-def _conv_norm(x, style, channels, size, scope, norm, **options):
-    return blocks.conv(
-        x, style, channels, size, scope, norm=norm, activation=None, **options
-    )
+def _conv_norm(
+    x: keras.KerasTensor, style: blocks.Style, channels: int, scope: str, norm: str
+) -> keras.KerasTensor:
+    """A 1 x 1 convolution and batch norm, without activation."""
+    return blocks.Conv(channels, 1, scope, norm=norm, activation=None)(x, style)
 
 
-def _aux_features(x, style, scope):
+def _aux_features(
+    x: keras.KerasTensor, style: blocks.Style, scope: str
+) -> keras.KerasTensor:
     """[b, 768]; the windows shrink to the map that small images leave."""
     x = blocks.activate(x, 'relu')
     x = blocks.avg_pool(x, tuple(min(5, side) for side in x.shape[1:3]), 3, 'valid')
-    x = _conv_norm(x, style, 128, 1, f'{scope}/proj', f'{scope}/aux_bn0')
+    x = _conv_norm(x, style, 128, f'{scope}/proj', f'{scope}/aux_bn0')
     x = blocks.activate(x, 'relu')
-    x = _conv_norm(
-        x,
-        style,
+    whole = blocks.Conv(
         768,
         x.shape[1:3],
         f'{scope}/Conv',
-        f'{scope}/aux_bn1',
         padding='valid',
+        norm=f'{scope}/aux_bn1',
+        activation=None,
     )
+    x = whole(x, style)
     return layers.Flatten()(blocks.activate(x, 'relu'))

@@ -1,4 +1,4 @@
-"""A Keras model as it predicts fastest on a processor: compiled by OpenVINO.
+"""A Keras model as it predicts fastest on a CPU: compiled by OpenVINO.
 
 OpenVINO reads TensorFlow's graph, folds batch norm into the kernels and fuses what is
 left. Batches are cut into requests of a few images, which run side by side: what one
@@ -8,9 +8,13 @@ mathematics, rounded differently.
 
 import contextlib
 import logging
+import os
 import pathlib
 import tempfile
+import typing
+from collections.abc import Callable, Iterator, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,17 +28,17 @@ BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 _PIXELS = 2**18
 
 
-def available():
-    """Whether networks run in OpenVINO here: on a processor, which GPUs outrun."""
+def available() -> bool:
+    """Whether networks run in OpenVINO here: on a CPU, which GPUs outrun."""
     return not tf.config.list_logical_devices('GPU')
 
 
-def check(precision, cpuinfo='/proc/cpuinfo'):
+def check(precision: str, cpuinfo: str | os.PathLike = '/proc/cpuinfo') -> None:
     """Whether networks can run in a precision here.
 
     Args:
         precision: one of config.PRECISIONS.
-        cpuinfo: where Linux says what the processor can do.
+        cpuinfo: where Linux says what the CPU can do.
 
     Raises:
         errors.InputError: unknown, or something that it needs is lacking.
@@ -48,14 +52,14 @@ def check(precision, cpuinfo='/proc/cpuinfo'):
     lacking = None
     if not available():
         lacking = 'runs on the CPU, and TensorFlow uses a GPU'
-    elif not set(BFLOAT16_FLAGS) & _processor_flags(cpuinfo):
-        lacking = f'needs a processor with {" or ".join(BFLOAT16_FLAGS)}'
+    elif not set(BFLOAT16_FLAGS) & _cpu_flags(cpuinfo):
+        lacking = f'needs a CPU with {" or ".join(BFLOAT16_FLAGS)}'
     if lacking:
         raise errors.InputError(f'precision=bfloat16 {lacking}. Use float32.')
 
 
-def _processor_flags(cpuinfo):
-    """Of the first processor; none where there is no such file."""
+def _cpu_flags(cpuinfo: str | os.PathLike) -> set[str]:
+    """Of the first CPU; none where there is no such file."""
     file = pathlib.Path(cpuinfo)
     lines = file.read_text().splitlines() if file.exists() else ()
     flags = (line.partition(':')[2] for line in lines if line.startswith('flags'))
@@ -63,7 +67,13 @@ def _processor_flags(cpuinfo):
 
 
 @contextlib.contextmanager
-def compiled(model, spec, outputs, *, precision='float32'):
+def compiled(
+    model: keras.Model,
+    spec: tf.TensorSpec,
+    outputs: Sequence[str],
+    *,
+    precision: str = 'float32',
+) -> Iterator[Callable[[np.ndarray], Callable[[], dict[str, np.ndarray]]]]:
     """A function that predicts with the weights that a model has now.
 
     Args:
@@ -84,30 +94,30 @@ def compiled(model, spec, outputs, *, precision='float32'):
     size = _request_size(spec.shape)
     network = _network(model, [size, *spec.shape[1:]], spec.dtype, outputs, precision)
     # All from the caller's thread, whose requests queue up inside.
-    idle = []
+    idle: list[typing.Any] = []
 
-    def start(images):
+    def start(images: np.ndarray) -> Callable[[], dict[str, np.ndarray]]:
         requests = []
         for i in range(0, len(images), size):
             requests.append(idle.pop() if idle else network.create_infer_request())
             requests[-1].start_async([images[i : i + size]], share_inputs=True)
 
-        def finish():
+        def finish() -> dict[str, np.ndarray]:
             for request in requests:
                 request.wait()
-            found = {
+            arrays = {
                 name: np.concatenate([each.get_tensor(name).data for each in requests])
                 for name in outputs
             }
             idle.extend(requests)
-            return found
+            return arrays
 
         return finish
 
     yield start
 
 
-def _check_finite(model):
+def _check_finite(model: keras.Model) -> None:
     """OpenVINO's ReLU makes a NaN 0: what follows would look like features."""
     for weights in model.variables:
         if not np.isfinite(weights.numpy()).all():
@@ -117,7 +127,7 @@ def _check_finite(model):
             )
 
 
-def _request_size(shape):
+def _request_size(shape: Sequence[int]) -> int:
     """Images of a request, so that a batch has a whole number of them."""
     batch, height, width, _ = shape
     most = max(_PIXELS // (height * width), 1)
@@ -125,7 +135,7 @@ def _request_size(shape):
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Without TensorFlow's word on each file that it writes."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
@@ -142,8 +152,8 @@ def _network(model, shape, dtype, outputs, precision):
 
     @tf.function(input_signature=[tf.TensorSpec(shape, dtype, 'image')])
     def infer(image):
-        given = model(tf.cast(image, tf.float32), training=False)
-        return {name: given[name] for name in outputs}
+        computed = model(tf.cast(image, tf.float32), training=False)
+        return {name: computed[name] for name in outputs}
 
     with tempfile.TemporaryDirectory() as folder:
         with _quiet():

@@ -1,7 +1,11 @@
 """A network over a split: every image once, as NumPy arrays."""
 
 import collections
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
@@ -9,45 +13,49 @@ import tqdm
 from tfxfer import errors
 from tfxfer.models import openvino
 
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inference:
+    """How a network predicts.
+
+    Attributes:
+        outputs: which of the model's; nothing else is computed.
+        precision: one of config.PRECISIONS, of the arithmetic inside.
+        devices: tf.distribute.Strategy; the batch must divide by its replicas. None:
+            the default one.
+        title: of the progress bar.
+    """
+
+    outputs: tuple[str, ...] = ('features', 'logits')
+    precision: str = 'float32'
+    devices: tf.distribute.Strategy | None = None
+    title: str = 'Predicting'
+
 
 def predict(
-    model,
-    batches,
-    indices,
-    *,
-    devices=None,
-    show='Predicting',
-    precision='float32',
-    outputs=('features', 'logits'),
-):
+    model: keras.Model,
+    batches: tf.data.Dataset,
+    indices: np.ndarray,
+    inference: Inference | None = None,
+) -> Arrays:
     """Outputs of `model` for the images of `indices`, in that order.
 
     Args:
-        model: keras.Model: image -> {features f32 [b, d], logits f32 [b, k]}.
-        batches: inputs.evaluation of the same indices; index -1 fills up, is dropped.
+        model: image -> {features f32 [b, d], logits f32 [b, k]}.
+        batches: pipeline.evaluation of the same indices; index -1 fills up, is dropped.
         indices: i64 [n].
-        devices: tf.distribute.Strategy; the batch must divide by its replicas.
-        show: what the progress bar says.
-        precision: one of config.PRECISIONS, of the arithmetic inside.
-        outputs: which of the model's; nothing else is computed.
+        inference: Inference.
 
     Returns:
         {features f32 [n, d], logits f32 [n, k], label i32 [n, ...], index i64 [n]}.
 
     Raises:
-        errors.InputError: see engine.check; or bfloat16 with several replicas.
+        errors.InputError: see openvino.check; or bfloat16 with several replicas.
         RuntimeError: an image was not predicted exactly once.
     """
-    parts = list(
-        stream(
-            model,
-            batches,
-            devices=devices,
-            show=show,
-            precision=precision,
-            outputs=outputs,
-        )
-    )
+    parts = list(stream(model, batches, inference))
     result = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
     if not np.array_equal(result['index'], indices):
         raise RuntimeError(
@@ -58,60 +66,75 @@ def predict(
     return result
 
 
-def stream(model, batches, *, devices, show, precision, outputs):
+def stream(
+    model: keras.Model, batches: tf.data.Dataset, inference: Inference | None = None
+) -> Iterator[Arrays]:
     """Yields what `predict` returns in parts, as they are computed.
 
-    On a processor a network runs compiled (engine.py), with the weights that it has at
-    the first part.
+    On a CPU a network runs compiled (openvino.py), with the weights that it has at the
+    first part.
     """
-    devices = devices or tf.distribute.get_strategy()
+    inference = inference or Inference()
+    devices = inference.devices or tf.distribute.get_strategy()
     replicas = devices.num_replicas_in_sync
-    # First: on another processor it would be refused for this reason all the same.
-    if precision != 'float32' and replicas > 1:
+    # First: on another CPU it would be refused for this reason all the same.
+    if inference.precision != 'float32' and replicas > 1:
         raise errors.InputError(
-            f'precision={precision} is for one device; these are {replicas} replicas. '
-            'Use float32.'
+            f'precision={inference.precision} is for one device; these are {replicas} '
+            'replicas. Use float32.'
         )
-    openvino.check(precision)
+    openvino.check(inference.precision)
     if replicas == 1 and openvino.available():
-        parts = _compiled(model, batches, outputs, precision, show)
+        parts = _compiled(model, batches, inference)
     else:
-        parts = _distributed(model, batches, outputs, devices, show)
+        parts = _distributed(model, batches, inference, devices)
     for part in parts:
         real = part['index'] >= 0
         yield {k: v[real] for k, v in part.items()}
 
 
-def _progress(batches, total, show):
-    return tqdm.tqdm(batches, show, total, unit='batch', leave=False)
+def _progress(
+    batches: typing.Any, counted: tf.data.Dataset, inference: Inference
+) -> Iterator[typing.Any]:
+    total = int(counted.cardinality())
+    return iter(tqdm.tqdm(batches, inference.title, total, unit='batch', leave=False))
 
 
-def _compiled(model, batches, outputs, precision, show):
+def _compiled(
+    model: keras.Model, batches: tf.data.Dataset, inference: Inference
+) -> Iterator[Arrays]:
     """Batches of NumPy arrays, each started before the one before it is waited for."""
     spec = batches.element_spec['image']
+    outputs, precision = inference.outputs, inference.precision
+    started: collections.deque[tuple[Callable[[], Arrays], Arrays]]
     with openvino.compiled(model, spec, outputs, precision=precision) as start:
-        begun = collections.deque()
-        for batch in _progress(batches, int(batches.cardinality()), show):
-            facts = {k: batch[k].numpy() for k in ('label', 'index')}
-            begun.append((start(batch['image'].numpy()), facts))
-            if len(begun) > 1:
-                finish, facts = begun.popleft()
-                yield finish() | facts
-        for finish, facts in begun:
-            yield finish() | facts
+        started = collections.deque()
+        for batch in _progress(batches, batches, inference):
+            rest = {k: batch[k].numpy() for k in ('label', 'index')}
+            started.append((start(batch['image'].numpy()), rest))
+            if len(started) > 1:
+                finish, rest = started.popleft()
+                yield finish() | rest
+        for finish, rest in started:
+            yield finish() | rest
 
 
-def _distributed(model, batches, outputs, devices, show):
+def _distributed(
+    model: keras.Model,
+    batches: tf.data.Dataset,
+    inference: Inference,
+    devices: tf.distribute.Strategy,
+) -> Iterator[Arrays]:
     """Shares of batches as NumPy arrays, in order."""
 
-    def replica(batch):
-        given = model(batch['image'], training=False)
-        facts = {k: batch[k] for k in ('label', 'index')}
-        return {k: given[k] for k in outputs} | facts
+    def replica(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        outputs = model(batch['image'], training=False)
+        rest = {k: batch[k] for k in ('label', 'index')}
+        return {k: outputs[k] for k in inference.outputs} | rest
 
     step = tf.function(lambda batch: devices.run(replica, args=(batch,)))
     distributed = devices.experimental_distribute_dataset(batches)
-    for batch in _progress(distributed, int(batches.cardinality()), show):
+    for batch in _progress(distributed, batches, inference):
         out = step(batch)
         for values in zip(
             *(devices.experimental_local_results(v) for v in out.values()), strict=True

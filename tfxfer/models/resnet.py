@@ -5,6 +5,9 @@ and the shortcut is subsampled. Keras' ResNets stride in the first 1 x 1 convolu
 a block's first unit: another network.
 """
 
+from collections.abc import Sequence
+
+import keras
 from keras import layers
 
 from tfxfer.models import blocks
@@ -13,7 +16,9 @@ from tfxfer.models import blocks
 BLOCKS = ((64, 2), (128, 2), (256, 2), (512, 1))
 
 
-def resnet_v1(images, *, units, scale=None):
+def resnet_v1(
+    images: keras.KerasTensor, *, units: Sequence[int], scale: bool | None = None
+) -> blocks.Outputs:
     """ResNet v1 with bottleneck units.
 
     Args:
@@ -47,34 +52,43 @@ def resnet_v1(images, *, units, scale=None):
     return blocks.Outputs(blocks.global_pool(x), head_init=style.init)
 
 
-def _bottleneck(x, style, channels, scope, *, strides, output):
+def _bottleneck(
+    x: keras.KerasTensor,
+    style: blocks.Style,
+    channels: int,
+    scope: str,
+    *,
+    strides: int,
+    output: str,
+) -> keras.KerasTensor:
     """One unit: its output is the layer `output`."""
     if x.shape[-1] == 4 * channels:
         shortcut = blocks.max_pool(x, 1, strides) if strides > 1 else x
     else:
-        shortcut = blocks.conv(
-            x,
-            style,
-            4 * channels,
-            1,
-            f'{scope}/shortcut',
-            strides=strides,
-            activation=None,
+        project = blocks.Conv(
+            4 * channels, 1, f'{scope}/shortcut', strides, activation=None
         )
-    x = blocks.conv(x, style, channels, 1, f'{scope}/conv1')
+        shortcut = project(x, style)
+    x = blocks.Conv(channels, 1, f'{scope}/conv1')(x, style)
     x = _conv_same(x, style, channels, 3, f'{scope}/conv2', strides=strides)
-    x = blocks.conv(x, style, 4 * channels, 1, f'{scope}/conv3', activation=None)
+    x = blocks.Conv(4 * channels, 1, f'{scope}/conv3', activation=None)(x, style)
     x = layers.Add()([shortcut, x])
     return layers.Activation('relu', name=blocks.layer_name(output))(x)
 
 
-def _conv_same(x, style, channels, size, scope, *, strides):
+def _conv_same(
+    x: keras.KerasTensor,
+    style: blocks.Style,
+    channels: int,
+    size: int,
+    scope: str,
+    *,
+    strides: int,
+) -> keras.KerasTensor:
     """TF-Slim's conv2d_same: SAME, but when striding padded alike on both sides."""
     if strides == 1:
-        return blocks.conv(x, style, channels, size, scope)
+        return blocks.Conv(channels, size, scope)(x, style)
     before = (size - 1) // 2
     after = size - 1 - before
     x = layers.ZeroPadding2D(((before, after), (before, after)))(x)
-    return blocks.conv(
-        x, style, channels, size, scope, strides=strides, padding='valid'
-    )
+    return blocks.Conv(channels, size, scope, strides, padding='valid')(x, style)

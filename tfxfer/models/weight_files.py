@@ -3,21 +3,26 @@
 import os
 import pathlib
 import re
+from collections.abc import Sequence
 
-from tfxfer import errors
+from tfxfer import architectures, errors
 
 ENV = 'TFXFER_CHECKPOINTS'
 SUFFIX = '.weights.h5'
 
 
-def find(arch, weights, where=None):
+def find(
+    arch: architectures.Architecture,
+    weights: str | os.PathLike,
+    folder: str | os.PathLike | None = None,
+) -> str:
     """Path of the weights that `weights` means for an Architecture.
 
     Args:
         arch: Architecture.
         weights: 'slim', or the path of a `.weights.h5` file, of a checkpoint (its
             prefix, its .index file), or of a directory that holds just one of these.
-        where: directory of TF-Slim's checkpoints; None: environment variable ENV.
+        folder: of TF-Slim's checkpoints; None: that of the environment variable ENV.
 
     Returns:
         Path as text: a `.weights.h5` file or a checkpoint's prefix.
@@ -26,7 +31,7 @@ def find(arch, weights, where=None):
         errors.InputError: nothing is there, or more than one.
     """
     if weights == 'slim':
-        return _find_slim(arch, where)
+        return _find_slim(arch, folder)
     path = pathlib.Path(weights)
     if path.is_dir():
         return _only_one(path, [*path.glob(f'*{SUFFIX}'), *_prefixes(path)])
@@ -45,30 +50,32 @@ def find(arch, weights, where=None):
     return str(prefix)
 
 
-def _find_slim(arch, where):
+def _find_slim(
+    arch: architectures.Architecture, folder: str | os.PathLike | None
+) -> str:
     if 'slim' not in arch.weights:
         raise errors.InputError(
             f'TF-Slim offers no checkpoint of {arch.name}. Its sources of weights: '
             f'{", ".join(arch.weights) or "none; pretrain it"}.'
         )
-    where = where or os.environ.get(ENV)
-    if where:
-        own = pathlib.Path(where) / arch.checkpoint
-        for folder in (pathlib.Path(where), own):
-            prefix = folder / f'{arch.checkpoint}.ckpt'
+    folder = folder or os.environ.get(ENV)
+    if folder:
+        unpacked = pathlib.Path(folder) / arch.checkpoint
+        for parent in (pathlib.Path(folder), unpacked):
+            prefix = parent / f'{arch.checkpoint}.ckpt'
             if _exists(prefix):
                 return str(prefix)
-        found = _prefixes(own)
-        if found:
-            return _only_one(own, found)
-    place = repr(str(where)) if where else f'a directory that {ENV} or a flag names'
+        prefixes = _prefixes(unpacked)
+        if prefixes:
+            return _only_one(unpacked, prefixes)
+    place = repr(str(folder)) if folder else f'a directory that {ENV} or a flag names'
     raise errors.InputError(
         f'No TF-Slim checkpoint of {arch.name}. Get {arch.archive} from '
         f'{arch.page} and unpack it as {arch.checkpoint}/ in {place}.'
     )
 
 
-def _only_one(folder, paths):
+def _only_one(folder: pathlib.Path, paths: Sequence[pathlib.Path]) -> str:
     if len(paths) != 1:
         names = ', '.join(sorted(path.name for path in paths)) or 'none'
         raise errors.InputError(
@@ -78,17 +85,17 @@ def _only_one(folder, paths):
     return str(paths[0])
 
 
-def _prefixes(folder):
+def _prefixes(folder: pathlib.Path) -> list[pathlib.Path]:
     """Checkpoints in a folder: V2 (with an index), then V1 (one file, *.ckpt)."""
     v2 = {path.with_suffix('') for path in folder.glob('*.index')}
     v1 = {path for path in folder.glob('*.ckpt') if path.is_file()}
     return sorted(v2 | v1)
 
 
-def _prefix(path):
+def _prefix(path: pathlib.Path) -> pathlib.Path:
     name = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path.name)
     return path.with_name(name)
 
 
-def _exists(prefix):
+def _exists(prefix: pathlib.Path) -> bool:
     return prefix.is_file() or prefix.with_name(prefix.name + '.index').is_file()

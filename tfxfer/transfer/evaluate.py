@@ -79,7 +79,11 @@ def evaluate(
         errors.find('crop', preprocess.CROPS, selection.crop)
     path = pathlib.Path(weights) / 'model.weights.h5' if record else weights
     model = models.build(
-        network, None, path, image_size=size, aux=False, where=checkpoints
+        network,
+        None,
+        path,
+        models.NetworkOptions(size, aux=False),
+        checkpoint_folder=checkpoints,
     )
     classes = model.output['logits'].shape[-1]
     if classes not in (task.classes, task.classes + 1):
@@ -92,7 +96,7 @@ def evaluate(
         model,
         _batches(images, indices, size or network.input_size, crop),
         indices,
-        outputs=('logits',),
+        predict.Inference(('logits',)),
     )
     logits = seen['logits'][:, classes - task.classes :]  # TF-Slim's 0 is background.
     return {

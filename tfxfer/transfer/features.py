@@ -177,10 +177,10 @@ def extract(
             batches = pipeline.evaluation(
                 images, missing, extraction.size, preprocess.whole, extraction.batch
             )
-            parts = predict.stream(
-                network(), batches, devices=devices, precision=extraction.precision,
-                outputs=('features',), show='Features',
-            )  # fmt: skip
+            inference = predict.Inference(
+                ('features',), extraction.precision, devices, title='Features'
+            )
+            parts = predict.stream(network(), batches, inference)
             for index, rows in _chunks(parts):
                 _check_finite(images, index, rows)
                 if store is None:

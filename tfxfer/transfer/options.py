@@ -31,7 +31,7 @@ class ExecutionOptions:
     checkpoints: str | pathlib.Path | None = None
     data: str | pathlib.Path | None = None
     training: loop.Options | None = None
-    image_cache: image_cache.Keep | None = None
+    image_cache: image_cache.CacheOptions | None = None
     probes: tuple[str, ...] = ()
 
     @property

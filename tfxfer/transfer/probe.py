@@ -49,7 +49,10 @@ class Probe:
         indices = np.concatenate([train, valid])
         batches = pipeline.evaluation(images, indices, self.size, preprocess.whole, 64)
         predictions = predict.predict(
-            model, batches, indices, outputs=('features',), show='Transfer'
+            model,
+            batches,
+            indices,
+            predict.Inference(('features',), title='Transfer'),
         )
         (x, y), (xv, yv) = (
             (predictions['features'][part], predictions['label'][part])

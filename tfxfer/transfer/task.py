@@ -1,6 +1,7 @@
 """What a setting may touch of a Run: its images, its network, its metric."""
 
 import collections.abc
+import dataclasses
 import functools
 import pathlib
 
@@ -97,19 +98,25 @@ class Task:
         return self._build('float32')
 
     def _build(self, precision: str) -> keras.Model:
-        # None, as the paper's own networks (section 4.2), but by choice.
-        dropout, aux, policy, scale = 0.0, False, 'float32', None
+        # Neither, as the paper's own networks (section 4.2), but by choice.
+        options = models.NetworkOptions(
+            self.resolved.image_size, self.run.seed, dropout=0.0, aux=False
+        )
         hparams = self.run.hparams
         if isinstance(hparams, config.Sgd):
-            dropout, aux = hparams.dropout, bool(hparams.aux)
-            policy = config.POLICIES[precision]
+            scale = None  # As in the weights.
             if self.arch.graph == 'slim':  # The other has no choice.
-                scale = getattr(hparams, 'scale', None)  # None: as in the weights.
+                scale = getattr(hparams, 'scale', None)
+            options = dataclasses.replace(
+                options,
+                dropout=hparams.dropout,
+                aux=bool(hparams.aux),
+                scale=scale,
+                policy=config.POLICIES[precision],
+            )
         return models.build(
-            self.arch, classes=self.dataset.classes, weights=self.resolved.weights,
-            image_size=self.resolved.image_size, seed=self.run.seed, dropout=dropout,
-            aux=aux, scale=scale, policy=policy,
-        )  # fmt: skip
+            self.arch, self.dataset.classes, self.resolved.weights, options
+        )
 
     def in_float32(self, model: keras.Model) -> keras.Model:
         """The network as it is scored: in float32, with the weights of `model`."""
@@ -135,9 +142,8 @@ class Task:
         batches = pipeline.evaluation(
             self.images, indices, size, preprocess.central, batch
         )
-        return predict.predict(
-            model, batches, indices, devices=devices, outputs=('logits',)
-        )
+        inference = predict.Inference(('logits',), devices=devices)
+        return predict.predict(model, batches, indices, inference)
 
     def trained(self, split: str) -> keras.Model:
         """The network after SGD on `split`, as it is scored."""
@@ -175,16 +181,21 @@ class Task:
         """What loop.Training takes: (start, share, parts) -> augmented batches."""
         images, hparams = self.images, self.sgd
         if self.options.image_cache:
-            images = image_cache.keep(
+            images = image_cache.cached(
                 images, indices, self.options.image_cache, self.options.cache / 'images'
             )
 
+        stream = pipeline.TrainingStream(
+            self.resolved.image_size,
+            hparams.batch,
+            self.run.seed,
+            hparams.min_area,
+            hparams.flip,
+        )
+
         def batches(start, share=(0, 1), parts=1):
-            return pipeline.training(
-                images, indices, self.resolved.image_size, hparams.batch,
-                seed=self.run.seed, start=start, min_area=hparams.min_area,
-                flip=hparams.flip, share=share, parts=parts,
-            )  # fmt: skip
+            shard = pipeline.Shard(*share, parts)
+            return pipeline.training(images, indices, stream, start=start, shard=shard)
 
         return batches
 

@@ -41,10 +41,9 @@ def measure(name: str, size: int | None = None, precision: str = 'float32') -> R
     devices = distribution.strategy()
     try:
         with devices.scope():
-            model = models.build(
-                arch, classes=CLASSES, weights=None,
-                image_size=size or arch.input_size, policy=config.POLICIES[precision],
-            )  # fmt: skip
+            policy = config.POLICIES[precision]
+            options = models.NetworkOptions(size, policy=policy)
+            model = models.build(arch, CLASSES, options=options)
         train = _train_rate(model, devices)
         if devices.num_replicas_in_sync == 1 and openvino.available():  # As in predict.
             return Rate(train, _inference_rate(model))

@@ -1,0 +1,32 @@
+"""Under what Keras' layers are made: the seed of their values, their dtype policy."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import keras
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Makes what Keras draws inside depend on `seed` alone, and nothing outside.
+
+    Keras draws the seed of each initialiser and of each dropout from Python's `random`.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Makes layers that are made inside compute as Keras' policy `name` says."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,137 @@
+"""Files of our own, `.weights.h5`: Keras' format, with names and metadata beside."""
+
+import json
+import os
+import typing
+from collections.abc import Mapping, Sequence
+
+import h5py
+import numpy as np
+
+from tfxfer import architectures, errors, storage
+from tfxfer.models import network, weight_files, weights
+
+
+def read(path: str, arch: architectures.Architecture) -> weights.Weights:
+    """The Weights in a file, if they are an Architecture's.
+
+    Raises:
+        errors.InputError: the file is damaged or another network's.
+    """
+    held = weights.Weights(path, read_tensors(path), metadata(path))
+    if held.metadata['arch'] != arch.name:
+        raise errors.InputError(
+            f'{path!r} holds weights of {held.metadata["arch"]}, not of {arch.name}.'
+        )
+    return held
+
+
+def metadata(path: str | os.PathLike) -> dict[str, typing.Any]:
+    """What save_weights noted in a file: arch, graph, scale and more.
+
+    Raises:
+        errors.InputError: not such a file.
+    """
+    try:
+        with h5py.File(path) as file:
+            return json.loads(file.attrs['tfxfer'])
+    except (OSError, KeyError) as error:
+        raise errors.InputError(
+            f'{str(path)!r} was not written by models.save_weights, or is damaged '
+            f'({error}).'
+        ) from error
+
+
+def read_tensors(path: str) -> dict[str, np.ndarray]:
+    """Arrays by `layer/variable`, by the names that save_weights noted.
+
+    Raises:
+        errors.InputError: the file is not complete.
+    """
+    values = {}
+
+    def visit(_: str, group: typing.Any) -> None:
+        if 'variables' in group.attrs:
+            for i, name in enumerate(group.attrs['variables']):
+                values[f'{group.attrs["name"]}/{name}'] = group[str(i)][()]
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(visit)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise errors.InputError(
+            f'{str(path)!r} is truncated or damaged ({error}); make it again.'
+        ) from error
+    return values
+
+
+def save_weights(
+    model: network.TransferNetwork, path: str | os.PathLike, **metadata: typing.Any
+) -> None:
+    """Writes the weights of a network, complete or not at all.
+
+    Keras' own format, so that Model.load_weights takes the file too, with the names of
+    the variables and the metadata in HDF5 attributes beside.
+
+    Args:
+        model: from `models.build`.
+        path: must end in `.weights.h5`.
+        **metadata: what else is to be known of the weights, JSON values, e.g. `source`.
+
+    Raises:
+        errors.InputError: another ending.
+    """
+    path = os.fspath(path)
+    if not path.endswith(weight_files.SUFFIX):
+        raise errors.InputError(
+            f'A file of weights must end in {weight_files.SUFFIX}; got {path!r}.'
+        )
+    names = {
+        layer.name: [variable.name for variable in network.variables(layer)]
+        for layer in model.layers
+    }
+    scale = any('gamma' in variables for variables in names.values())
+    metadata = {
+        'arch': model.architecture.name,
+        'graph': model.graph,
+        # The Keras graphs do not have the choice.
+        'scale': scale if model.graph == 'slim' else None,
+        **metadata,
+    }
+    with storage.replacing(path) as temporary:
+        model.save_weights(temporary)
+        with h5py.File(temporary, 'r+') as file:
+            _note(file, metadata, names)
+
+
+def _note(
+    file: typing.Any,
+    metadata: Mapping[str, typing.Any],
+    names: Mapping[str, Sequence[str]],
+) -> None:
+    file.attrs['tfxfer'] = json.dumps(metadata)
+
+    def visit(_: str, group: typing.Any) -> None:
+        layer = group.attrs.get('name')
+        if names.get(layer):
+            group.attrs['variables'] = names[layer]
+
+    file.visititems(visit)
+
+
+def load_weights(model: network.TransferNetwork, path: str | os.PathLike) -> None:
+    """Sets a network's weights to a file's that `save_weights` wrote.
+
+    A classifier with another number of classes keeps its own.
+
+    Raises:
+        errors.InputError: not such a file, or another network's.
+    """
+    arch = model.architecture
+    held = read(os.fspath(path), arch)
+    if held.metadata['graph'] != model.graph:
+        raise errors.InputError(
+            f'{held.path!r} holds weights of the {held.metadata["graph"]} graph of '
+            f'{arch.name}; this is the {model.graph} one.'
+        )
+    held.assign_to(model, skip=held.unfit_heads(model.classes))
