@@ -9,7 +9,8 @@ from tfxfer.transfer.options import ExecutionOptions
 
 def test_a_final_run_becomes_a_model(fakes, tmp_path, capsys):
     models.save_weights(
-        models.build(ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)), tmp_path / 'a.weights.h5'
+        models.build(ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)),
+        tmp_path / 'a.weights.h5',
     )
     fields = {
         'arch': 'tiny', 'dataset': 'colours', 'setting': 'logistic',

@@ -19,7 +19,9 @@ def exported(tmp_path_factory):
     made = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.BUILDERS, 'tiny', tiny)
-        network = models.build(ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7))
+        network = models.build(
+            ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)
+        )
     w = np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32)
     for multi_label in (False, True):
         folder = tmp_path_factory.mktemp('exported')

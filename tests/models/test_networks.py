@@ -283,7 +283,9 @@ def test_kernels_start_as_in_tf_slims_arg_scope(name):
     ],
 )
 def test_gradients_reach_every_variable_and_a_step_lowers_the_loss(name):
-    model = models.build(name, 3, options=models.NetworkOptions(image_size=96, aux=None, dropout=0.0))
+    model = models.build(
+        name, 3, options=models.NetworkOptions(image_size=96, aux=None, dropout=0.0)
+    )
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (6, 96, 96, 3)).astype(np.float32)
     labels = np.arange(6) % 3
