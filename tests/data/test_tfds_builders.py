@@ -8,8 +8,7 @@ import pytest
 
 from tests.support import archives
 from tfxfer import datasets, errors
-from tfxfer.data import image_set, readers, tfds_builders, tfds_prepared
-from tools import prepare_dataset
+from tfxfer.data import image_set, prepare, readers, tfds_builders, tfds_prepared
 
 NAME = 'tfds:birdsnap:1.0.0'
 
@@ -97,18 +96,16 @@ def test_damaged_photograph_of_the_folder_is_replaced_where_there_is_network(
     assert (own / 'a.jpg').read_bytes() == data[:50]  # The user's folder is read only.
 
 
-def prepare(monkeypatch, folder, **options):
+def prepared(monkeypatch, folder, **options):
     archives.accept(monkeypatch, 'birdsnap', folder)
-    return prepare_dataset.prepare(
-        NAME, data=folder / 'data', archives=folder, **options
-    )
+    return prepare.prepare(NAME, data=folder / 'data', archives=folder, **options)
 
 
 def test_lost_and_damaged_photographs_are_left_out_and_listed(monkeypatch, tmp_path):
     # 0 to 999 are for training, 1000 to 1499 for testing.
     lost, damaged = set(range(0, 200, 2)), set(range(1000, 1050))
     made = archives.birdsnap(tmp_path, lost, damaged)
-    lines = prepare(monkeypatch, tmp_path)
+    lines = prepared(monkeypatch, tmp_path)
     assert 'test 450' in lines[1] and len(made) == 1350
     report = (tmp_path / 'data' / 'birdsnap-missing.tsv').read_text().splitlines()
     assert report[0] == 'path\turl\tfault' and len(report) == 1 + 150
@@ -129,28 +126,26 @@ def test_lost_and_damaged_photographs_are_left_out_and_listed(monkeypatch, tmp_p
 def test_too_many_lost_photographs_are_refused_and_still_listed(monkeypatch, tmp_path):
     archives.birdsnap(tmp_path, lost=set(range(600)))
     with pytest.raises(errors.InputError, match=r'600 of 1500 photographs \(40.0%\)'):
-        prepare(monkeypatch, tmp_path)
+        prepared(monkeypatch, tmp_path)
     data = tmp_path / 'data'
     assert len((data / 'birdsnap-missing.tsv').read_text().splitlines()) == 601
     assert not tfds_prepared.is_prepared(datasets.find(NAME), data)
     # What its class has lost altogether no threshold helps.
     with pytest.raises(errors.InputError, match="no training image of Bird's 0, "):
-        prepare(monkeypatch, tmp_path, max_missing=0.5)
+        prepared(monkeypatch, tmp_path, max_missing=0.5)
 
 
 def test_birdsnaps_summary_says_how_many_the_paper_had(monkeypatch, tmp_path):
     archives.birdsnap(tmp_path)
     archives.accept(monkeypatch, 'birdsnap', tmp_path)
-    lines = prepare_dataset.prepare(
-        'birdsnap', data=tmp_path / 'data', archives=tmp_path
-    )
+    lines = prepare.prepare('birdsnap', data=tmp_path / 'data', archives=tmp_path)
     assert '37,909, 9,477 and 2,443: with --config.accept_counts' in lines[2]
 
 
 def test_another_archive_than_the_authors_is_refused(tmp_path):
     archives.birdsnap(tmp_path)
     with pytest.raises(errors.InputError, match='1788158175f6ae794aebf27bcd7a3f5d'):
-        prepare_dataset.prepare(NAME, data=tmp_path / 'data', archives=tmp_path)
+        prepare.prepare(NAME, data=tmp_path / 'data', archives=tmp_path)
     assert not tfds_prepared.is_prepared(datasets.find(NAME), tmp_path / 'data')
 
 
@@ -164,6 +159,6 @@ def test_birdsnap_list_and_photographs_come_from_the_network(
     archives.accept(monkeypatch, 'birdsnap', server.folder)
     url = f'{server.address}/birdsnap.tgz'
     monkeypatch.setattr(tfds_builders.Birdsnap, 'URL', url)
-    lines = prepare_dataset.prepare(NAME, data=tmp_path / 'data')
+    lines = prepare.prepare(NAME, data=tmp_path / 'data')
     assert 'test 500' in lines[1] and len(made) == 1500
     assert sum(path.endswith('.jpg') for path in server.asked) == 1500

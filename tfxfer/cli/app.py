@@ -110,9 +110,15 @@ class Define:
         flags.DEFINE_integer(name, default, text, least, **self._to(name))
 
     def number(
-        self, name: str, default: float | None, text: str, *, least: float | None = None
+        self,
+        name: str,
+        default: float | None,
+        text: str,
+        *,
+        least: float | None = None,
+        most: float | None = None,
     ) -> None:
-        flags.DEFINE_float(name, default, text, least, **self._to(name))
+        flags.DEFINE_float(name, default, text, least, most, **self._to(name))
 
     def positional(self, name: str) -> None:
         """Takes the arguments that are no flags; without it they are refused."""
