@@ -77,7 +77,7 @@ def test_predictions_that_are_gone_are_said(tmp_path):
     record = made.write_cell(tmp_path, made.NETWORKS[1], 'scratch', 85)
     (results.folder(tmp_path, record.run) / 'predictions.npz').unlink()
     rows, (note,) = paired_tests.compare(read(tmp_path), tmp_path)
-    assert rows == [] and 'predictions.npz is gone' in note
+    assert rows == [] and 'predictions.npz is missing' in note
 
 
 def test_predictions_of_another_score_are_refused(tmp_path):

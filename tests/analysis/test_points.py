@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_only_datasets_that_all_networks_have_are_averaged(tmp_path):
 def test_a_setting_without_a_common_dataset_has_no_points(tmp_path):
     drawn, (note,) = write_scores(tmp_path, {(0, 'digits'): 50, (1, 'pets'): 80})
     assert drawn == []
-    assert 'only the 0 datasets' in note
+    assert 'the 0 datasets' in note
 
 
 def test_a_perfect_score_is_drawn_at_its_corrected_counts(tmp_path):
@@ -99,9 +100,8 @@ def write_lengths(folder, lengths):
 def test_of_several_lengths_the_longest_is_drawn_and_the_others_named(tmp_path):
     drawn, (note,) = write_lengths(tmp_path, {50: 3, 100: 3, 500: 2})
     assert [point.score for point in drawn] == [0.5] * 2
-    assert (
-        note == 'scratch: drawn with steps=500; in the tables also steps=100, steps=50.'
-    )
+    assert note.startswith('scratch: ')
+    assert re.findall(r'steps=\d+', note) == ['steps=500', 'steps=100', 'steps=50']
 
 
 def test_one_network_trained_longer_does_not_stand_for_all(tmp_path):

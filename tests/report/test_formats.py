@@ -1,4 +1,5 @@
 import io
+import re
 
 import pandas as pd
 import pyarrow as pa
@@ -31,24 +32,33 @@ def test_csv_keeps_every_digit_and_whole_numbers_whole():
 
 
 def test_md_is_aligned_with_the_best_in_bold():
-    assert formats.md(example()) == (
-        '### 50 % & more\n'
-        '\n'
-        '| name | score %  | of |\n'
-        '| ---- | -------- | -- |\n'
-        '| a_b  | **50.0** | 3  |\n'
-        '| c    | 33.3     |    |\n'
-        '\n'
-        'A note.\n'
-    )
+    title, _, head, rule, *rows, _, note = formats.md(example()).splitlines()
+    assert (title, note) == ('### 50 % & more', 'A note.')
+    assert set(rule) == set('|-')
+    assert [re.split(r' *\| *', line)[1:-1] for line in (head, *rows)] == [
+        ['name', 'score %', 'of'],
+        ['a_b', '**50.0**', '3'],
+        ['c', '33.3', ''],
+    ]
+    # The signs between columns stand below one another.
+    places = {
+        tuple(m.start() for m in re.finditer(r'\|', line)) for line in (head, *rows)
+    }
+    assert len(places) == 1
+
+
+def test_texts_that_look_like_numbers_are_not_changed():
+    rows = formats.md(example(text='1e-05')), formats.tex(example(text='0010'))
+    assert '| 1e-05 ' in rows[0] and ' 0010 ' in rows[1]
 
 
 def test_tex_escapes_what_latex_would_read():
     text = formats.tex(example(text='50 % of {a_b} \\ ~ #1 & $2'))
-    assert (
+    row = next(line for line in text.splitlines() if 'textbf' in line)
+    assert ' '.join(row.split()) == (
         r'50 \% of \{a\_b\} \textbackslash{} \textasciitilde{} \#1 \& \$2 & '
         r'\textbf{50.0} & 3 \\'
-    ) in text
+    )
     assert r'\caption{50 \% \& more. A note.}' in text
     assert text.count('{') - text.count(r'\{') == text.count('}') - text.count(r'\}')
 

@@ -7,6 +7,7 @@ the seeds it was measured with.
 import collections
 import dataclasses
 import itertools
+import os
 import pathlib
 import typing
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -161,7 +162,7 @@ class Missing:
     trials: int
 
 
-def read(workdir: str | pathlib.Path) -> list[results.Record]:
+def read(workdir: str | os.PathLike) -> list[results.Record]:
     """The Records of a results folder, by Run id.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-import pathlib
+import os
 import typing
 import zipfile
 import zlib
@@ -39,7 +39,7 @@ class Comparison(typing.NamedTuple):
 
 
 def compare(
-    all_cells: Sequence[cells.Cell], workdir: str | pathlib.Path
+    all_cells: Sequence[cells.Cell], workdir: str | os.PathLike
 ) -> tuple[list[Comparison], list[str]]:
     """Comparisons of each task's best Cell with all others, the next best first.
 
@@ -72,7 +72,7 @@ def _compared_with(best, group, read):
         try:
             rows.append(_compared(best, other, read))
         except FileNotFoundError:
-            reason = 'predictions.npz is gone'
+            reason = 'predictions.npz is missing'
         except _Different:
             reason = 'they were scored on different images'
         else:
@@ -141,7 +141,7 @@ class Predictions(typing.NamedTuple):
     predicted: np.ndarray
 
 
-def predictions(record: results.Record, workdir: str | pathlib.Path) -> Predictions:
+def predictions(record: results.Record, workdir: str | os.PathLike) -> Predictions:
     """Index, label and predicted class of a final Run's test images.
 
     The scores themselves, thousands of times as large, are not read. For metrics of one
@@ -244,7 +244,7 @@ def network_pairs(
         if len(complete) < len(matrix.networks):
             rest = ', '.join(n for n in matrix.networks if n not in complete)
             notes.append(
-                f'{key[0]}: no paired t-test of {rest}, which lack one of the '
+                f'{key[0]}: no paired t-test for {rest}: not measured on all '
                 f'{len(datasets)} datasets.'
             )
         rows = []
@@ -255,7 +255,7 @@ def network_pairs(
             except ValueError:
                 notes.append(
                     f'{key[0]}: {a} and {b} differ by the same log odds on all '
-                    'datasets; there is no t-test of that.'
+                    'datasets, so that t is undefined.'
                 )
                 continue
             rows.append(NetworkPair(*key, a, b, datasets, test, test.p))

@@ -41,7 +41,7 @@ class Point(typing.NamedTuple):
     datasets: tuple[str, ...]
 
 
-def conditions(all_cells: Iterable[Scored]) -> dict[Condition, list[Scored]]:
+def conditions(all_cells: Iterable[Cells]) -> dict[Condition, list[Cells]]:
     """Conditions in which networks were measured, and the cells of each.
 
     Those of most networks first. Cells that diverged or whose source accuracy is not
@@ -84,9 +84,10 @@ def mean_points(group: Sequence[Scored]) -> tuple[list[Point], list[str]]:
         common = [d for d in datasets if all((n, d) in by_key for n in networks)]
         if len(common) < len(datasets):
             rest = ', '.join(d for d in datasets if d not in common)
+            count = f'{len(common)} dataset{"" if len(common) == 1 else "s"}'
             notes.append(
-                f'{setting}: only the {len(common)} datasets that all '
-                f'{len(networks)} networks have; left out: {rest}.'
+                f'{setting}: means are over the {count} that all {len(networks)} '
+                f'networks have; left out: {rest}.'
             )
         if common:
             points += _points([[by_key[n, d] for d in common] for n in networks])
@@ -132,7 +133,7 @@ def one_recipe(group: Sequence[Cells]) -> tuple[Sequence[Cells], list[str]]:
         key=lambda name: (_longest(recipes[name]), len(recipes[name])),
     )
     others = ', '.join(name for name in sorted(recipes) if name != recipe)
-    note = f'{group[0].setting}: drawn with {recipe}; in the tables also {others}.'
+    note = f'{group[0].setting}: figures show {recipe}; tables also have {others}.'
     return recipes[recipe], [note]
 
 

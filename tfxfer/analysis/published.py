@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import os
 import pathlib
 import re
 import typing
@@ -86,7 +87,7 @@ class Published:
         return float(stats.log_odds(self.score))
 
 
-def read(path: str | pathlib.Path) -> tuple[Published, ...]:
+def read(path: str | os.PathLike) -> tuple[Published, ...]:
     """Everything a CSV file says: a tuple of Published.
 
     Long form: columns dataset, network (or name, model), setting, score (or acc) and

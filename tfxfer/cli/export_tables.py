@@ -20,7 +20,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     )
     define.string('output', 'tables', 'Folder to write into.')
     define.strings(
-        'formats', formats.USUAL, f'Formats to write: {",".join(formats.FORMATS)}.'
+        'formats', formats.DEFAULT, f'Formats to write: {",".join(formats.FORMATS)}.'
     )
     define.strings(
         'published', [], 'CSV files of published results, to lay beside ours.'

@@ -1,13 +1,16 @@
 """A table as .csv .md .tex .html .parquet."""
 
 import dataclasses
-import html as html_lib
 import io
 import pathlib
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
+import tabulate
 
 from tfxfer import errors, storage
+from tfxfer.report import rendering
 
 METRICS = {
     'top1': 'accuracy',
@@ -16,9 +19,19 @@ METRICS = {
 }
 
 
+Row = Mapping[str, typing.Any]  # Its numbers, by column of the .csv.
+
+
+class Cell(typing.NamedTuple):
+    """A cell as it is shown; bold: it is the best of its task."""
+
+    text: str
+    bold: bool
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One table, which holds its numbers twice.
+    """One table, which holds its numbers twice: a part of a page.
 
     Attributes:
         name: of its files.
@@ -29,15 +42,33 @@ class Table:
         note: what a reader must know to read it right.
     """
 
+    kind: typing.ClassVar[str] = 'table'
     name: str
     title: str
     frame: pd.DataFrame
     shown: pd.DataFrame
-    bold: frozenset = frozenset()
+    bold: frozenset[tuple[int, str]] = frozenset()
     note: str = ''
 
+    @property
+    def rows(self) -> list[list[Cell]]:
+        """The rows of `shown`."""
+        return [
+            [Cell(text, (i, head) in self.bold) for head, text in row.items()]
+            for i, row in enumerate(self.shown.to_dict('records'))
+        ]
 
-def table(name, title, rows, columns, *, optional=(), bold=(), note=''):
+
+def table(
+    name: str,
+    title: str,
+    rows: Sequence[Row],
+    columns: Mapping[str, Callable[[typing.Any], str]],
+    *,
+    optional: Iterable[str] = (),
+    bold: Iterable[tuple[int, str]] = (),
+    note: str = '',
+) -> Table:
     """A Table of rows, dicts of numbers.
 
     Args:
@@ -70,69 +101,43 @@ def _frame(rows):
     return frame
 
 
-def csv(table):
+def csv(table: Table) -> str:
+    """The numbers as in the records, unrounded."""
     return table.frame.to_csv(index=False, lineterminator='\n')
 
 
-def md(table):
+def md(table: Table) -> str:
     """A GitHub table; columns are aligned, so that it also reads as plain text."""
-    head = [_md_text(name) for name in table.shown.columns]
-    body = _texts(table, _md_text, '**{}**'.format)
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    rule = ['-' * width for width in widths]
-    lines = [
-        '| ' + ' | '.join(map(str.ljust, row, widths)) + ' |'
-        for row in (head, rule, *body)
-    ]
     note = f'\n{_md_text(table.note)}\n' if table.note else ''
-    return f'### {_md_text(table.title)}\n\n' + '\n'.join(lines) + f'\n{note}'
+    body = _tabulated(table, 'github', _md_text, '**{}**')
+    return f'### {_md_text(table.title)}\n\n{body}\n{note}'
 
 
-def tex(table):
+def tex(table: Table) -> str:
     """A LaTeX table that needs no package."""
-    head = [_tex_text(name) for name in table.shown.columns]
-    body = _texts(table, _tex_text, r'\textbf{{{}}}'.format)
     return '\n'.join(
         [
             r'\begin{table}',
             rf'\caption{{{_tex_text(table.title)}. {_tex_text(table.note)}}}',
             rf'\label{{tab:{table.name}}}',
-            rf'\begin{{tabular}}{{{"l" * len(head)}}}',
-            r'\hline',
-            ' & '.join(head) + r' \\',
-            r'\hline',
-            *(' & '.join(row) + r' \\' for row in body),
-            r'\hline',
-            r'\end{tabular}',
+            _tabulated(table, 'latex_raw', _tex_text, r'\textbf{{{}}}'),
             r'\end{table}',
             '',
         ]
     )
 
 
-def html(table):
-    """An HTML table in a box that scrolls, and its note."""
-    head = ''.join(f'<th>{html_lib.escape(name)}</th>' for name in table.shown.columns)
-    body = ''.join(
-        f'<tr>{"".join(f"<td>{text}</td>" for text in row)}</tr>\n'
-        for row in _texts(table, html_lib.escape, '<b>{}</b>'.format)
-    )
-    note = f'<p class="note">{html_lib.escape(table.note)}</p>\n' if table.note else ''
-    return (
-        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f'<tbody>\n{body}</tbody>\n</table></div>\n{note}'
-    )
+def _tabulated(table, form, escape, bold):
+    """The rows as a table of tabulate's; `bold`: how an escaped text is made bold.
 
-
-def _texts(table, escape, embolden):
-    """Rows of escaped texts, the best in bold."""
-    return [
-        [
-            embolden(escape(text)) if (i, head) in table.bold else escape(text)
-            for head, text in row.items()
-        ]
-        for i, row in enumerate(table.shown.to_dict('records'))
+    Escaped here, as tabulate would also escape what makes a text bold.
+    """
+    texts = [
+        [(bold if cell.bold else '{}').format(escape(cell.text)) for cell in row]
+        for row in table.rows
     ]
+    head = [escape(name) for name in table.shown.columns]
+    return tabulate.tabulate(texts, head, tablefmt=form, disable_numparse=True)
 
 
 def _md_text(text):
@@ -149,31 +154,33 @@ def _tex_text(text):
     return plain.replace(' +- ', r' $\pm$ ')
 
 
-def page(table):
+def html(table: Table) -> str:
     """The table as an HTML file of its own."""
-    title = html_lib.escape(table.title)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f'<title>{title}</title>\n<h1>{title}</h1>\n{html(table)}</html>\n'
-    )
+    return rendering.render('table.html', table=table)
 
 
-def parquet(table):
-    """The numbers as an Apache Parquet file: the columns of the .csv, with their types.
-
-    Returns:
-        bytes.
-    """
+def parquet(table: Table) -> bytes:
+    """The numbers as an Apache Parquet file: columns as in the .csv, with types."""
     out = io.BytesIO()
     table.frame.to_parquet(out, index=False)
     return out.getvalue()
 
 
-FORMATS = {'csv': csv, 'md': md, 'tex': tex, 'html': page, 'parquet': parquet}
-USUAL = ('csv', 'md', 'tex')  # What is written where nobody asks for others.
+FORMATS: dict[str, Callable[[Table], str | bytes]] = {
+    'csv': csv,
+    'md': md,
+    'tex': tex,
+    'html': html,
+    'parquet': parquet,
+}
+DEFAULT = ('csv', 'md', 'tex')  # Written unless others are asked for.
 
 
-def write(tables, folder, formats=USUAL):
+def write(
+    tables: Iterable[Table],
+    folder: str | pathlib.Path,
+    formats: Iterable[str] = DEFAULT,
+) -> list[pathlib.Path]:
     """Writes each Table as <name>.<format>, complete or not at all; returns the paths.
 
     Raises:
@@ -183,12 +190,12 @@ def write(tables, folder, formats=USUAL):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for one in tables:
+    for table in tables:
         for suffix, writer in writers.items():
-            paths.append(folder / f'{one.name}.{suffix}')
-            content = writer(one)
+            paths.append(folder / f'{table.name}.{suffix}')
+            content = writer(table)
             if isinstance(content, str):
                 content = content.encode()
-            with storage.replacing(paths[-1]) as aside:
-                aside.write_bytes(content)
+            with storage.replacing(paths[-1]) as temporary:
+                temporary.write_bytes(content)
     return paths

@@ -1,9 +1,11 @@
 """What the results say, in words."""
 
 import typing
+from collections.abc import Sequence
 
 from tfxfer import number_format
 from tfxfer.analysis import cells, comparisons, stats
+from tfxfer.analysis.published import Published
 from tfxfer.report import formats
 
 SIGNIFICANT = 0.05  # Of p after Holm's correction.
@@ -33,6 +35,22 @@ class Answer(typing.NamedTuple):
 
     first: tuple[str, ...]
     tasks: tuple[str, ...] = ()
+
+
+def published_alone(given: Sequence[Published]) -> str:
+    """What is said where there is no Record."""
+    counts = [
+        f'{len(names)} {kind}{"s" if len(names) > 1 else ""}'
+        for kind, names in (
+            ('network', {one.network for one in given}),
+            ('dataset', {one.dataset for one in given}),
+        )
+    ]
+    labels = ', '.join(sorted({one.label for one in given}))
+    return (
+        f'There are no Runs of your own: this report shows {len(given)} published '
+        f'results of {" on ".join(counts)} ({labels}).'
+    )
 
 
 def write(found, paired):
