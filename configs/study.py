@@ -12,13 +12,13 @@ steps. Weights are the public ones: from TF-Slim where it has them
 
 from configs import quickstart
 from tfxfer import config as protocol
-from tfxfer.study import sweep
+from tfxfer.study.study import FOUND, Study
 
 
 def get_config():
     config = protocol.config_dict(
-        sweep.Study,
-        leave_out=('digests', 'images'),
+        Study,
+        leave_out=FOUND,
         archs=(
             *('inception_v1', 'bn_inception', 'inception_v3', 'inception_v4'),
             *('inception_resnet_v2', 'resnet_50', 'resnet_101', 'resnet_152'),

@@ -121,14 +121,15 @@ def test_every_config_says_command_and_loads(path):
     fields = found.to_dict()
     assert found.get_type('image_size') is int  # Which a flag can be, where it is None.
     if 'archs' in fields:
-        from tfxfer.study import sweep
+        from tfxfer.study import checks, planning
+        from tfxfer.study.study import FOUND, OF_GRID, Study
 
-        study = sweep.study_from(fields)
-        assert sweep.plan(tuple(sweep.cells(study)), {}).ready
-        assert set(fields) == names(sweep.Study) - {'digests', 'images'}
+        study = checks.study_from(fields)
+        assert planning.plan(planning.cells(study), {}).ready
+        assert set(fields) == names(Study) - set(FOUND)
         for setting, cls in config.HPARAMS.items():
             grid = setting in config.GRIDS
-            swapped = {'lr', 'wd', *sweep.OF_GRID} if grid else set()
+            swapped = {'lr', 'wd', *OF_GRID} if grid else set()
             assert set(fields[setting]) == names(cls) ^ swapped
     else:
         assert config.from_dict(fields).id

@@ -1,9 +1,9 @@
-"""Who works at what, among processes that share a folder: leases that expire.
+"""Which process works on what, among those that share a folder: leases that expire.
 
 WORKDIR/leases/NAME.N is the N-th lease of a piece of work, renewed while its holder
-lives; the highest N counts. A lease is never written over by another: whoever takes
-work up makes N + 1, which the file system lets one process do. It needs no locks, so it
-holds on network file systems too.
+lives; the highest N counts. A lease is never written over by another: whoever starts
+on the work makes N + 1, which the file system lets one process do. It needs no locks,
+so it holds on network file systems too.
 """
 
 import contextlib
@@ -16,6 +16,8 @@ import secrets
 import signal
 import threading
 import time
+import typing
+from collections.abc import Callable
 
 from tfxfer import errors
 
@@ -25,7 +27,14 @@ RENEWED = 20.0  # Seconds between two of them.
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
-    """Who holds a lease, and since when it has given no sign, in seconds."""
+    """A process that holds a lease.
+
+    Attributes:
+        silent: seconds since it last renewed the lease.
+        machine: what tells machines apart; '' where that is unknown.
+        born: when the process began, in its kernel's ticks.
+        released: given up, by a process that may still be there.
+    """
 
     host: str
     pid: int
@@ -35,7 +44,7 @@ class Holder:
     released: bool = False
 
     @property
-    def alive(self):
+    def alive(self) -> bool:
         """Whether the lease counts.
 
         The end of a process on this machine is seen at once; of others it is known by
@@ -46,36 +55,36 @@ class Holder:
         return self.machine != _machine() or _born(self.pid) == self.born
 
     @property
-    def here(self):
+    def here(self) -> bool:
         """Whether it is a process of this machine, so that `alive` is sure."""
         return self.machine == _machine() != ''
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f'process {self.pid} on {self.host}'
 
 
 class Lease:
     """A lease that this process holds, renewed by a thread until it is released."""
 
-    def __init__(self, path, lost):
+    def __init__(self, path: pathlib.Path, lost: Callable[[], typing.Any]) -> None:
         self.path, self._lost, self._over = path, lost, threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
 
-    def held(self):
-        """Whether nobody has taken it over, as they may after a long silence."""
+    def held(self) -> bool:
+        """Whether no other process took it over, as it may after a long silence."""
         name, number = _split(self.path.name)
         newest = max(_numbers(self.path.parent, name), default=0)
         return newest == number
 
-    def release(self, *, done):
-        """Gives it up; done: nobody will need to know that it was there."""
+    def release(self, *, done: bool) -> None:
+        """Gives it up; done: the work is, so that its leases can be removed."""
         self._over.set()
         name, number = _split(self.path.name)
         if self.held() and not done:
-            facts = json.loads(self.path.read_text()) | {'released': True}
-            aside = _aside(self.path.parent, facts)
-            os.replace(aside, self.path)  # Kept, so that its number is not used again.
+            fields = json.loads(self.path.read_text()) | {'released': True}
+            # Not removed, so that its number is not used again.
+            os.replace(_write_temporary(self.path.parent, fields), self.path)
             return
         for other in _numbers(self.path.parent, name):
             if other <= number:
@@ -91,8 +100,13 @@ class Lease:
                 os.utime(self.path)
 
 
-def claim(workdir, name, *, lost=None):
-    """Takes up a piece of work: a Lease.
+def claim(
+    workdir: str | pathlib.Path,
+    name: str,
+    *,
+    lost: Callable[[], typing.Any] | None = None,
+) -> Lease:
+    """The Lease of a piece of work.
 
     Args:
         workdir: folder that all who might do it share.
@@ -105,46 +119,45 @@ def claim(workdir, name, *, lost=None):
     """
     folder = pathlib.Path(workdir) / 'leases'
     folder.mkdir(parents=True, exist_ok=True)
-    aside = _aside(folder, _facts())
+    temporary = _write_temporary(folder, _this_process())
     try:
-        now = aside.stat().st_mtime  # The file system's clock, which all share.
+        now = temporary.stat().st_mtime  # The file system's clock, which all share.
         newest = max(_numbers(folder, name), default=0)
         if newest:
             _refuse(_holder(_path(folder, name, newest), now))
         path = _path(folder, name, newest + 1)
         try:
-            _link(aside, path)
+            _link(temporary, path)
         except FileExistsError:
             _refuse(_holder(path, now))
-            raise errors.Busy(f'Another process has just taken up {name}.') from None
+            raise errors.Busy(f'Another process has just started {name}.') from None
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     for number in _numbers(folder, name):
         if number <= newest:
             _path(folder, name, number).unlink(missing_ok=True)
     return Lease(path, lost or _terminate)
 
 
-def holders(workdir):
-    """Who works at what: {name: Holder} of all leases that count."""
-    folder, newest = pathlib.Path(workdir) / 'leases', {}
+def holders(workdir: str | pathlib.Path) -> dict[str, Holder]:
+    """The Holder of every piece of work whose lease counts, by its name."""
+    folder = pathlib.Path(workdir) / 'leases'
+    newest: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError):
         for file in os.listdir(folder):
             if not file.startswith('.'):
                 name, number = _split(file)
                 newest[name] = max(number, newest.get(name, 0))
-    found = {
+    last = {
         name: _holder(_path(folder, name, number), time.time())
         for name, number in newest.items()
     }
-    return {name: holder for name, holder in found.items() if holder and holder.alive}
+    return {name: holder for name, holder in last.items() if holder and holder.alive}
 
 
 def _refuse(holder):
     if holder and holder.alive:
-        raise errors.Busy(
-            f'{holder} is at it; its last sign was {holder.silent:.0f} s ago.'
-        )
+        raise errors.Busy(f'{holder}, which was last seen {holder.silent:.0f} s ago.')
 
 
 def _holder(path, now):
@@ -159,7 +172,7 @@ def _holder(path, now):
         return Holder('another machine', 0, silent)
 
 
-def _facts():
+def _this_process():
     return {
         'host': platform.node(),
         'pid': os.getpid(),
@@ -168,21 +181,21 @@ def _facts():
     }
 
 
-def _aside(folder, facts):
+def _write_temporary(folder, fields):
     path = folder / f'.{platform.node()}.{os.getpid()}.{secrets.token_hex(4)}'
-    path.write_text(json.dumps(facts))
+    path.write_text(json.dumps(fields))
     return path
 
 
-def _link(aside, path):
-    """Makes `path` with the content of `aside`, unless it exists."""
+def _link(temporary, path):
+    """Makes `path` with the content of `temporary`, unless it exists."""
     try:
-        os.link(aside, path)
+        os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:  # A file system without hard links.
         with open(path, 'x') as file:
-            file.write(aside.read_text())
+            file.write(temporary.read_text())
 
 
 def _path(folder, name, number):

@@ -1,126 +1,209 @@
-"""The program of studies as a user calls it."""
-
 import json
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
 from tests.conftest import ROOT
-from tfxfer import results
+from tests.support import made_results, studies
+from tfxfer import errors
+from tfxfer.cli import app, dataset_size, sweep
+from tfxfer.study import driver, failures, planning, study_file
 
-SWEEP = [
-    '--config=configs/quickstart.py',
-    '--config.archs=mobilenet_v1_0.25',
-    '--config.settings=logistic,scratch',
-    '--config.image_size=32',
-    '--config.pretrain.steps=4',
-    '--config.scratch.steps=4',
-    '--config.scratch.lrs=0.05',
-    '--config.scratch.wds=1e-5,1e-4',
-]
+CONFIG = f'--config={ROOT}/configs/quickstart.py'
 
 
-def test_a_run_that_crashes_costs_one_run_and_what_is_done_is_not_done_again(
-    program, tmp_path
-):
-    arguments = [*SWEEP, f'--workdir={tmp_path}']
-    environment = {**os.environ, 'TFXFER_TEST_CRASH': 'logistic'}
-    environment['PYTHONPATH'] = str(ROOT / 'tests' / 'crash')
-    done = program('tools.sweep', *arguments, env=environment)
-    assert done.returncode == 1, done.stderr[-2000:]
-    assert done.stderr.count('FAILED (exit status -11)') == 2
-    assert '1 Runs are set aside after 2 failures' in done.stderr
-    settings = sorted(r.run.setting for r in results.read_all(tmp_path))
-    assert settings == ['pretrain', 'scratch', 'scratch', 'scratch']
+@pytest.fixture
+def tool(capsys):
+    """Calls the program; returns what it prints."""
 
-    before = files(tmp_path)
-    same = program('tools.sweep', *arguments)
-    assert same.returncode == 1 and files(tmp_path).keys() == before.keys()
+    def call(*arguments):
+        capsys.readouterr()
+        app.call(sweep, arguments)
+        return capsys.readouterr().out
 
-    healed = program('tools.sweep', *arguments, '--retry_failed')
-    assert healed.returncode == 0, healed.stderr[-2000:]
-    assert healed.stdout.splitlines()[-1] == str(tmp_path / 'report.html')
-    records = results.read_all(tmp_path)
-    assert len(records) == 5
-    after = files(tmp_path)
-    assert {path: after[path] for path in before} == before
-
-    again = program('tools.sweep', *arguments)
-    assert again.returncode == 0 and again.stdout == healed.stdout
-    assert files(tmp_path) == after
-
-    source = next(r for r in records if r.run.setting == 'pretrain')
-    logistic = next(r for r in records if r.run.setting == 'logistic')
-    assert logistic.source['score'] == source.score
-    final = next(r for r in records if r.run.trials)
-    paths = [tmp_path / name / 'record.json' for name in final.run.trials]
-    scores = [json.loads(path.read_text())['valid_score'] for path in paths]
-    assert final.valid_score == max(scores)
-    assert [point['valid_score'] for point in final.curve] == scores
-    for record in (logistic, final):
-        assert f'{100 * record.score:.1f}' in healed.stdout
+    return call
 
 
-def files(workdir):
-    """Time of change of every file that a Run wrote, but for its log."""
-    paths = [p for p in workdir.glob('*/*') if p.parent.name.startswith('mobilenet')]
-    names = ('record.json', 'predictions.npz', 'model.weights.h5', 'classifier.npy')
-    return {p: p.stat().st_mtime_ns for p in paths if p.name in names}
+def rows(text):
+    """{first cell: the others} of the tables in a text."""
+    lines = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in text.splitlines()
+    ]
+    return {first: others for first, *others in lines}
 
 
-def test_sweep_over_a_folder_of_the_user(program, photographs, tmp_path):
-    root, workdir = photographs(count=20), tmp_path / 'runs'
-    arguments = [
-        *SWEEP[:2], *SWEEP[3:], '--config.settings=logistic', '--config.per_class=0',
-        f'--config.datasets=folder:{root}', f'--workdir={workdir}', '--keep=decoded',
-    ]  # fmt: skip
-    done = program('tools.sweep', *arguments)
-    assert done.returncode == 0, done.stderr[-3000:]
-    record = next(r for r in results.read_all(workdir) if r.run.setting == 'logistic')
-    assert record.images == {'train': 39, 'valid': 9, 'test': 12, 'skipped': 0}
-    assert record.classes == ('blue', 'green', 'red')
-    assert record.run.dataset_digest
+def test_plan_counts_by_hand_and_starts_nothing(tool, tmp_path):
+    workdir = tmp_path / 'w'
+    out = rows(tool(CONFIG, f'--workdir={workdir}', '--plan', '--images_per_second=8'))
+    # 3 networks; 2 x 2 and 2 x 1 points; 50 and 100 steps of 32 images.
+    assert out['finetune trial'][:3] == ['12', '600', '19,200']
+    assert out['scratch trial'][:3] == ['6', '600', '19,200']
+    assert out['pretrain final'][:3] == ['3', '900', '28,800']
+    assert out['all'][0] == '30'
+    trained, seen = (int(out['all'][i].replace(',', '')) for i in (2, 3))
+    assert out['all'][4] == f'{(trained / 8 + seen / 24) / 3600:.2g}'
+    assert not workdir.exists()
 
 
-@pytest.mark.slow
-def test_study_from_the_real_imagenet_checkpoint(program, shared, tmp_path):
-    arguments = [
-        '--config=configs/imagenet.py', '--config.per_class=5', f'--workdir={tmp_path}',
-        '--config.image_size=96', '--config.finetune.steps=4',
-        '--config.finetune.lrs=0.01', '--config.finetune.wds=0.0',
-    ]  # fmt: skip
-    folder = shared / 'checkpoints'
-    done = program('tools.sweep', *arguments, f'--checkpoints={folder}')
-    assert done.returncode == 0, done.stderr[-3000:]
-    records = {(r.run.setting, r.run.phase): r for r in results.read_all(tmp_path)}
-    assert set(records) == {
-        ('logistic', 'final'), ('finetune', 'trial'), ('finetune', 'final')
-    }  # fmt: skip
-    logistic = records['logistic', 'final']
-    assert logistic.score > 0.5  # Chance is 0.1.
-    assert logistic.source == {
-        'dataset': 'imagenet2012',
-        'score': 0.709,
-        'images': None,
-    }
-    # The same file by its path, or in the folder that the environment names: the same
-    # Runs, which are done.
-    stem = 'mobilenet_v1_1.0_224'
-    path = folder / stem / f'{stem}.ckpt'
-    before = files(tmp_path)
-    environment = {**os.environ, 'TFXFER_CHECKPOINTS': str(folder)}
-    for again in (
-        program('tools.sweep', *arguments, f'--config.weights={path}'),
-        program('tools.sweep', *arguments, env=environment),
-    ):
-        assert again.returncode == 0 and again.stdout == done.stdout
-    assert files(tmp_path) == before
-
-
-def test_weights_that_are_not_there_are_said_with_the_file_to_get(program, tmp_path):
-    done = program(
-        'tools.sweep', '--config=configs/imagenet.py', f'--checkpoints={tmp_path}',
-        f'--workdir={tmp_path / "runs"}',
+def test_axes_are_narrowed_by_names_of_any_kind(tool, tmp_path):
+    out = tool(
+        CONFIG, f'--workdir={tmp_path}', '--plan', '--nocalibrate',
+        '--config.archs=mobilenet_v1_0.25,mobilenet_v2_0.35',
+        '--config.datasets=digits,digits_5_9', '--config.settings=logistic',
     )  # fmt: skip
-    assert done.returncode == 2 and 'Traceback' not in done.stderr
-    assert 'Get mobilenet_v1_1.0_224.tgz from https://github.com' in done.stderr
+    assert rows(out)['logistic final'][0] == '4'
+    assert rows(out)['pretrain final'][0] == '2'
+
+
+def test_plan_measures_this_machine_once(tool, tmp_path):
+    flags = [
+        CONFIG, f'--workdir={tmp_path}', '--plan', '--config.image_size=32',
+        '--config.archs=mobilenet_v1_0.25',
+    ]  # fmt: skip
+    first = tool(*flags)
+    path = tmp_path / 'cache' / 'rates.json'
+    (((train, infer),),) = [json.loads(path.read_text()).values()]
+    assert f'{train:.1f} images/s in training, {infer:.1f} scored' in first
+    assert 'device-hours' in first
+    assert infer > train > 10  # A tiny network.
+    assert tool(*flags) == first  # Not measured again.
+    assert [p.name for p in tmp_path.iterdir()] == ['cache']
+
+
+def test_plan_of_what_is_not_on_this_machine(tool, tmp_path):
+    out = tool(
+        CONFIG, f'--workdir={tmp_path}', '--plan', '--nocalibrate',
+        '--config.datasets=food101', '--config.weights=slim',
+        '--config.archs=resnet_50', f'--data={tmp_path}',
+        '--config.settings=logistic', '--config.per_class=0',
+    )  # fmt: skip
+    assert '101,000' in out  # Every image of Food-101 through the network once.
+    assert 'Not here yet: ' in out and 'food101' in out
+
+
+def test_status_reads_the_folder_alone(tool, tmp_path):
+    study = studies.study(studies.SCRATCH)
+    study_file.write(tmp_path, study)
+    driver.Driver(study, tmp_path, studies.InstantExecutor(tmp_path)).carry_out()
+    name = next(planning.cells(study)).grid.trials[0].id
+    (tmp_path / name / 'record.json').unlink()
+    for status in (1, 2):
+        failures.add(tmp_path, name, status, 'error: no')
+    out = tool('--status', f'--workdir={tmp_path}')
+    assert rows(out)['mobilenet_v1_0.25'] == ['digits_5_9', '4', '0', '0', '1']
+    assert '10 of 12 Runs are done, 0 running, 1 failed; 1 more' in out
+    assert 'error: no' in out and '--retry_failed' in out
+
+
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        (['--shard=4/3'], 'of 3 shards the first is 0 and the last 2'),
+        (['--shard=1/0'], 'there is no shard'),
+        (['--shard=one'], '--shard takes I/N'),
+        (['--config.archs=resnet_51'], "Did you mean 'resnet_50'"),
+        (['--config.search=fast'], 'No search named'),
+        (['--plan', '--images_per_second=fast'], 'takes RATE or NETWORK:RATE'),
+        (['--plan', '--images_per_second=mobilenet_v1_0.25:9'], 'says nothing of'),
+        (['--config.archs=mobilenet_v1,mobilenet_v1'], 'something twice'),
+    ],
+)
+def test_bad_input_is_named_before_anything_starts(tool, tmp_path, flags, message):
+    with pytest.raises(errors.InputError, match=message):
+        tool(CONFIG, f'--workdir={tmp_path / "w"}', *flags)
+    assert not list(tmp_path.glob('w/*-*'))
+
+
+def test_without_config_it_says_what_to_give(tool, tmp_path):
+    with pytest.raises(errors.InputError, match='--config=configs/'):
+        tool(f'--workdir={tmp_path}')
+
+
+@pytest.fixture
+def instant(monkeypatch):
+    """Whatever the flags ask for, Runs end at once; returns what executes them."""
+    used = []
+
+    def local(workdir, **options):
+        used.append(studies.InstantExecutor(workdir))
+        used[-1].options = options
+        return used[-1]
+
+    monkeypatch.setattr(sweep.executors, 'Local', local)
+    return used
+
+
+def test_a_sweep_ends_with_its_report_or_says_that_runs_failed(tool, instant, tmp_path):
+    flags = (
+        CONFIG, f'--workdir={tmp_path}', '--config.archs=mobilenet_v1_0.25',
+        '--config.settings=scratch', '--config.scratch.lrs=0.1', '--jobs=1',
+        '--threads=2', '--keep=encoded', '--keep_gib=0', f'--data={tmp_path}',
+    )  # fmt: skip
+    out = tool(*flags)
+    assert out.splitlines()[-1] == str(tmp_path / 'report.html')
+    assert instant[0].options['arguments'] == [
+        '--threads=2', f'--data={tmp_path}', '--keep=encoded', '--keep_in=memory',
+        '--keep_gib=0.0',
+    ]  # fmt: skip
+    assert len(instant[0].started) == 2
+    # The same command finds all done, and what failed is counted.
+    tool(*flags)
+    assert instant[1].started == []
+    (trial,) = tmp_path.glob('*-trial-*')
+    (trial / 'record.json').unlink()
+    for _ in range(2):
+        failures.add(tmp_path, trial.name, 1, 'error: no')
+    with pytest.raises(app.Failed, match='1 Runs failed'):
+        tool(*flags)
+    tool(*flags, '--retry_failed')
+    assert instant[-1].started == [trial.name]
+
+
+def test_dataset_size_says_when_there_is_nothing_to_compare():
+    records = [made_results.final('mobilenet_v1', 'logistic', 0.5, per_class=5)]
+    assert '5' in dataset_size.summary(records)
+
+
+def test_dataset_size_has_its_own_config(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    app.call(
+        dataset_size,
+        [f'--workdir={tmp_path}', '--plan', '--nocalibrate', f'--data={tmp_path}'],
+    )
+    out = rows(capsys.readouterr().out)
+    # 3 datasets x 7 sizes x 3 seeds, of 56 points each.
+    assert out['finetune trial'][0] == f'{63 * 56:,}'
+
+
+def test_the_sbatch_file_starts_a_shard(tmp_path):
+    environment = os.environ | {
+        'SLURM_ARRAY_TASK_ID': '15',
+        'SLURM_ARRAY_TASK_COUNT': '16',
+        'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+    }
+    ran = subprocess.run(
+        ['bash', 'docs/slurm.sbatch', CONFIG, f'--workdir={tmp_path}', '--plan',
+         '--images_per_second=9'],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert rows(ran.stdout)['all'][0] == '30'
+    assert flags_in('docs/slurm.sbatch') >= {'--shard', '--nowait'}
+
+
+def test_flags_of_the_kubernetes_job_exist():
+    from absl import flags
+
+    known = app.describe_program(sweep, sweep.define_flags(flags.FlagValues()))
+    for flag in flags_in('docs/kubernetes.yaml'):
+        assert flag.replace('--no', '--[no]') in known or flag in known
+
+
+def flags_in(path):
+    """Flags in the lines of a file that are no comments."""
+    text = (ROOT / path).read_text().split('tools.sweep', 1)[1]
+    return set(re.findall(r'(--\w+)', text))

@@ -242,7 +242,7 @@ def test_the_dataset_size_experiment_ends_with_its_tables(tmp_path):
         for r in records
         if r['run']['setting'] != 'pretrain'
     }
-    # 2 passes of 8 a class of 5 are 80 images, of batch 32: 3 steps, but at least 4.
+    # 2 passes of 8 per class of 5 are 80 images, of batch 32: 3 steps, but at least 4.
     assert steps == {
         (setting, n): 4 for setting in ('finetune', 'scratch') for n in (4, 8)
     }

@@ -85,13 +85,3 @@ def test_what_still_runs_at_the_end_is_stopped(monkeypatch, tmp_path):
         process = local.running[run(0).id]
         assert local.finished(0.1) == {}
     assert process.poll() is not None
-
-
-def test_last_words_are_the_error_line_or_the_end(tmp_path):
-    (tmp_path / 'a').mkdir()
-    log = tmp_path / 'a' / 'log.txt'
-    log.write_text('1\n2\n\nerror: no room\nmore\n')
-    assert executors.last_words(tmp_path, 'a') == 'error: no room'
-    log.write_text('bar 10 %\rbar 20 %\n\n3\n4\n5\n')
-    assert executors.last_words(tmp_path, 'a') == 'bar 20 %\n3\n4\n5'
-    assert executors.last_words(tmp_path, 'b') == '(no log)'

@@ -1,0 +1,106 @@
+import subprocess
+import sys
+
+from configs import quickstart
+from tests.conftest import ROOT
+from tests.support import studies
+from tfxfer import config
+from tfxfer.study import checks, status
+
+
+def test_number_of_runs_by_hand():
+    # 4 cells x (logistic 1, finetune 4 trials + 1, scratch 2 trials + 1).
+    plan = studies.plan(studies.study(), {})
+    assert (len(plan.ready), plan.waiting) == (4 * (1 + 4 + 2), 4 * 2)
+    assert plan.total == 4 * (1 + 5 + 3)
+
+
+def test_full_grid_is_the_papers():
+    study = studies.study(finetune={}, settings=('finetune',))
+    assert len(studies.plan(study, {}).ready) == 4 * 56
+
+
+def test_finals_wait_for_their_trials_and_take_the_best_on_validation():
+    def score(run):
+        best = run.hparams.lr == 0.01 and run.hparams.wd == 1e-5
+        return 0.9 if best else 0.5
+
+    waves, _ = studies.carried_out(studies.study(settings=('finetune',)), score)
+    assert [run.phase for run in waves[0]] == ['trial'] * 16
+    assert [run.phase for run in waves[1]] == ['final'] * 4
+    for final in waves[1]:
+        assert (final.hparams.lr, final.hparams.wd) == (0.01, 1e-5)
+        cell = [
+            r.id for r in waves[0] if (r.arch, r.dataset) == (final.arch, final.dataset)
+        ]
+        assert list(final.trials) == cell
+
+
+def test_a_tie_goes_to_stronger_decay_then_smaller_rate():
+    waves, _ = studies.carried_out(studies.study(settings=('finetune',)))
+    assert {(r.hparams.lr, r.hparams.wd) for r in waves[1]} == {(0.01, 1e-5)}
+
+
+def test_pretraining_comes_first_and_once_per_network():
+    study = studies.study(
+        weights='pretrain', source='digits_0_4', pretrain={'steps': 5}
+    )
+    first = studies.plan(study, {})
+    pretrain = [run for run in first.ready.values() if run.setting == 'pretrain']
+    assert [run.arch for run in pretrain] == ['mobilenet_v1', 'mobilenet_v2']
+    others = {run.setting for run in first.ready.values()} - {'pretrain'}
+    assert others == {'scratch'}  # It alone needs no weights.
+    waves, _ = studies.carried_out(study)
+    finetune = next(r for r in waves[1] if r.setting == 'finetune')
+    assert finetune.weights == f'run:{pretrain[0].id}'
+
+
+def test_another_pretraining_makes_other_transfer_runs():
+    def ids(steps):
+        study = studies.study(
+            weights='pretrain', source='digits_0_4', pretrain={'steps': steps}
+        )
+        waves, _ = studies.carried_out(study)
+        return {run.id for wave in waves for run in wave if run.setting == 'logistic'}
+
+    assert ids(5).isdisjoint(ids(6))
+
+
+def test_the_plan_of_the_example_results_is_what_is_in_them():
+    """Their folders are named by Run ids of an earlier version."""
+    fields = quickstart.get_config()
+    fields.archs = ('mobilenet_v1_0.25', 'mobilenet_v2_0.35')
+    for setting, steps in (('pretrain', 150), ('finetune', 30), ('scratch', 60)):
+        fields[setting].steps = steps
+    study = checks.study_from(fields.to_dict())
+    done = status.read_done(ROOT / 'tests' / 'example_results')
+    plan = studies.plan(study, done)
+    assert (plan.done.keys(), len(plan.done)) == (done.keys(), 20)
+    assert (plan.ready, plan.waiting) == ({}, 0)
+    for name, run in plan.done.items():
+        # They came before the field.
+        stored = config.to_dict(done[name].run) | {'search': run.search}
+        assert stored == config.to_dict(run)
+
+
+def test_the_whole_study_is_planned_in_no_time_and_little_memory():
+    code = """
+import pathlib, sys
+from configs import study as whole
+from tfxfer.study import checks, planning
+study = checks.study_from(whole.get_config().to_dict())
+assert (len(study.archs), len(study.datasets)) == (16, 12), study
+cells = tuple(planning.cells(study))
+plan = planning.plan(cells, {})
+print(plan.total, 'tensorflow' in sys.modules)
+status = pathlib.Path('/proc/self/status').read_text()
+print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)
+"""
+    ran = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    count, mebibytes = ran.stdout.splitlines()
+    # 16 x 12 x (1 + 57 + 57), without TensorFlow.
+    assert count == '22080 False'
+    assert int(mebibytes) < 500

@@ -1,0 +1,131 @@
+"""What a study's names do not determine: images, weights, the speed of the machine."""
+
+import dataclasses
+import pathlib
+import typing
+from collections.abc import Callable
+
+from tfxfer import architectures, config, datasets, errors
+from tfxfer.data import image_set, readers
+from tfxfer.study import cost
+from tfxfer.study.study import PRETRAIN, Study
+
+
+class Places(typing.NamedTuple):
+    """Folders that a study reads and writes; None: as the programs' --help says."""
+
+    workdir: pathlib.Path
+    checkpoints: str | None = None
+    data: str | None = None
+
+
+class Inputs(typing.NamedTuple):
+    """What was read for a study."""
+
+    study: Study  # With its `digests` and `images`.
+    sizes: dict[str, cost.Sizes]  # By dataset.
+    missing: list[str]  # A sentence about each thing that is not on this machine.
+
+
+def read(study: Study, places: Places, *, lenient: bool = False) -> Inputs:
+    """Reads the datasets of a study, and the files of its weights.
+
+    Args:
+        lenient: what is missing is left open, and said; else it is an error.
+
+    Raises:
+        errors.InputError: images or weights are missing or broken.
+    """
+    digests: dict[str, str | None] = {}
+    sizes, missing = _known_sizes(study), []
+
+    def attempt(look: Callable[[str], None], name: str) -> None:
+        try:
+            look(name)
+        except errors.InputError as error:
+            if not lenient:
+                raise
+            missing.append(str(error))
+
+    def look_at_images(name: str) -> None:
+        sizes[name], digests[name] = _read_images(study, places, name)
+
+    def look_at_weights(name: str) -> None:
+        digests[name] = _weights_digest(study, places, name)
+
+    for name in _datasets(study):
+        attempt(look_at_images, name)
+    if set(study.settings) - {'scratch'}:
+        for name in study.archs:
+            attempt(look_at_weights, name)
+    study = dataclasses.replace(
+        study,
+        digests={name: digest for name, digest in digests.items() if digest},
+        images={name: size.train + size.valid for name, size in sizes.items()},
+    )
+    return Inputs(study, sizes, missing)
+
+
+def _datasets(study: Study) -> list[str]:
+    return sorted({*study.datasets, study.source} - {''})
+
+
+def _known_sizes(study: Study) -> dict[str, cost.Sizes]:
+    """Of the datasets whose sizes are known before they are read."""
+    known = {name: datasets.find(name) for name in _datasets(study)}
+    return {
+        name: _sizes_of(dataset) for name, dataset in known.items() if dataset.sizes
+    }
+
+
+def _sizes_of(dataset: datasets.Dataset) -> cost.Sizes:
+    assert dataset.sizes, dataset.name
+    train, valid, test = dataset.sizes
+    return cost.Sizes(train, valid, test, dataset.classes)
+
+
+def _read_images(
+    study: Study, places: Places, name: str
+) -> tuple[cost.Sizes, str | None]:
+    """(sizes, digest of a folder's files) of a dataset."""
+    dataset, images = readers.read(
+        datasets.find(name),
+        image_set.Options(
+            skip_broken=study.skip_broken,
+            accept_counts=study.accept_counts,
+            cache=str(places.workdir / 'cache'),
+            data=places.data,
+        ),
+        metric=study.metric if name in study.datasets else None,
+    )
+    return _sizes_of(dataset), images.digest
+
+
+def _weights_digest(study: Study, places: Places, name: str) -> str | None:
+    """The digest of a network's weights file; None: its weights are no file."""
+    weights = study.weights_of(name)
+    if weights in ('keras', PRETRAIN):
+        return None
+    from tfxfer.transfer import resolve  # Reads checkpoints with TensorFlow.
+
+    arch = architectures.ARCHITECTURES[name]
+    run = config.Run(name, '', 'finetune', config.Finetune(), weights=weights)
+    return resolve.find_weights(run, arch, places.workdir, places.checkpoints)[1]
+
+
+def measure_rates(study: Study, path: pathlib.Path) -> dict[str, cost.Rate]:
+    """This machine's Rate by network: read from a file, or measured and added to it."""
+    import tqdm
+
+    from tfxfer.transfer import environment, throughput
+
+    versions = environment.versions()
+    device = f'{versions["device"]}, {versions["threads"]} threads'
+    known, rates = throughput.read(path), {}
+    for name in tqdm.tqdm(study.archs, 'Measuring', unit='network'):
+        key = f'{name}, {study.image_size or "own"} pixels, {study.precision}, {device}'
+        if key not in known:
+            known[key] = throughput.measure(name, study.image_size, study.precision)
+            throughput.write(path, known)
+        rates[name] = cost.Rate(*known[key])
+    return rates

@@ -1,0 +1,327 @@
+"""Runs a study: every network x task x setting, with tables and a report at the end.
+
+    python -m tools.sweep --config=configs/quickstart.py --workdir=runs/quickstart
+
+Axes are narrowed by flags: --config.archs=mobilenet_v1,mobilenet_v2. Stopped at any
+moment, the same command goes on where it was; what is done is not done again. --plan
+says what a study would take, --status how one stands.
+
+On several machines that share the workdir, start the same command on each, as
+--shard=0/16, --shard=1/16 and so on; or once with --ray_address of a Ray cluster.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from absl import flags, logging
+
+from tfxfer import errors, results, storage
+from tfxfer.cli import app, study_inputs
+from tfxfer.report import formats
+from tfxfer.study import (
+    checks,
+    cost,
+    driver,
+    executors,
+    failures,
+    planning,
+    ray_executor,
+    status,
+    study_file,
+)
+from tfxfer.study.study import Study
+
+Summary = Callable[[list[results.Record]], str]
+
+
+def define_flags(
+    values: flags.FlagValues = flags.FLAGS, default_config: str | None = None
+) -> app.Given:
+    define = app.Define(values)
+    define.config(default_config)
+    define.string('workdir', 'runs/study', 'Folder for results.')
+    define.checkpoints()
+    define.data()
+    define.image_cache()
+    _define_plan(define)
+    _define_execution(define)
+    return define.given
+
+
+def _define_plan(define: app.Define) -> None:
+    define.boolean('plan', False, 'Says what the study takes, and starts nothing.')
+    define.strings(
+        'images_per_second',
+        [],
+        'For --plan: training images per second on a device, RATE for all networks or '
+        'NETWORK:RATE,... Default: measured here.',
+    )
+    define.boolean(
+        'calibrate', True, 'For --plan: measures each network, once, for some seconds.'
+    )
+    define.boolean(
+        'status', False, 'Says how the study in --workdir stands, and starts nothing.'
+    )
+
+
+def _define_execution(define: app.Define) -> None:
+    define.integer(
+        'jobs',
+        None,
+        'Runs at the same time. Default: one per GPU, without GPUs one per core.',
+        least=1,
+    )
+    define.integer(
+        'threads',
+        None,
+        'Threads of each Run. Default: the cores, shared out. Another number rounds '
+        'sums differently.',
+        least=1,
+    )
+    define.string(
+        'shard',
+        '0/1',
+        'I/N: begins with the I-th N-th of the Runs, then helps with the others. For '
+        'machines that share the workdir.',
+    )
+    define.boolean(
+        'wait', True, 'Ends when all is done; --nowait: when nothing can start here.'
+    )
+    define.choice('executor', 'local', ('local', 'ray'), 'What carries the Runs out.')
+    define.string(
+        'ray_address',
+        None,
+        'A running Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Default with '
+        '--executor=ray: one of this machine alone.',
+    )
+    define.number(
+        'gpus', 0.0, 'GPUs of each Run on a Ray cluster; 0.5: two share one.', least=0
+    )
+    define.boolean('retry_failed', False, 'Tries Runs again that failed for good.')
+
+
+def main(given: app.Given) -> None:
+    run(given)
+
+
+def run(given: app.Given, summary: Summary | None = None) -> None:
+    """Does what the flags say; `summary` of all Records is printed after a sweep.
+
+    Raises:
+        app.Failed: Runs failed.
+        errors.InputError: the study cannot be carried out.
+    """
+    workdir = pathlib.Path(given.workdir)
+    if given.status:
+        show_status(study_file.read(workdir), workdir)
+        return
+    if given.config is None:
+        raise errors.InputError('Say what to run: --config=configs/quickstart.py')
+    study = checks.study_from(given.config.to_dict())
+    places = study_inputs.Places(workdir, given.checkpoints, given.data)
+    if given.plan:
+        rates = rates_from(study, given.images_per_second)
+        show_plan(study, places, rates, measure=given.calibrate)
+        return
+    outcome = carry_out(study, places, given)
+    show_results(workdir, summary)
+    if outcome.failed:
+        raise app.Failed(
+            f'{len(outcome.failed)} Runs failed {failures.ATTEMPTS} times or more; the '
+            'table lacks what depends on them. --retry_failed tries them again. Their '
+            f'logs: {workdir}/ID/log.txt'
+        )
+
+
+# What a study would take.
+
+
+def show_plan(
+    study: Study,
+    places: study_inputs.Places,
+    rates: Mapping[str, cost.Rate],
+    *,
+    measure: bool,
+) -> None:
+    """Prints what a study would take, at rates that are given or measured here.
+
+    Raises:
+        errors.InputError: nothing says how many images a dataset has.
+    """
+    study, sizes, missing = study_inputs.read(study, places, lenient=True)
+    if absent := sorted(set(study.datasets) - set(sizes)):
+        raise errors.InputError(f'How many images has {absent[0]}? {" ".join(missing)}')
+    cells = tuple(planning.cells(study))
+    loads = cost.loads(cells, sizes)
+    done = planning.plan(cells, status.read_done(places.workdir)).done
+    print(_plan_table(loads, rates))
+    print(f'{len(done)} of these Runs are done already.')
+    for sentence in missing:
+        print(f'Not here yet: {sentence}')
+    if measure and not rates:
+        path = places.workdir / 'cache' / 'rates.json'
+        rates = study_inputs.measure_rates(study, path)
+        for name, (train, infer) in rates.items():
+            print(f'{name}: {train:.1f} images/s in training, {infer:.1f} scored')
+        print(_plan_table(loads, rates))
+        print(
+            'Device-hours: this machine as one device, images in memory, without the '
+            'logistic regressions themselves.'
+        )
+
+
+def _plan_table(loads: cost.Loads, rates: Mapping[str, cost.Rate]) -> str:
+    table = formats.table(
+        'plan',
+        'Plan',
+        [row._asdict() for row in cost.planned(loads, rates)],
+        {
+            'kind': lambda row: row['kind'],
+            'Runs': lambda row: f'{row["load"].runs:,}',
+            'steps': lambda row: f'{row["load"].steps:,}',
+            'training images': lambda row: f'{row["load"].trained:,}',
+            'images scored': lambda row: f'{row["load"].seen:,}',
+            'device-hours': lambda row: _hours(row['hours']) if rates else '',
+        },
+        optional=('device-hours',),
+    )
+    return formats.md(table)
+
+
+def _hours(hours: float) -> str:
+    return f'{hours:,.0f}' if hours >= 100 else f'{hours:.2g}'
+
+
+def rates_from(study: Study, texts: Sequence[str]) -> dict[str, cost.Rate]:
+    """Rates of NAME:RATE or RATE, of training; scoring is taken to be 3 times as fast.
+
+    Raises:
+        errors.InputError: not so written, or a network without rate.
+    """
+    rates = {}
+    for text in texts:
+        name, _, number = text.rpartition(':')
+        try:
+            train = float(number)
+        except ValueError:
+            train = 0.0
+        if train <= 0:
+            raise errors.InputError(
+                f'--images_per_second takes RATE or NETWORK:RATE,...; got {text!r}.'
+            )
+        for arch in (name,) if name else study.archs:
+            errors.find('architecture', dict.fromkeys(study.archs), arch)
+            rates[arch] = cost.Rate(train, 3 * train)
+    if rates and (missing := [name for name in study.archs if name not in rates]):
+        raise errors.InputError(
+            f'--images_per_second says nothing of {", ".join(missing)}.'
+        )
+    return rates
+
+
+# How a study stands.
+
+
+def show_status(study: Study, workdir: pathlib.Path) -> None:
+    """Prints how a study stands."""
+    progress = status.progress(study, workdir)
+    rows = [
+        {'network': arch, 'dataset': dataset, **row}
+        for (arch, dataset), row in status.counts(progress).items()
+    ]
+    heads = 'network', 'dataset', *status.STATES
+    columns = {head: lambda row, head=head: str(row[head]) for head in heads}
+    print(formats.md(formats.table('status', 'Status', rows, columns)))
+    for sentence in status.sentences(progress, workdir):
+        print(sentence)
+
+
+# Carrying it out.
+
+
+def carry_out(
+    study: Study, places: study_inputs.Places, given: app.Given
+) -> driver.Outcome:
+    """Carries a study out as the flags say; all that they say is checked first."""
+    workdir = places.workdir
+    shard = shard_of(given.shard)
+    executor = executor_of(given)
+    storage.writable(workdir)
+    study_file.check_schema(workdir)
+    study = study_inputs.read(study, places).study
+    study_file.write(workdir, study)
+    if given.retry_failed:
+        logging.info('%d Runs are tried again.', failures.forget(workdir))
+    outcome = driver.Driver(
+        study, workdir, executor, shard=shard, wait=given.wait
+    ).carry_out()
+    logging.info(
+        '%d Runs are done, %d failed; other processes are carrying out %d.',
+        len(outcome.done), len(outcome.failed), outcome.elsewhere,
+    )  # fmt: skip
+    return outcome
+
+
+def show_results(workdir: pathlib.Path, summary: Summary | None) -> None:
+    """Writes the report of all that is done, and prints its table."""
+    from tfxfer import report  # Matplotlib, which --plan does without.
+
+    path = report.write(workdir)
+    records = results.read_all(workdir)
+    print(report.summary(records))
+    if summary:
+        print(summary(records))
+    print(path)
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """(i, n) of I/N, numbered from 0 or from 1.
+
+    Raises:
+        errors.InputError: not so written, or I out of range.
+    """
+    match = re.fullmatch(r'(\d+)/(\d+)', text)
+    if match is None:
+        raise errors.InputError(f'--shard takes I/N, as 3/16; got {text!r}.')
+    i, n = int(match[1]), int(match[2])
+    if not n:
+        raise errors.InputError(f'--shard={text}: there is no shard.')
+    if i > n:
+        raise errors.InputError(
+            f'--shard={text}: of {n} shards the first is 0 and the last {n - 1} (or, '
+            f'numbered from 1, {n}).'
+        )
+    return i % n, n
+
+
+def executor_of(given: app.Given) -> executors.Executor:
+    """The executor that the flags ask for."""
+    cores = len(os.sched_getaffinity(0))
+    gpus = executors.gpus()
+    jobs = given.jobs or len(gpus) or cores
+    threads = given.threads or max(1, cores // jobs)
+    arguments = _run_flags(given, threads)
+    if given.executor == 'ray' or given.ray_address:
+        return ray_executor.Ray(
+            given.workdir, address=given.ray_address, cpus=threads, gpus=given.gpus,
+            arguments=arguments,
+        )  # fmt: skip
+    return executors.Local(given.workdir, jobs=jobs, arguments=arguments, gpus=gpus)
+
+
+def _run_flags(given: app.Given, threads: int) -> list[str]:
+    """The flags that the program of each Run gets."""
+    values = {
+        'threads': threads,
+        'checkpoints': given.checkpoints,
+        'data': given.data,
+    }
+    if given.keep:
+        values |= {
+            'keep': given.keep,
+            'keep_in': given.keep_in,
+            'keep_gib': given.keep_gib,
+        }
+    return [f'--{k}={value}' for k, value in values.items() if value not in (None, '')]

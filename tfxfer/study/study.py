@@ -1,0 +1,94 @@
+"""The Study record: the axes whose product is a study, and how it is searched."""
+
+import dataclasses
+import typing
+
+from tfxfer import architectures
+
+PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
+PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras'.
+COMBINE = ('all', 'ladder')  # The ways of pretraining.
+AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
+TRAINED = ('finetune', 'scratch')  # Settings whose cells have a grid of trials.
+OF_GRID = ('lrs', 'wds', 'epochs')  # In their hyperparameters in a study.
+FOUND = ('digests', 'images')  # Fields that whoever reads the files fills in.
+
+Values: typing.TypeAlias = dict[str, typing.Any]  # {hyperparameter: value}.
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Axes whose product is the study; the config of tools.sweep has these fields.
+
+    Attributes:
+        archs, datasets, settings, seeds: one Run, or one set of trials and their final
+            Run, for each combination.
+        per_class: training images per class; 0 is all.
+        lengths: training steps of finetune and scratch, each with its own schedule and
+            its own trials; empty: the one length that their hyperparameters say.
+        weights: of logistic and finetune; as in config.Run, or 'public' or 'pretrain'.
+        source: the dataset that networks are pretrained on, where weights='pretrain'.
+        image_size, metric, skip_broken, accept_counts, precision: as in config.Run.
+        feature_dtype: likewise, for logistic.
+        pretrain_also: other values of `pretrain`, {hyperparameter: value}; each network
+            is then pretrained in several ways, those that `combine` names. What a
+            network does not have (an auxiliary classifier) it goes without.
+        combine: 'all': every combination of the values of `pretrain` and of
+            `pretrain_also`. 'ladder': from all of `pretrain_also`, one after the other
+            is set back, in its order, until all are as in `pretrain`.
+        finetune_also: other values of `finetune`, in every combination; the auxiliary
+            classifier only where the weights have one.
+        logistic, finetune, scratch, pretrain: hyperparameters that differ from the
+            defaults. For finetune and scratch also `lrs` and `wds`, the grid, and
+            `epochs`: steps are then so many passes over train + valid, where that is
+            more than `steps`.
+        search: how the grid is searched, one of config.SEARCHES. 'grid': every point to
+            the end, as in the paper. 'halving': every point for a few steps, the best
+            of them for more, and so on (Jamieson & Talwalkar 2016, successive halving).
+            'asha': likewise, but a point goes on as soon as it is among the best of
+            those that have come as far (Li et al. 2020), so that many workers never
+            wait; which points get far then depends on who is first.
+        eta: of halving: each time about one point in `eta` goes on, to `eta` times the
+            steps.
+        rungs: of halving: how many times points are scored, the last at the end.
+        digests: of what a name does not determine, by the name of the dataset (a
+            folder) or network (its weights file); whoever reads the files fills it in.
+        images: {dataset: images in train + valid}, for `epochs`; likewise.
+    """
+
+    archs: tuple[str, ...]
+    datasets: tuple[str, ...]
+    settings: tuple[str, ...] = ('logistic', 'finetune', 'scratch')
+    seeds: tuple[int, ...] = (0,)
+    per_class: tuple[int, ...] = (0,)
+    lengths: tuple[int, ...] = ()
+    weights: str = 'slim'
+    source: str = ''
+    image_size: int | None = None
+    metric: str | None = None
+    skip_broken: bool = False
+    accept_counts: bool = False
+    precision: str = 'float32'
+    feature_dtype: str = 'float32'
+    logistic: dict = dataclasses.field(default_factory=dict)
+    finetune: dict = dataclasses.field(default_factory=dict)
+    scratch: dict = dataclasses.field(default_factory=dict)
+    pretrain: dict = dataclasses.field(default_factory=dict)
+    pretrain_also: dict = dataclasses.field(default_factory=dict)
+    combine: str = 'all'
+    finetune_also: dict = dataclasses.field(default_factory=dict)
+    search: str = 'grid'
+    eta: int = 4
+    rungs: int = 3
+    digests: dict = dataclasses.field(default_factory=dict)
+    images: dict = dataclasses.field(default_factory=dict)
+
+    def hparams(self, setting: str) -> Values:
+        """The hyperparameters of a setting that differ from the defaults."""
+        return getattr(self, setting)
+
+    def weights_of(self, arch: str) -> str:
+        """What `weights` a network's Runs have, or PRETRAIN."""
+        if self.weights != PUBLIC:
+            return self.weights
+        return architectures.ARCHITECTURES[arch].weights[0]
