@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib
+import itertools
 import subprocess
 import sys
 
@@ -125,7 +126,7 @@ def test_every_config_says_command_and_loads(path):
         from tfxfer.study.study import FOUND, OF_GRID, Study
 
         study = checks.study_from(fields)
-        assert planning.plan(planning.cells(study), {}).ready
+        assert planning.plan(itertools.islice(planning.cells(study), 100), {}).ready
         assert set(fields) == names(Study) - set(FOUND)
         for setting, cls in config.HPARAMS.items():
             grid = setting in config.GRIDS

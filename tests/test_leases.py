@@ -12,9 +12,10 @@ import pytest
 from tfxfer import errors, leases
 
 CLAIM = """
-import sys, time
+import os, sys, time
 from tfxfer import errors, leases
-while time.time() < float(sys.argv[2]):
+print('ready', flush=True)
+while not os.path.exists(sys.argv[2]):
     pass
 try:
     leases.claim(sys.argv[1], 'work')
@@ -31,8 +32,8 @@ def survivors(monkeypatch):
     monkeypatch.setattr(leases, '_terminate', lambda: None)
 
 
-def process(workdir, start=0.0):
-    """A process that tries to take 'work' up at a time, and then sleeps."""
+def process(workdir, start='/'):
+    """A process that tries to claim 'work' once `start` exists, and then sleeps."""
     return subprocess.Popen(
         [sys.executable, '-c', CLAIM, str(workdir), str(start)],
         stdout=subprocess.PIPE,
@@ -44,10 +45,10 @@ def files(workdir):
     return sorted(os.listdir(pathlib.Path(workdir) / 'leases'))
 
 
-def rewritten(workdir, **facts):
+def rewritten(workdir, **fields):
     """Changes what the newest lease says of its holder."""
     path = pathlib.Path(workdir) / 'leases' / files(workdir)[-1]
-    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
     return path
 
 
@@ -74,8 +75,10 @@ def test_one_holder_at_a_time(tmp_path):
 
 def test_of_many_processes_at_once_one_gets_it(tmp_path):
     for attempt in range(3):
-        start = time.time() + 2.5
+        start = tmp_path / f'start {attempt}'
         several = [process(tmp_path, start) for _ in range(6)]
+        assert {each.stdout.readline() for each in several} == {'ready\n'}
+        start.touch()
         said = [each.stdout.readline().strip() for each in several]
         for each in several:
             each.kill()
@@ -86,7 +89,7 @@ def test_of_many_processes_at_once_one_gets_it(tmp_path):
 
 def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path):
     other = process(tmp_path)
-    assert other.stdout.readline() == 'mine\n'
+    assert [other.stdout.readline() for _ in range(2)] == ['ready\n', 'mine\n']
     with pytest.raises(errors.Busy):
         leases.claim(tmp_path, 'work')
     other.send_signal(signal.SIGKILL)

@@ -24,6 +24,7 @@ from tfxfer.cli import app, study_inputs
 from tfxfer.report import formats
 from tfxfer.study import axes, checks, driver, executors, planning, search, status
 from tfxfer.study.study import Study
+from tfxfer.transfer.options import ExecutionOptions
 
 
 class Outcome(typing.NamedTuple):
@@ -124,8 +125,8 @@ def main(given: app.Given) -> None:
     searches = {}
     for name in given.searches:
         study = checks.study_from({**given.config.to_dict(), 'search': name})
-        places = study_inputs.Places(workdir, given.checkpoints)
-        study = study_inputs.read(study, places).study
+        options = ExecutionOptions(workdir, given.checkpoints)
+        study = study_inputs.read(study, options).study
         local = executors.Local(workdir, jobs=jobs, arguments=arguments)
         failed = driver.Driver(study, workdir, local).carry_out().failed
         if failed:

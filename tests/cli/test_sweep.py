@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support import made_results, studies
-from tfxfer import errors
+from tfxfer import errors, results
 from tfxfer.cli import app, dataset_size, sweep
 from tfxfer.study import driver, failures, planning, study_file
 
@@ -207,3 +207,133 @@ def flags_in(path):
     """Flags in the lines of a file that are no comments."""
     text = (ROOT / path).read_text().split('tools.sweep', 1)[1]
     return set(re.findall(r'(--\w+)', text))
+
+
+# Whole sweeps.
+
+SMALL = (
+    CONFIG, '--config.pretrain.steps=4', '--config.scratch.steps=4',
+    '--config.scratch.lrs=0.05', '--config.scratch.wds=1e-5,1e-4',
+)  # fmt: skip
+
+
+@pytest.fixture
+def here(fakes, monkeypatch):
+    """The tiny network is there, and Runs are carried out in this process."""
+    monkeypatch.setattr(
+        sweep.executors, 'Local', lambda workdir, **_: studies.HereExecutor(workdir)
+    )
+
+
+def files(workdir):
+    """Time of change of every file that a Run wrote, but for its log."""
+    paths = [path for path in workdir.glob('*-*/*') if path.name != 'log.txt']
+    names = ('record.json', 'predictions.npz', 'model.weights.h5', 'classifier.npy')
+    return {p: p.stat().st_mtime_ns for p in paths if p.name in names}
+
+
+def test_finals_take_what_trials_chose_and_weights_what_pretraining_made(
+    tool, here, tmp_path
+):
+    out = tool(
+        *SMALL, '--config.archs=tiny', '--config.datasets=colours',
+        '--config.settings=logistic,scratch', f'--workdir={tmp_path}',
+    )  # fmt: skip
+    records = results.read_all(tmp_path)
+    source, logistic, final = (
+        next(r for r in records if (r.run.setting, r.run.phase) == (setting, 'final'))
+        for setting in ('pretrain', 'logistic', 'scratch')
+    )
+    assert logistic.source['score'] == source.score
+    paths = [tmp_path / name / 'record.json' for name in final.run.trials]
+    scores = [json.loads(path.read_text())['valid_score'] for path in paths]
+    assert len(scores) == 2 and final.valid_score == max(scores)
+    assert [point['valid_score'] for point in final.curve] == scores
+    for record in (logistic, final):
+        assert f'{100 * record.score:.1f}' in out
+
+
+def test_a_run_that_crashes_costs_one_run_and_what_is_done_is_not_done_again(
+    tool, tmp_path, monkeypatch, capsys
+):
+    """Runs are processes here: pretraining, and its transfer to two tasks."""
+    flags = (
+        *SMALL, '--config.archs=mobilenet_v1_0.25', '--config.image_size=32',
+        '--config.settings=logistic', '--config.datasets=digits,digits_5_9',
+        f'--workdir={tmp_path}',
+    )  # fmt: skip
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv('TFXFER_TEST_CRASH', 'digits_5_9-logistic')
+    monkeypatch.setenv('PYTHONPATH', str(ROOT / 'tests' / 'crash'))
+    with pytest.raises(app.Failed, match='^1 Runs failed'):
+        tool(*flags)
+    assert capsys.readouterr().err.count('FAILED (exit status -11)') == 2
+    tasks = sorted(r.run.dataset for r in results.read_all(tmp_path))
+    assert tasks == ['digits', 'digits_0_4']
+
+    monkeypatch.delenv('TFXFER_TEST_CRASH')
+    before = files(tmp_path)
+    with pytest.raises(app.Failed):
+        tool(*flags)
+    assert files(tmp_path) == before
+
+    healed = tool(*flags, '--retry_failed')
+    assert healed.splitlines()[-1] == str(tmp_path / 'report.html')
+    assert len(results.read_all(tmp_path)) == 3
+    after = files(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert tool(*flags) == healed
+    assert files(tmp_path) == after
+
+
+def test_sweep_over_a_folder_of_the_user(tool, here, photographs, tmp_path):
+    root, workdir = photographs(count=20), tmp_path / 'runs'
+    tool(
+        *SMALL, '--config.archs=tiny', '--config.settings=logistic',
+        '--config.per_class=0', f'--config.datasets=folder:{root}',
+        f'--workdir={workdir}',
+    )  # fmt: skip
+    record = next(r for r in results.read_all(workdir) if r.run.setting == 'logistic')
+    assert record.images == {'train': 39, 'valid': 9, 'test': 12, 'skipped': 0}
+    assert record.classes == ('blue', 'green', 'red')
+    assert record.run.dataset_digest
+
+
+IMAGENET = f'--config={ROOT}/configs/imagenet.py'
+
+
+def test_weights_that_are_not_there_are_said_with_the_file_to_get(tool, tmp_path):
+    with pytest.raises(errors.InputError) as raised:
+        tool(IMAGENET, f'--checkpoints={tmp_path}', f'--workdir={tmp_path / "runs"}')
+    assert 'Get mobilenet_v1_1.0_224.tgz from https://github.com' in str(raised.value)
+
+
+@pytest.mark.slow
+def test_study_from_the_real_imagenet_checkpoint(tool, shared, tmp_path, monkeypatch):
+    flags = (
+        IMAGENET, '--config.per_class=5', f'--workdir={tmp_path}',
+        '--config.image_size=96', '--config.finetune.steps=4',
+        '--config.finetune.lrs=0.01', '--config.finetune.wds=0.0',
+    )  # fmt: skip
+    folder = shared / 'checkpoints'
+    out = tool(*flags, f'--checkpoints={folder}')
+    records = {(r.run.setting, r.run.phase): r for r in results.read_all(tmp_path)}
+    assert set(records) == {
+        ('logistic', 'final'), ('finetune', 'trial'), ('finetune', 'final')
+    }  # fmt: skip
+    logistic = records['logistic', 'final']
+    assert logistic.score > 0.5  # Chance is 0.1.
+    assert logistic.source == {
+        'dataset': 'imagenet2012',
+        'score': 0.709,
+        'images': None,
+    }
+    # The same file by its path, or in the folder that the environment names: the same
+    # Runs, which are done.
+    stem = 'mobilenet_v1_1.0_224'
+    path = folder / stem / f'{stem}.ckpt'
+    before = files(tmp_path)
+    assert tool(*flags, f'--config.weights={path}') == out
+    monkeypatch.setenv('TFXFER_CHECKPOINTS', str(folder))
+    assert tool(*flags) == out
+    assert files(tmp_path) == before

@@ -1,9 +1,9 @@
-"""Kills a process that starts the Run of one setting, for test_run.py."""
+"""Kills a process that starts a Run of some ids, for tests/cli/test_sweep.py."""
 
 import os
 import signal
 import sys
 
-setting = os.environ.get('TFXFER_TEST_CRASH')
-if setting and any(f'-{setting}-' in argument for argument in sys.orig_argv):
+part = os.environ.get('TFXFER_TEST_CRASH')
+if part and any(f'-{part}-' in argument for argument in sys.orig_argv):
     os.kill(os.getpid(), signal.SIGSEGV)

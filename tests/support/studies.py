@@ -1,4 +1,4 @@
-"""Small studies, their Records, and an executor whose Runs end at once."""
+"""Small studies, their Records, and executors that start no process."""
 
 import dataclasses
 
@@ -105,3 +105,21 @@ class InstantExecutor:
         else:
             write(self.workdir, run)
         return {name: status}
+
+
+class HereExecutor(InstantExecutor):
+    """Runs are carried out in this process, one after the other."""
+
+    def __init__(self, workdir):
+        super().__init__(workdir, jobs=1)
+
+    def finished(self, seconds):
+        from tfxfer.transfer import execute
+        from tfxfer.transfer.options import ExecutionOptions
+
+        ended = {}
+        for name, run in self.running.items():
+            execute.execute(run, ExecutionOptions(self.workdir))
+            ended[name] = 0
+        self.running.clear()
+        return ended

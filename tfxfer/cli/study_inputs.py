@@ -9,14 +9,7 @@ from tfxfer import architectures, config, datasets, errors
 from tfxfer.data import image_set, readers
 from tfxfer.study import cost
 from tfxfer.study.study import PRETRAIN, Study
-
-
-class Places(typing.NamedTuple):
-    """Folders that a study reads and writes; None: as the programs' --help says."""
-
-    workdir: pathlib.Path
-    checkpoints: str | None = None
-    data: str | None = None
+from tfxfer.transfer.options import ExecutionOptions
 
 
 class Inputs(typing.NamedTuple):
@@ -27,7 +20,7 @@ class Inputs(typing.NamedTuple):
     missing: list[str]  # A sentence about each thing that is not on this machine.
 
 
-def read(study: Study, places: Places, *, lenient: bool = False) -> Inputs:
+def read(study: Study, options: ExecutionOptions, *, lenient: bool = False) -> Inputs:
     """Reads the datasets of a study, and the files of its weights.
 
     Args:
@@ -48,10 +41,10 @@ def read(study: Study, places: Places, *, lenient: bool = False) -> Inputs:
             missing.append(str(error))
 
     def look_at_images(name: str) -> None:
-        sizes[name], digests[name] = _read_images(study, places, name)
+        sizes[name], digests[name] = _read_images(study, options, name)
 
     def look_at_weights(name: str) -> None:
-        digests[name] = _weights_digest(study, places, name)
+        digests[name] = _weights_digest(study, options, name)
 
     for name in _datasets(study):
         attempt(look_at_images, name)
@@ -85,7 +78,7 @@ def _sizes_of(dataset: datasets.Dataset) -> cost.Sizes:
 
 
 def _read_images(
-    study: Study, places: Places, name: str
+    study: Study, options: ExecutionOptions, name: str
 ) -> tuple[cost.Sizes, str | None]:
     """(sizes, digest of a folder's files) of a dataset."""
     dataset, images = readers.read(
@@ -93,24 +86,24 @@ def _read_images(
         image_set.Options(
             skip_broken=study.skip_broken,
             accept_counts=study.accept_counts,
-            cache=str(places.workdir / 'cache'),
-            data=places.data,
+            cache=options.cache,
+            data=options.data,
         ),
         metric=study.metric if name in study.datasets else None,
     )
     return _sizes_of(dataset), images.digest
 
 
-def _weights_digest(study: Study, places: Places, name: str) -> str | None:
+def _weights_digest(study: Study, options: ExecutionOptions, name: str) -> str | None:
     """The digest of a network's weights file; None: its weights are no file."""
     weights = study.weights_of(name)
     if weights in ('keras', PRETRAIN):
         return None
-    from tfxfer.transfer import resolve  # Reads checkpoints with TensorFlow.
+    from tfxfer.transfer import resolve  # TensorFlow, which --plan may do without.
 
     arch = architectures.ARCHITECTURES[name]
     run = config.Run(name, '', 'finetune', config.Finetune(), weights=weights)
-    return resolve.find_weights(run, arch, places.workdir, places.checkpoints)[1]
+    return resolve.find_weights(run, arch, options).digest
 
 
 def measure_rates(study: Study, path: pathlib.Path) -> dict[str, cost.Rate]:

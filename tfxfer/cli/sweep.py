@@ -32,6 +32,7 @@ from tfxfer.study import (
     study_file,
 )
 from tfxfer.study.study import Study
+from tfxfer.transfer.options import ExecutionOptions
 
 Summary = Callable[[list[results.Record]], str]
 
@@ -120,12 +121,12 @@ def run(given: app.Given, summary: Summary | None = None) -> None:
     if given.config is None:
         raise errors.InputError('Say what to run: --config=configs/quickstart.py')
     study = checks.study_from(given.config.to_dict())
-    places = study_inputs.Places(workdir, given.checkpoints, given.data)
+    options = ExecutionOptions(workdir, given.checkpoints, given.data)
     if given.plan:
         rates = rates_from(study, given.images_per_second)
-        show_plan(study, places, rates, measure=given.calibrate)
+        show_plan(study, options, rates, measure=given.calibrate)
         return
-    outcome = carry_out(study, places, given)
+    outcome = carry_out(study, options, given)
     show_results(workdir, summary)
     if outcome.failed:
         raise app.Failed(
@@ -140,7 +141,7 @@ def run(given: app.Given, summary: Summary | None = None) -> None:
 
 def show_plan(
     study: Study,
-    places: study_inputs.Places,
+    options: ExecutionOptions,
     rates: Mapping[str, cost.Rate],
     *,
     measure: bool,
@@ -150,18 +151,18 @@ def show_plan(
     Raises:
         errors.InputError: nothing says how many images a dataset has.
     """
-    study, sizes, missing = study_inputs.read(study, places, lenient=True)
+    study, sizes, missing = study_inputs.read(study, options, lenient=True)
     if absent := sorted(set(study.datasets) - set(sizes)):
         raise errors.InputError(f'How many images has {absent[0]}? {" ".join(missing)}')
     cells = tuple(planning.cells(study))
     loads = cost.loads(cells, sizes)
-    done = planning.plan(cells, status.read_done(places.workdir)).done
+    done = planning.plan(cells, status.read_done(options.workdir)).done
     print(_plan_table(loads, rates))
     print(f'{len(done)} of these Runs are done already.')
     for sentence in missing:
         print(f'Not here yet: {sentence}')
     if measure and not rates:
-        path = places.workdir / 'cache' / 'rates.json'
+        path = options.cache / 'rates.json'
         rates = study_inputs.measure_rates(study, path)
         for name, (train, infer) in rates.items():
             print(f'{name}: {train:.1f} images/s in training, {infer:.1f} scored')
@@ -242,15 +243,15 @@ def show_status(study: Study, workdir: pathlib.Path) -> None:
 
 
 def carry_out(
-    study: Study, places: study_inputs.Places, given: app.Given
+    study: Study, options: ExecutionOptions, given: app.Given
 ) -> driver.Outcome:
     """Carries a study out as the flags say; all that they say is checked first."""
-    workdir = places.workdir
+    workdir = pathlib.Path(options.workdir)
     shard = shard_of(given.shard)
     executor = executor_of(given)
     storage.writable(workdir)
     study_file.check_schema(workdir)
-    study = study_inputs.read(study, places).study
+    study = study_inputs.read(study, options).study
     study_file.write(workdir, study)
     if given.retry_failed:
         logging.info('%d Runs are tried again.', failures.forget(workdir))
