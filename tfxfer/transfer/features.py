@@ -55,12 +55,12 @@ class Store:
                     temporary / f'{name}.npy', mode='w+', dtype=kind, shape=shape
                 )
             names = range(count) if images.keys is None else images.keys
-            np.savez_compressed(
-                temporary / 'images.npz',
-                labels=images.labels,
-                names=np.array(names, str),
+            arrays: dict[str, typing.Any] = {
+                'labels': images.labels,
+                'names': np.array(names, str),
                 **{f'split_{name}': part for name, part in images.splits.items()},
-            )
+            }
+            np.savez_compressed(temporary / 'images.npz', **arrays)
             storage.write_json(temporary / 'facts.json', metadata)
         return cls(path)
 

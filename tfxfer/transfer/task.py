@@ -194,7 +194,8 @@ class Task:
         )
 
         def batches(start, share=(0, 1), parts=1):
-            shard = pipeline.Shard(*share, parts)
+            index, count = share
+            shard = pipeline.Shard(index, count, parts)
             return pipeline.training(images, indices, stream, start=start, shard=shard)
 
         return batches
