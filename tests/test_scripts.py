@@ -11,12 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 import setuptools
 from packaging import requirements, specifiers, utils
-
-from tools import lint
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCRIPTS = ('tools/quickstart.sh', 'tools/test.sh', 'tools/setup_venv.sh', '.ci/run')
@@ -68,7 +67,6 @@ class Checkout:
             'configs/quickstart.py',
             'tests/test_nothing.py',
             'tfxfer/__init__.py',
-            'tools/lint.py',
             'tools/sweep.py',
         ):
             (self.root / name).parent.mkdir(exist_ok=True)
@@ -338,15 +336,20 @@ def test_slow_tests_run_when_asked_for_and_in_ci(ready, arguments, environment, 
     )
     assert status == 0, printed
     tests = '-m pytest -n auto --maxprocesses=4 --dist=worksteal'
-    assert ready.calls() == ['-m tools.lint', f'{tests} tests/a.py'] + slow * [
-        f'{tests} -m slow tests/a.py'
+    assert ready.calls() == [
+        '-m ruff check .',
+        '-m ruff format --check .',
+        '-m mypy',
+        f'{tests} tests/a.py',
+        *slow * [f'{tests} -m slow tests/a.py'],
     ]
 
 
 @pytest.mark.parametrize(
     ('failing', 'status'),
     [
-        ({'FAKE_LINT_STATUS': '1'}, 1),
+        ({'FAKE_RUFF_STATUS': '1'}, 1),
+        ({'FAKE_MYPY_STATUS': '1'}, 1),
         ({'FAKE_PYTEST_STATUS': '1'}, 1),
         ({'FAKE_SLOW_STATUS': '2'}, 2),
         ({'FAKE_SLOW_STATUS': '5'}, 0),  # No slow test among those asked for.
@@ -365,11 +368,14 @@ def test_ci_script_can_be_executed():
     assert os.access(ROOT / '.ci/run', os.X_OK)
 
 
-def test_ruff_obeys_setup_cfg(tmp_path):
+def test_ruff_obeys_pyproject(tmp_path):
     def accepts(text):
         (tmp_path / 'module.py').write_text(text)
-        command = [sys.executable, '-m', 'ruff', 'format', '--check', *lint.settings()]
-        return not subprocess.run([*command, tmp_path], capture_output=True).returncode
+        command = [
+            sys.executable, '-m', 'ruff', 'format', '--check', '--config',
+            ROOT / 'pyproject.toml', tmp_path,
+        ]  # fmt: skip
+        return not subprocess.run(command, capture_output=True).returncode
 
     assert accepts("NAME = 'single'\n")
     assert not accepts('NAME = "double"\n')
@@ -426,8 +432,39 @@ def test_the_scripts_name_the_pythons_that_setup_cfg_allows():
 
 def test_every_package_is_listed():
     listed = setup_cfg()['options']['packages'].split()
-    found = setuptools.find_packages(ROOT, include=['tfxfer', 'tfxfer.*'])
-    assert sorted(listed) == sorted(found)
+    packages = setuptools.find_packages(ROOT, include=['tfxfer', 'tfxfer.*'])
+    assert sorted(listed) == sorted([*packages, 'tfxfer.configs'])
+
+
+def test_the_wheel_has_the_configs_templates_and_the_console_command(tmp_path):
+    """Built from a copy: setuptools leaves folders beside the source."""
+    copy = tmp_path / 'copy'
+    for name in ('tfxfer', 'configs'):
+        ignored = shutil.ignore_patterns('__pycache__')
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
+        shutil.copy(ROOT / name, copy / name)
+    code = (
+        f'from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=copy, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob('*.whl')
+    with zipfile.ZipFile(path) as wheel:
+        names = set(wheel.namelist())
+        (points,) = (name for name in names if name.endswith('entry_points.txt'))
+        assert 'tfxfer = tfxfer.cli.programs:main' in wheel.read(points).decode()
+    source = {
+        path.relative_to(copy).as_posix()
+        for folder in ('tfxfer', 'configs')
+        for path in (copy / folder).rglob('*')
+        if path.suffix in ('.py', '.html', '.css', '.js')
+    }
+    expected = {re.sub('^configs/', 'tfxfer/configs/', name) for name in source}
+    assert expected <= names
+    assert {n.partition('/')[0] for n in names if '.dist-info/' not in n} == {'tfxfer'}
 
 
 def imported(path):
@@ -470,7 +507,8 @@ def test_nothing_else_stands_at_top_level():
         text=True,
     ).stdout.splitlines()
     assert {name.partition('/')[0] for name in files} <= {
-        *('.ci', '.gitignore', 'README.md', 'pyproject.toml', 'setup.cfg'),
-        *('configs', 'docs', 'tests', 'tfxfer', 'tools'),
+        *('.ci', '.gitignore', '.pre-commit-config.yaml', 'pyproject.toml'),
+        *('setup.cfg', 'README.md', 'LICENSE', 'CONTRIBUTING.md', 'CITATION.cff'),
+        *('CHANGELOG.md', 'configs', 'docs', 'tests', 'tfxfer', 'tools'),
     }
     assert [name for name in files if name.startswith('.ci/')] == ['.ci/run']

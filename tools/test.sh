@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs tfxfer into .venv if need be, checks the style and runs the tests.
+# Installs tfxfer into .venv if need be, checks style and types, and runs the tests.
 #
 #   bash tools/test.sh [arguments of pytest]
 #   bash tools/test.sh --all    the slow tests too, as with CI=true
@@ -14,9 +14,11 @@ if [ "${1:-}" = --all ]; then
 fi
 # shellcheck source=tools/setup_venv.sh
 . "$(dirname "${BASH_SOURCE[0]}")/setup_venv.sh"
-need tools/lint.py tests
+need tests
 setup_venv
-"$python" -m tools.lint
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+"$python" -m mypy
 # Most of a test is one thread's work; networks at full size want 2 GB each.
 tests() {
   "$python" -m pytest -n auto --maxprocesses=4 --dist=worksteal "$@"

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from tfxfer import config, errors
+from tfxfer.cli import config_files
 
 _ADVICE = {
     errno.ENOSPC: 'The disk is full: make room, then run the same command again.',
@@ -30,7 +31,7 @@ _ADVICE = {
     errno.EACCES: 'No permission: choose another folder or change its mode.',
     errno.EPERM: 'No permission: choose another folder or change its mode.',
 }
-_HELP = ('--help', '-help', '-h', '--h', '-?', '--helpshort', '--helpfull')
+HELP = ('--help', '-help', '-h', '--h', '-?', '--helpshort', '--helpfull')
 
 
 class Failed(Exception):
@@ -62,8 +63,8 @@ class Given:
             errors.InputError: an unknown flag or argument, or a value that is refused.
         """
         self._argv[:] = map(_quoted, argv)
-        if self._default_config and not _has_config(argv):
-            self._argv.insert(1, f'--config={self._default_config}')
+        if 'config' in self._names:
+            self._find_config()
         try:
             _, *rest = self._values(list(self._argv))
             if 'config' in self._names and self.config is not None:
@@ -80,6 +81,15 @@ class Given:
             raise errors.InputError(
                 f'Unknown argument {rest[0]!r}; options start with --, see --help.'
             )
+
+    def _find_config(self) -> None:
+        """Names the file of --config by a path that there is."""
+        if self._default_config and not _has_config(self._argv):
+            self._argv.insert(1, f'--config={self._default_config}')
+        for i, argument in enumerate(self._argv):
+            if match := re.fullmatch('(--?config=)(.+)', argument):
+                self._argv[i] = match[1] + config_files.find(match[2])
+        config_files.make_importable()
 
 
 class Define:
@@ -204,7 +214,7 @@ def run(
     given = program.define_flags()
 
     def parse(argv: Sequence[str]) -> Sequence[str]:
-        if any(argument in _HELP for argument in argv[1:]):
+        if any(argument in HELP for argument in argv[1:]):
             print(describe_program(program, given))
             sys.exit(0)
         try:
