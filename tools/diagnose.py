@@ -41,7 +41,7 @@ from tfxfer import (
 from tfxfer.analysis import cells, feature_diagnostics, training_options
 from tfxfer.cli import app
 from tfxfer.data import splits
-from tfxfer.report import formats, plots, tsne
+from tfxfer.report import figure_files, formats, style, tsne
 from tfxfer.transfer import resolve
 from tfxfer.transfer.options import ExecutionOptions
 
@@ -270,7 +270,7 @@ def features_figure(network, dataset, x, labels):
     own = network.trained.id if network.trained else network.name
     return dataclasses.replace(
         drawing,
-        name=plots.name('tsne', own),
+        name=style.file_name('tsne', own),
         title=f'{drawing.title}: {network.name} on {short(dataset.name)}',
         caption=f'{len(rows)} images. {drawing.caption}',
     )
@@ -285,7 +285,7 @@ def heat_map(labels, values, images, widest):
         images, widest: how many images, and the most features, it is of.
     """
     count, longest = len(labels), max(map(len, labels))
-    with matplotlib.rc_context({**plots.STYLE, 'font.size': 8}):
+    with matplotlib.rc_context({**style.RC, 'font.size': 8}):
         side, margin = max(0.42 * count, 1.6), 0.2 + 0.054 * longest
         width, height = margin + side + 0.9, margin + side + 0.2
         fig = figure.Figure((width, height))
@@ -315,7 +315,7 @@ def heat_map(labels, values, images, widest):
         if images < 2 * widest
         else ''
     )
-    return plots.Drawing(
+    return style.Drawing(
         'cka', 'experiment', 'How alike the features of networks are: linear CKA', fig,
         frame,
         f'1: the same but for a rotation and a scale. {images} images, up to {widest} '
@@ -455,7 +455,7 @@ def main(argv):
     if RUNS.value or not networks:
         networks = pretrained(WORKDIR.value, RUNS.value, **fields) + networks
     output = OUTPUT.value or os.path.join(
-        WORKDIR.value, 'diagnostics', plots.name(short(DATASET.value), SPLIT.value)
+        WORKDIR.value, 'diagnostics', style.file_name(short(DATASET.value), SPLIT.value)
     )
     storage.writable(WORKDIR.value)
     storage.writable(output)
@@ -466,7 +466,8 @@ def main(argv):
     built = table(rows, settings_of(networks), notes)
     for path in pathlib.Path(output).glob('cka.*'):
         path.unlink()  # Of other networks.
-    paths = formats.write([built], output, FORMATS) + plots.save(drawings, output)
+    paths = formats.write([built], output, FORMATS)
+    paths += figure_files.save(drawings, output)
     print(formats.md(built))
     for path in paths:
         print(path)

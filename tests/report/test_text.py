@@ -7,7 +7,7 @@ from scipy import stats as scipy_stats
 
 from tests.support import made_results as made
 from tfxfer import results
-from tfxfer.analysis import cells, comparisons
+from tfxfer.analysis import cells, paired_tests
 from tfxfer.report import text as words
 
 DATASETS = (
@@ -18,7 +18,7 @@ DATASETS = (
 
 def answer(folder):
     found = cells.cells(cells.read(folder))
-    paired, _ = comparisons.compare(found, folder)
+    paired, _ = paired_tests.compare(found, folder)
     return words.write(found, paired)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
 
-from tfxfer import architectures, config, errors, number_format, results
+from tfxfer import architectures, config, errors, results
 from tfxfer.analysis import naming, stats
 
 SETTINGS = tuple(name for name in config.HPARAMS if name != 'pretrain')
@@ -177,12 +177,14 @@ def read(workdir: str | os.PathLike) -> list[results.Record]:
     records = []
     for path in sorted(workdir.glob('*/record.json')):
         try:
-            records.append(results.read(path.parent))
+            record = results.read(path.parent)
         except (KeyError, TypeError, AttributeError) as error:
             raise errors.InputError(
                 f'{path} is not a record ({error!r}). Remove its folder and run the '
                 'same command again.'
             ) from error
+        if record is not None:  # Not removed since the folder was listed.
+            records.append(record)
     if not records:
         raise errors.InputError(
             f'{str(workdir)!r} holds no finished Run. Make some first: python -m '
@@ -415,7 +417,3 @@ def _order(cell):
         SETTINGS.index(cell.setting),
         cell.recipe,
     )
-
-
-# Until all callers name naming and number_format.
-TRIED, brief = naming.TRIED, number_format.brief

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tfxfer.analysis import cells, comparisons, stats
+from tfxfer.analysis import cells, stats
 from tfxfer.analysis.estimate import Estimate, plain, standard_error
+from tfxfer.analysis.points import one_recipe
 
 
 class Size(typing.NamedTuple):
@@ -35,7 +36,7 @@ def sizes(all_cells: Iterable[cells.Cell]) -> tuple[list[Size], list[str]]:
     """Sizes of networks and datasets that were measured at two or more, in order.
 
     Cells that diverged are left out. Of several recipes at one size one is taken, as
-    comparisons.one_recipe does.
+    one_recipe does.
 
     Returns:
         ([Size, ...], [sentence about what is left out, ...]).
@@ -57,7 +58,7 @@ def _one_recipe_each(group):
     points, notes = [], []
     by_size = cells.grouped(group, lambda cell: (cell.setting, cell.per_class))
     for members in by_size.values():
-        chosen, note = comparisons.one_recipe(members)
+        chosen, note = one_recipe(members)
         notes += note
         points += [_size(cell) for cell in chosen if cell.score is not None]
     return points, notes

@@ -161,9 +161,9 @@ def predictions(record: results.Record, workdir: str | os.PathLike) -> Predictio
             f'{folder}/predictions.npz cannot be scored ({error}). Remove the folder '
             'and run it again.'
         ) from error
-    if abs(score - record.score) > 1e-6:
+    if record.score is None or abs(score - record.score) > 1e-6:
         raise errors.InputError(
-            f'{folder}: the record says {record.score:.6f}, its predictions give '
+            f'{folder}: the record says {record.score or 0:.6f}, its predictions give '
             f'{score:.6f}. Remove the folder and run it again.'
         )
     order = np.argsort(index, kind='stable')

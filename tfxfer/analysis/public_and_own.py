@@ -3,7 +3,8 @@
 import typing
 from collections.abc import Iterable
 
-from tfxfer.analysis import cells, comparisons, stats
+from tfxfer.analysis import cells, stats
+from tfxfer.analysis.points import Point, conditions, mean_points, one_recipe
 
 KINDS = ('public', 'own')  # Of weights, as cells.Cell.origin says.
 LEAST = 3  # Networks of a correlation.
@@ -21,7 +22,7 @@ class Side(typing.NamedTuple):
     per_class: int | None
     image_size: int | None
     datasets: tuple[str, ...]
-    points: tuple[comparisons.Point, ...]
+    points: tuple[Point, ...]
     archs: dict[str, str]
     correlation: stats.Correlation | None
 
@@ -34,7 +35,7 @@ def public_and_own(all_cells: Iterable[cells.Cell]) -> list[tuple[Side, Side]]:
     """
     logistic = [cell for cell in all_cells if cell.setting == 'logistic']
     largest: dict = {}  # {per_class: {kind: (Condition, Cells)}}
-    for condition, group in comparisons.conditions(logistic).items():
+    for condition, group in conditions(logistic).items():
         by_kind = largest.setdefault(condition.per_class, {})
         for kind, members in cells.grouped(group, lambda cell: cell.origin).items():
             best = by_kind.get(kind)
@@ -57,7 +58,7 @@ def _networks(group):
 def _side_pair(kinds):
     """The two Sides of (kind, Condition, Cells), or None where there are too few."""
     groups = [group for *_, group in kinds]
-    alike, _ = comparisons.one_recipe([cell for group in groups for cell in group])
+    alike, _ = one_recipe([cell for group in groups for cell in group])
     by_network = cells.grouped(alike, lambda cell: cell.network)
     names = set.intersection(
         *({cell.dataset for cell in group} for group in by_network.values())
@@ -70,7 +71,7 @@ def _side_pair(kinds):
             for cell in by_network[name]
             if cell.dataset in names
         ]
-        points, _ = comparisons.points(shared)
+        points, _ = mean_points(shared)
         if len(points) < LEAST:
             return None
         sides.append(

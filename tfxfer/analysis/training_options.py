@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from tfxfer import config, results
+from tfxfer import config, number_format, results
 from tfxfer.analysis import cells, stats
 from tfxfer.analysis.estimate import standard_error
 
@@ -133,7 +133,9 @@ def _base_names(keys):
             if len({str(other.get(field)) for other in bases.values()}) > 1
         ]
         for base, fields in bases.items():
-            text = ' '.join(f'{f}={cells.brief(fields.get(f))}' for f in differing)
+            text = ' '.join(
+                f'{f}={number_format.brief(fields.get(f))}' for f in differing
+            )
             names[arch, base] = f'{arch} ({text})' if text else arch
     return names
 
@@ -207,7 +209,7 @@ def level(value: Value) -> str:
     """A value of an option in words."""
     if isinstance(value, bool):
         return 'on' if value else 'off'
-    return cells.brief(value)
+    return number_format.brief(value)
 
 
 def combination(values: Mapping[str, Value]) -> str:

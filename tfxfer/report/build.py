@@ -10,11 +10,11 @@ from tfxfer import errors, results, storage
 from tfxfer.analysis import cells
 from tfxfer.analysis import published as published_results
 from tfxfer.report import (
+    figure_files,
     formats,
     methods,
     notes,
     page,
-    plots,
     section,
     sections,
     text,
@@ -63,7 +63,7 @@ def _write(results_dir, output, published):
     study = section.of(records, given, results_dir if records else None)
     tables, drawings = sections.tables(study), sections.drawings(study)
     _write_tables(tables, output.parent)
-    plots.save(drawings, output.parent / 'figures')
+    figure_files.save(drawings, output.parent / 'figures')
     figures = {
         subject: [page.figure(one, output.parent / 'figures') for one in group]
         for subject, group in cells.grouped(drawings, lambda one: one.subject).items()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tfxfer.analysis import stats
 from tfxfer.analysis.training_options import Mean, Value, combination, level
-from tfxfer.report import plots
+from tfxfer.report import style
 
 DOT = 0.28  # Inches, of a column of dots.
 
@@ -23,10 +23,16 @@ def row_panels(
     left = 0.15 + DOT * len(names)
     if labels:
         left = 0.3 + 0.072 * max(map(len, labels))
-    fig, axes = plots.panels(
-        len(titles), 1, width=1.75, height=0.2 * len(rows) + 0.3, left=left,
-        bottom=0.8, sharex=False, gaps=(0.2, 0.5),
-    )  # fmt: skip
+    layout = style.Layout(
+        across=len(titles),
+        down=1,
+        width=1.75,
+        height=0.2 * len(rows) + 0.3,
+        left=left,
+        bottom=0.8,
+        gaps=(0.2, 0.5),
+    )
+    fig, axes = style.panels(layout, sharex=False)
     for panel, title in zip(axes[0], titles, strict=True):
         panel.set_title(title, size=9)
         panel.tick_params(axis='y', length=0)
@@ -97,7 +103,7 @@ def same_span(panels: Iterable, values: Sequence[Sequence[float]]) -> None:
     half = max((max(own) - min(own)) / 2 for own in values)
     for panel, own in zip(panels, values, strict=True):
         middle = (max(own) + min(own)) / 2
-        plots.percent_axis(panel.xaxis, [middle - half, middle + half], ticks=4)
+        style.percent_axis(panel.xaxis, [middle - half, middle + half], ticks=4)
 
 
 def ends(means: Iterable[Mean]) -> list[float]:
@@ -106,12 +112,12 @@ def ends(means: Iterable[Mean]) -> list[float]:
 
 
 def draw_means(
-    panel: typing.Any, means: Sequence[Mean], lines: Sequence[int], style: Mapping
+    panel: typing.Any, means: Sequence[Mean], lines: Sequence[int], look: Mapping
 ) -> None:
     """Markers and bars of Means, each on its line."""
     panel.errorbar(
         [m.log_odds for m in means], lines, xerr=[m.error or 0 for m in means],
-        markersize=4.5, elinewidth=1.1, **{**style, 'linestyle': 'none'},
+        markersize=4.5, elinewidth=1.1, **{**look, 'linestyle': 'none'},
     )  # fmt: skip
 
 

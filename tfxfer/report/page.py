@@ -9,7 +9,7 @@ import pathlib
 import typing
 from collections.abc import Iterable, Sequence
 
-from tfxfer.report import formats, plots, rendering
+from tfxfer.report import figure_files, formats, rendering, style
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +74,12 @@ def paragraphs(texts: Iterable[str]) -> list[Paragraph]:
     return [Paragraph(text) for text in texts]
 
 
-def figure(drawing: plots.Drawing, folder: pathlib.Path) -> Figure:
-    """A drawing as part of a page; folder: where plots.save has put it."""
-    if drawing.subject in plots.RASTER:  # Many, and of pixels: they are drawn once.
+def figure(drawing: style.Drawing, folder: pathlib.Path) -> Figure:
+    """A drawing as part of a page; folder: where figure_files.save has put it."""
+    if drawing.subject in figure_files.RASTER:  # They are many: each is drawn once.
         mime, content = 'image/png', (folder / f'{drawing.name}.png').read_bytes()
     else:
-        mime, content = 'image/svg+xml', plots.svg(drawing).encode()
+        mime, content = 'image/svg+xml', figure_files.svg(drawing).encode()
     width, height = 96 * drawing.figure.get_size_inches()
     return Figure(
         title=drawing.title,

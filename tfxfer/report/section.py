@@ -7,9 +7,9 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 
 from tfxfer import results
-from tfxfer.analysis import cells, comparisons
+from tfxfer.analysis import cells, paired_tests
 from tfxfer.analysis.published import Published
-from tfxfer.report import formats, plots
+from tfxfer.report import formats, style
 
 T = typing.TypeVar('T')
 
@@ -37,7 +37,7 @@ class Study:
     def styles(self) -> dict[str, dict]:
         """{network: colour and marker}, the same in every figure."""
         networks = {cell.network for cell in self.cells}
-        return plots.network_styles(networks or {one.network for one in self.published})
+        return style.network_styles(networks or {one.network for one in self.published})
 
     @functools.cached_property
     def missing(self) -> list[cells.Missing]:
@@ -45,7 +45,7 @@ class Study:
         return cells.missing(self.records)
 
     @functools.cached_property
-    def compared(self) -> tuple[list[comparisons.Comparison], list[str]]:
+    def compared(self) -> tuple[list[paired_tests.Comparison], list[str]]:
         """Paired tests of each task's best, and sentences about what has none.
 
         Raises:
@@ -53,7 +53,7 @@ class Study:
         """
         if self.folder is None:
             return [], []
-        return comparisons.compare(self.cells, self.folder)
+        return paired_tests.compare(self.cells, self.folder)
 
     def once(self, compute: Callable[['Study'], T]) -> T:
         """compute(study), which is computed once."""
@@ -89,6 +89,6 @@ class Section:
     """
 
     tables: Callable[[Study], Iterable[formats.Table]] = nothing
-    drawings: Callable[[Study], Iterable[plots.Drawing]] = nothing
+    drawings: Callable[[Study], Iterable[style.Drawing]] = nothing
     notes: Callable[[Study], Iterable[str]] = nothing
     names: tuple[str, ...] = ()

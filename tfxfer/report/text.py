@@ -4,7 +4,8 @@ import typing
 from collections.abc import Sequence
 
 from tfxfer import number_format
-from tfxfer.analysis import cells, comparisons, stats
+from tfxfer.analysis import cells, paired_tests, stats
+from tfxfer.analysis.points import conditions, mean_points
 from tfxfer.analysis.published import Published
 from tfxfer.report import formats
 
@@ -191,10 +192,10 @@ def _p(p):
 
 def _common(found):
     """Paragraphs: a condition each of several datasets; then of single ones."""
-    conditions = comparisons.conditions(found)
+    by_condition = conditions(found)
     paragraphs, alone, networks = [], [], 0
-    for condition, group in conditions.items():
-        points, _ = comparisons.points(group)
+    for condition, group in by_condition.items():
+        points, _ = mean_points(group)
         if not points:
             continue
         networks = max(networks, len({point.network for point in points}))
@@ -205,7 +206,7 @@ def _common(found):
         elif source:
             alone.append(f'{_under(condition)}{source}')
     if networks and networks < CORRELATED:
-        source = next(iter(conditions)).source
+        source = next(iter(by_condition)).source
         few = f'{networks} networks are' if networks > 1 else 'One network is'
         alone.append(
             f'{few} too few to say whether accuracy on {source} predicts transfer '
@@ -264,7 +265,7 @@ def _lead(group, top, second):
 
 def _wins(group):
     """How often one setting beats another; or ''."""
-    rows, _ = comparisons.wins(group)
+    rows, _ = paired_tests.wins(group)
     said = []
     for a, b, won, lost, ties, p in rows:
         if lost > won:

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from tfxfer.report import plots
+from tfxfer.report import style
 
 CLASSES = 10  # As in the paper.
 LEAST = 10  # Images.
@@ -14,7 +14,7 @@ LEAST = 10  # Images.
 
 def draw(
     features: np.ndarray, labels: np.ndarray, names: Sequence[str], *, seed: int = 0
-) -> plots.Drawing:
+) -> style.Drawing:
     """Features of ten classes in two dimensions, as in the paper's figure 4.
 
     t-SNE of scikit-learn, started from a PCA, so that the same features give the same
@@ -34,20 +34,20 @@ def draw(
     places = _places(features, perplexity, seed)
     styles = {
         number: {
-            'color': plots.COLOURS[i % len(plots.COLOURS)],
-            'marker': plots.MARKERS[i],
+            'color': style.COLOURS[i % len(style.COLOURS)],
+            'marker': style.MARKERS[i],
             'linestyle': 'none',
         }
         for i, number in enumerate(np.unique(labels).tolist())
     }
-    with matplotlib.rc_context(plots.STYLE):
-        legend = {names[number]: style for number, style in styles.items()}
-        fig, ((panel,),) = plots.panels(
-            1, 1, width=4.4, height=4.4, left=0.15, bottom=0.15, legend=legend
+    with matplotlib.rc_context(style.RC):
+        legend = {names[number]: look for number, look in styles.items()}
+        fig, ((panel,),) = style.panels(
+            style.Layout(1, 1, 4.4, 4.4, left=0.15, bottom=0.15), legend
         )
-        for number, style in styles.items():
+        for number, look in styles.items():
             x, y = places[labels == number].T
-            panel.plot(x, y, markersize=4, **style)
+            panel.plot(x, y, markersize=4, **look)
         panel.set(xticks=[], yticks=[])
         panel.spines[:].set_visible(False)
     frame = pd.DataFrame(
@@ -57,7 +57,7 @@ def draw(
             'y': places[:, 1],
         }
     )
-    return plots.Drawing(
+    return style.Drawing(
         'tsne', 'detail', 'Features of ten classes in two dimensions', fig, frame,
         f't-SNE, perplexity {perplexity:g}. Near points have similar features; '
         'distances between far groups mean nothing.',

@@ -8,7 +8,7 @@ from tests.support.experiments import matrix_of
 from tests.support.show import logit
 
 
-def test_t_tests_are_those_of_comparisons():
+def test_t_tests_are_those_of_the_analysis():
     scores = {'a': {'dtd': 0.5, 'pets': 0.5}, 'b': {'dtd': 0.8, 'pets': 0.6}}
     records = matrix_of(scores)
     (row,) = show.tables(records)[0]['t_tests'].frame.itertuples()

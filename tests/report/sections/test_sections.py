@@ -14,7 +14,7 @@ from tests.support.experiments import (
 )
 from tfxfer import results
 from tfxfer.analysis import cells
-from tfxfer.report import formats, plots, sections
+from tfxfer.report import figure_files, formats, sections
 
 
 def test_names_list_every_table(tmp_path):
@@ -89,8 +89,9 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
     texts = []
     for name in 'ab':
         drawn = show.drawings(cells.read(study))
-        paths = plots.save(drawn, tmp_path / name)
-        texts.append([p.read_bytes() for p in paths] + [plots.svg(d) for d in drawn])
+        paths = figure_files.save(drawn, tmp_path / name)
+        files = [path.read_bytes() for path in paths]
+        texts.append(files + [figure_files.svg(drawing) for drawing in drawn])
     assert texts[0] == texts[1]
 
 

@@ -8,7 +8,8 @@ from tests.support import made_results as made
 from tests.support import show
 from tests.support.experiments import PUBLISHED, tuned
 from tests.support.show import logit, numbers
-from tfxfer.analysis import cells, comparisons, published
+from tfxfer.analysis import cells, published
+from tfxfer.analysis.points import conditions, mean_points
 
 
 def test_correlations_are_of_log_odds(study):
@@ -155,10 +156,10 @@ def test_captions_say_what_the_bars_are(drawings, tmp_path):
     assert 'Morey' in caption and 'Wilson' not in caption
 
 
-def test_points_drawn_are_those_of_comparisons(drawings, tmp_path):
+def test_points_drawn_are_those_of_the_analysis(drawings, tmp_path):
     folder = made.write_study(tmp_path)
-    ((_, group),) = comparisons.conditions(cells.cells(cells.read(folder))).items()
-    points, _ = comparisons.points(group)
+    ((_, group),) = conditions(cells.cells(cells.read(folder))).items()
+    points, _ = mean_points(group)
     frame = drawings['transfer_digits_0_4'].frame
     drawn = frame[frame.kind == 'network']
     assert drawn.y.tolist() == [point.y for point in points]

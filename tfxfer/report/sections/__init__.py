@@ -6,7 +6,7 @@ To add one: a file with a SECTION, and its place in SECTIONS.
 import collections
 import dataclasses
 
-from tfxfer.report import formats, plots
+from tfxfer.report import formats, style
 from tfxfer.report.section import Study
 from tfxfer.report.sections import (
     chosen,
@@ -57,7 +57,7 @@ def tables(study: Study) -> list[formats.Table]:
     return [table for table in built if len(table.frame)]
 
 
-def drawings(study: Study) -> list[plots.Drawing]:
+def drawings(study: Study) -> list[style.Drawing]:
     """Every figure; of several of one name the later are numbered."""
     drawn = [drawing for section in SECTIONS for drawing in section.drawings(study)]
     uses: collections.Counter = collections.Counter()

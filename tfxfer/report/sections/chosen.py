@@ -12,8 +12,8 @@ from matplotlib import cm, colors, figure
 from matplotlib import collections as artists
 
 from tfxfer import number_format
-from tfxfer.analysis import cells
-from tfxfer.report import columns, formats, plots
+from tfxfer.analysis import cells, naming
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 
 NAME = 'runs'
@@ -51,7 +51,7 @@ def table(all_cells: Sequence[cells.Cell]) -> formats.Table:
 def _chosen_text(row):
     return ' '.join(
         f'{name}={row[name]:.3g}'
-        for name in ('l2', *cells.TRIED)
+        for name in ('l2', *naming.TRIED)
         if row[name] is not None
     )
 
@@ -80,7 +80,7 @@ def _run_row(cell, record):
         'per_class': cell.per_class,
         'image_size': cell.image_size,
         'seed': record.run.seed,
-        **{name: record.chosen.get(name) for name in ('l2', *cells.TRIED)},
+        **{name: record.chosen.get(name) for name in ('l2', *naming.TRIED)},
         'tried': len(points),
         'steps': getattr(hparams, 'steps', None),
         'batch': getattr(hparams, 'batch', None),
@@ -97,7 +97,7 @@ def _run_row(cell, record):
 # Figures, one for each task and setting whose Cells have a curve.
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     for group in cells.tasks(study.cells).values():
         for setting in cells.SETTINGS:
             shown = [c for c in group if c.setting == setting and _first(c).curve]
@@ -116,7 +116,7 @@ def _label(cell):
     return cell.name.replace(f', {cell.setting}', '', 1)
 
 
-def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> plots.Drawing:
+def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> style.Drawing:
     """Validation score against l2 of each network; group: logistic Cells of one task.
 
     The chosen l2 is ringed; points where the solver stopped early are hollow.
@@ -124,11 +124,11 @@ def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> plots.
     drawn, rows = {}, []
     uses: collections.Counter = collections.Counter()
     for cell in group:
-        dashes = plots.DASHES[uses[cell.network] % 4]
+        dashes = style.DASHES[uses[cell.network] % 4]
         uses[cell.network] += 1
         drawn[_label(cell)] = {**styles[cell.network], 'linestyle': dashes}
-    with matplotlib.rc_context(plots.STYLE):
-        fig, ((panel,),) = plots.panels(1, 1, width=5.5, height=2.9, legend=drawn)
+    with matplotlib.rc_context(style.RC):
+        fig, ((panel,),) = style.panels(style.Layout(1, 1, 5.5, 2.9), drawn)
         panel.set_xscale('log')
         # Powers set as mathematics cost as much as all else that is drawn.
         panel.xaxis.set_major_formatter('{x:g}')
@@ -137,8 +137,8 @@ def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> plots.
         panel.set_title(_task_title(group[0]))
         panel.set_xlabel('l2, the penalty on the weights')
         panel.set_ylabel(f'Validation {formats.METRICS[group[0].metric]}, %')
-    return plots.Drawing(
-        plots.name('l2', *group[0].task),
+    return style.Drawing(
+        style.file_name('l2', *group[0].task),
         'choice',
         f'Choice of l2, logistic, {_task_title(group[0])}',
         fig,
@@ -149,7 +149,7 @@ def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> plots.
     )
 
 
-def _l2_curve(panel, cell, style):
+def _l2_curve(panel, cell, look):
     record = _first(cell)
     curve = sorted(record.curve, key=lambda point: point['l2'])
     l2s = [point['l2'] for point in curve]
@@ -158,18 +158,18 @@ def _l2_curve(panel, cell, style):
     early = [k for k, point in enumerate(curve) if not point['solved']]
     panel.plot(
         l2s, scores, linewidth=1.2, markersize=3.5, markeredgewidth=0.8,
-        markevery=solved, **style,
+        markevery=solved, **look,
     )  # fmt: skip
     if early:
         panel.plot(
             [l2s[k] for k in early], [scores[k] for k in early], linestyle='none',
-            marker=style['marker'], color=style['color'], markersize=3.5,
+            marker=look['marker'], color=look['color'], markersize=3.5,
             markerfacecolor='white', markeredgewidth=0.8,
         )  # fmt: skip
     best = l2s.index(record.chosen['l2'])
     panel.plot(
         l2s[best], scores[best], 'o', markersize=11, markerfacecolor='none',
-        markeredgecolor=style['color'], markeredgewidth=1.4,
+        markeredgecolor=look['color'], markeredgewidth=1.4,
     )  # fmt: skip
     return [
         {
@@ -186,7 +186,7 @@ def _l2_curve(panel, cell, style):
     ]
 
 
-def grids(group: Sequence[cells.Cell]) -> plots.Drawing:
+def grids(group: Sequence[cells.Cell]) -> style.Drawing:
     """Heat maps of the validation score over (lr, wd), one a network, in one image.
 
     group: Cells of one task and one setting that trials chose for. The chosen point is
@@ -198,11 +198,11 @@ def grids(group: Sequence[cells.Cell]) -> plots.Drawing:
     wds = sorted({row['wd'] for row in rows})
     across = min(len(group), 3 if len(rows) <= WRITTEN else 4)
     tiles = _Tiles(lrs, wds, across, math.ceil(len(group) / across))
-    with matplotlib.rc_context({**plots.STYLE, 'font.size': 8}):
+    with matplotlib.rc_context({**style.RC, 'font.size': 8}):
         fig = _grid_figure(group, rows, tiles)
     title = _task_title(group[0])
-    return plots.Drawing(
-        plots.name('grid', group[0].setting, *group[0].task),
+    return style.Drawing(
+        style.file_name('grid', group[0].setting, *group[0].task),
         'choice',
         f'Choice of learning rate and weight decay, {group[0].setting}, {title}',
         fig,
@@ -291,7 +291,7 @@ def _grid_rows(cell):
             'wd': point['wd'],
             'valid_score': point['valid_score'] if done else None,
             'status': point['status'],
-            'chosen': all(point[n] == record.chosen[n] for n in cells.TRIED),
+            'chosen': all(point[n] == record.chosen[n] for n in naming.TRIED),
         }
 
 

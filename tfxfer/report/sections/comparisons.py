@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tfxfer.analysis.comparisons import Comparison
+from tfxfer.analysis.paired_tests import Comparison
 from tfxfer.report import columns, formats
 from tfxfer.report.section import Section, Study
 

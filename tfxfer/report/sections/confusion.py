@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from matplotlib import figure
 
-from tfxfer.analysis import cells, comparisons
-from tfxfer.report import plots
+from tfxfer.analysis import cells, paired_tests
+from tfxfer.report import style
 from tfxfer.report.section import Section, Study
 
 NAMED = 100  # Classes; names of more could not be read.
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     """The confusion matrix of each task's best Cell; needs its predictions.npz.
 
     Of several seeds the lowest is taken. Multi-label tasks have no such matrix, and
@@ -31,7 +31,7 @@ def _drawings(study: Study) -> Iterator[plots.Drawing]:
             continue
         record = best.records[0]
         try:
-            _, label, predicted = comparisons.predictions(record, study.folder)
+            _, label, predicted = paired_tests.predictions(record, study.folder)
         except FileNotFoundError:
             continue
         yield confusion(best, label, predicted)
@@ -39,7 +39,7 @@ def _drawings(study: Study) -> Iterator[plots.Drawing]:
 
 def confusion(
     cell: cells.Cell, label: np.ndarray, predicted: np.ndarray
-) -> plots.Drawing:
+) -> style.Drawing:
     """Shares of each true class's test images by predicted class.
 
     Args:
@@ -57,7 +57,7 @@ def confusion(
         out=np.full(counts.shape, np.nan),
     )
     title = f'{cell.name}, {cell.dataset}'
-    with matplotlib.rc_context({**plots.STYLE, 'font.size': 8}):
+    with matplotlib.rc_context({**style.RC, 'font.size': 8}):
         fig = _matrix_figure(names, shares, title)
     true, taken = np.nonzero(counts)
     frame = pd.DataFrame(
@@ -69,8 +69,8 @@ def confusion(
         }
     )
     seeds = ' Of several seeds the lowest is shown.' if len(cell.records) > 1 else ''
-    return plots.Drawing(
-        plots.name('confusion', *cell.task),
+    return style.Drawing(
+        style.file_name('confusion', *cell.task),
         'detail',
         f'Predicted against true classes: {title}',
         fig,

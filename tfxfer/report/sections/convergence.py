@@ -7,7 +7,7 @@ import pandas as pd
 
 from tfxfer.analysis import cells, convergence
 from tfxfer.analysis.convergence import Length, Speed
-from tfxfer.report import columns, formats, plots
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 
 NAME = 'convergence'
@@ -70,23 +70,23 @@ def _best_steps_text(row):
     return str(row['best_steps']) + (' (the longest)' if longest else '')
 
 
-def draw(series: Series) -> plots.Drawing:
+def draw(series: Series) -> style.Drawing:
     """Accuracy against the length of training, as in the paper's figure 8."""
     groups = cells.grouped(series, lambda line: line[0].task)
-    with matplotlib.rc_context(plots.STYLE):
-        fig, axes = plots.line_panels(len(groups), {line[0].setting for line in series})
+    with matplotlib.rc_context(style.RC):
+        fig, axes = style.line_panels(len(groups), {line[0].setting for line in series})
         for panel, shown in zip(axes.flat, groups.values(), strict=False):
             points = [length for line in shown for length in line]
-            plots.count_axis(panel.xaxis, [p.steps for p in points])
-            plots.percent_axis(panel.yaxis, [p.log_odds for p in points], ticks=5)
-            panel.set_title(plots.task_title(points[0]), size=9)
+            style.count_axis(panel.xaxis, [p.steps for p in points])
+            style.percent_axis(panel.yaxis, [p.log_odds for p in points], ticks=5)
+            panel.set_title(style.task_title(points[0]), size=9)
             for line in shown:
                 panel.plot(
                     [p.steps for p in line], [p.log_odds for p in line],
-                    markersize=4, linewidth=1.2, **plots.SETTINGS[line[0].setting],
+                    markersize=4, linewidth=1.2, **style.SETTINGS[line[0].setting],
                 )  # fmt: skip
-        plots.label_axes(fig, axes, 'Steps of training', 'Accuracy, %')
-    return plots.Drawing(
+        style.label_axes(fig, axes, 'Steps of training', 'Accuracy, %')
+    return style.Drawing(
         NAME,
         'experiment',
         'Accuracy against steps of training',
@@ -105,7 +105,7 @@ def _tables(study: Study) -> Iterator[formats.Table]:
     yield table(study.once(_series))
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     series = study.once(_series)
     if series:
         yield draw(series)

@@ -9,7 +9,7 @@ from tfxfer import number_format
 from tfxfer.analysis import cells, dataset_size, stats
 from tfxfer.analysis.dataset_size import Size
 from tfxfer.analysis.estimate import plain
-from tfxfer.report import columns, formats, plots
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 
 NAMES = ('dataset_size', 'crossings')
@@ -116,28 +116,28 @@ def crossings(sizes: Sequence[Size]) -> formats.Table:
     )
 
 
-def draw(sizes: Sequence[Size]) -> plots.Drawing:
+def draw(sizes: Sequence[Size]) -> style.Drawing:
     """Accuracy against training images per class, as in the paper's figure 9.
 
     A panel per network and dataset, a line per setting; y is log odds, labelled in
     percent.
     """
     groups = cells.grouped(sizes, lambda s: (s.network, s.dataset, s.image_size))
-    with matplotlib.rc_context(plots.STYLE):
-        fig, axes = plots.line_panels(len(groups), {size.setting for size in sizes})
+    with matplotlib.rc_context(style.RC):
+        fig, axes = style.line_panels(len(groups), {size.setting for size in sizes})
         for panel, shown in zip(axes.flat, groups.values(), strict=False):
             ends = [s.log_odds + k * (s.error or 0) for s in shown for k in (-1, 1)]
-            plots.count_axis(panel.xaxis, [s.images for s in shown])
-            plots.percent_axis(panel.yaxis, ends, ticks=5)
-            panel.set_title(plots.task_title(shown[0]), size=9)
+            style.count_axis(panel.xaxis, [s.images for s in shown])
+            style.percent_axis(panel.yaxis, ends, ticks=5)
+            panel.set_title(style.task_title(shown[0]), size=9)
             for setting, line in cells.grouped(shown, lambda s: s.setting).items():
                 panel.errorbar(
                     [s.images for s in line], [s.log_odds for s in line],
                     yerr=[s.error or 0 for s in line], markersize=4, linewidth=1.2,
-                    elinewidth=1, **plots.SETTINGS[setting],
+                    elinewidth=1, **style.SETTINGS[setting],
                 )  # fmt: skip
-        plots.label_axes(fig, axes, 'Training images per class', 'Accuracy, %')
-    return plots.Drawing(
+        style.label_axes(fig, axes, 'Training images per class', 'Accuracy, %')
+    return style.Drawing(
         NAMES[0],
         'experiment',
         'Accuracy against training images per class',
@@ -170,7 +170,7 @@ def _tables(study: Study) -> Iterator[formats.Table]:
     yield crossings(sizes)
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     sizes, _ = study.once(_sizes)
     if sizes:
         yield draw(sizes)

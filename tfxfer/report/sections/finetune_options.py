@@ -8,7 +8,7 @@ import pandas as pd
 
 from tfxfer.analysis import cells, training_options
 from tfxfer.analysis.training_options import SWITCHES, Mean, Trained
-from tfxfer.report import option_rows, plots
+from tfxfer.report import option_rows, style
 from tfxfer.report.option_rows import Options
 from tfxfer.report.section import Section, Study
 from tfxfer.report.sections.training_options import trained_of
@@ -22,7 +22,7 @@ class Tuned(typing.NamedTuple):
     switches: Options
 
 
-def draw(trained: Sequence[Trained]) -> plots.Drawing | None:
+def draw(trained: Sequence[Trained]) -> style.Drawing | None:
     """A row per network, a panel per combination of SWITCHES.
 
     The gray marker is the same network fine-tuned without.
@@ -40,7 +40,7 @@ def draw(trained: Sequence[Trained]) -> plots.Drawing | None:
     options = [before for _, before in rows]
     archs = [arch for arch, _ in rows]
     labels = None if options[0] else archs
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(style.RC):
         fig = _figure(tuned, rows, labels)
     first = trained[0]
     arch = archs[0] if len(set(archs)) == 1 else None
@@ -52,8 +52,8 @@ def draw(trained: Sequence[Trained]) -> plots.Drawing | None:
         *option_rows.bars_text(one.mean for one in tuned),
         *notes,
     ]
-    return plots.Drawing(
-        plots.name(
+    return style.Drawing(
+        style.file_name(
             'finetune_settings', first.arch if arch else None, *first.condition[1:]
         ),
         'experiment',
@@ -107,7 +107,7 @@ def _figure(tuned, rows, labels):
             _draw_without(panel, means, lines, without)
         else:
             without = {i: mean.log_odds for i, mean in zip(lines, means, strict=True)}
-        option_rows.draw_means(panel, means, lines, plots.SETTINGS['finetune'])
+        option_rows.draw_means(panel, means, lines, style.SETTINGS['finetune'])
     return fig
 
 
@@ -146,7 +146,7 @@ def _frame(first, tuned):
     )
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     # Networks of given weights are rows of one figure.
     groups = cells.grouped(
         study.once(trained_of),

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from tfxfer.analysis import comparisons
+from tfxfer.analysis import paired_tests
 from tfxfer.report import columns, formats
 from tfxfer.report.section import Section, Study
 
 NAME = 't_tests'
 
 
-def table(pairs: Iterable[comparisons.NetworkPair]) -> formats.Table:
+def table(pairs: Iterable[paired_tests.NetworkPair]) -> formats.Table:
     """A row a pair of networks in a setting."""
     return formats.table(
         NAME,
@@ -47,7 +47,7 @@ def _row(pair):
 
 
 def _numbers(study: Study):
-    return comparisons.network_pairs(study.cells)
+    return paired_tests.network_pairs(study.cells)
 
 
 def _tables(study: Study) -> Iterable[formats.Table]:

@@ -9,7 +9,7 @@ import pandas as pd
 from tfxfer.analysis import cells, option_effects
 from tfxfer.analysis.option_effects import Effect
 from tfxfer.analysis.training_options import SOURCE
-from tfxfer.report import columns, formats, plots
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 from tfxfer.report.sections.training_options import trained_of
 
@@ -85,30 +85,33 @@ def _change_text(row, change):
     return '' if mean is None else columns.plus_minus(mean, error)
 
 
-def draw(effects: Sequence[Effect]) -> plots.Drawing:
+def draw(effects: Sequence[Effect]) -> style.Drawing:
     """Log odds of pairs; a panel per network.
 
     Thick bars over datasets, thin over seeds.
     """
     changes = option_effects.changes(effects)
     groups = cells.grouped(effects, lambda e: e.condition)
-    settings = [s for s in plots.WITH_SOURCE if any(e.setting == s for e in effects)]
-    legend = {s: {**plots.WITH_SOURCE[s], 'linestyle': 'none'} for s in settings}
+    settings = [s for s in style.WITH_SOURCE if any(e.setting == s for e in effects)]
+    legend = {s: {**style.WITH_SOURCE[s], 'linestyle': 'none'} for s in settings}
     across = min(len(groups), 3)
-    with matplotlib.rc_context(plots.STYLE):
-        fig, axes = plots.panels(
-            across, math.ceil(len(groups) / across), width=2.5,
+    with matplotlib.rc_context(style.RC):
+        layout = style.Layout(
+            across,
+            math.ceil(len(groups) / across),
+            width=2.5,
             height=(0.12 + 0.13 * len(settings)) * len(changes) + 0.2,
-            left=0.3 + 0.072 * max(map(len, changes)), legend=legend,
-        )  # fmt: skip
-        plots.hide_rest(axes, len(groups))
+            left=0.3 + 0.072 * max(map(len, changes)),
+        )
+        fig, axes = style.panels(layout, legend)
+        style.hide_rest(axes, len(groups))
         for panel, shown in zip(axes.flat, groups.values(), strict=False):
             panel.set_title(_title(shown[0]), size=9)
             _draw_network(panel, shown, changes, legend)
         axes[0, 0].set_yticks(range(len(changes)), changes)
         axes[0, 0].set_ylim(len(changes) - 0.5, -0.5)
-        plots.label_axes(fig, axes, 'Change of log odds', '')
-    return plots.Drawing(
+        style.label_axes(fig, axes, 'Change of log odds', '')
+    return style.Drawing(
         NAMES[0],
         'experiment',
         TITLE,
@@ -123,16 +126,16 @@ def _draw_network(panel, effects, changes, legend):
     panel.axvline(0, color='0.4', linewidth=1)
     for edge in range(1, len(changes)):
         panel.axhline(edge - 0.5, color='0.9', linewidth=0.6)
-    for i, (setting, style) in enumerate(legend.items()):
+    for i, (setting, look) in enumerate(legend.items()):
         shift = 0.75 * ((i + 0.5) / len(legend) - 0.5)
         shown = [e for e in effects if e.setting == setting]
         lines = [changes.index(e.change) + shift for e in shown]
-        _draw_setting(panel, shown, lines, style)
+        _draw_setting(panel, shown, lines, look)
 
 
-def _draw_setting(panel, effects, lines, style):
+def _draw_setting(panel, effects, lines, look):
     """Markers and both bars of one setting."""
-    shared = {'fmt': 'none', 'ecolor': style['color'], 'zorder': 2}
+    shared = {'fmt': 'none', 'ecolor': look['color'], 'zorder': 2}
     means = [e.mean for e in effects]
     panel.errorbar(
         means, lines, xerr=[e.error or 0 for e in effects], elinewidth=3, alpha=0.45,
@@ -143,7 +146,7 @@ def _draw_setting(panel, effects, lines, style):
         xerr=[math.nan if e.seed_error is None else e.seed_error for e in effects],
         elinewidth=0.9, capsize=2, capthick=0.9, **shared,
     )  # fmt: skip
-    panel.plot(means, lines, markersize=4.5, zorder=3, **style)
+    panel.plot(means, lines, markersize=4.5, zorder=3, **look)
 
 
 def _title(effect):
@@ -181,7 +184,7 @@ def _tables(study: Study) -> Iterator[formats.Table]:
     yield by_dataset(option_effects.dataset_effects(study.once(trained_of)))
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     effects = study.once(_effects)
     if effects:
         yield draw(effects)

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import matplotlib
 import pandas as pd
 
-from tfxfer.analysis import comparisons
 from tfxfer.analysis import public_and_own as numbers
+from tfxfer.analysis.points import Condition
 from tfxfer.analysis.public_and_own import Side
-from tfxfer.report import columns, formats, plots
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 from tfxfer.report.sections import transfer
 
@@ -49,13 +49,13 @@ def _row(side):
     }
 
 
-def draw(sides: tuple[Side, Side]) -> plots.Drawing:
+def draw(sides: tuple[Side, Side]) -> style.Drawing:
     """Public checkpoints and networks trained here, side by side on the same axes.
 
     As the transfer figure, of logistic alone; beside r its 95 % interval and Spearman's
     rho. Markers tell architectures apart: the same one has the same in both panels.
     """
-    styles = plots.network_styles(
+    styles = style.network_styles(
         arch for side in sides for arch in side.archs.values()
     )
     both = [point for side in sides for point in side.points]
@@ -70,8 +70,8 @@ def draw(sides: tuple[Side, Side]) -> plots.Drawing:
         for side in sides
         for point in side.points
     ]
-    with matplotlib.rc_context(plots.STYLE):
-        fig, axes = plots.panels(2, 1, width=2.8, height=2.7, legend=styles, top=0.55)
+    with matplotlib.rc_context(style.RC):
+        fig, axes = style.panels(style.Layout(2, 1, 2.8, 2.7, top=0.55), styles)
         transfer.frame_points(axes[0, 0], both)
         for panel, side in zip(axes[0], sides, strict=True):
             panel.set_title(side.kind)
@@ -83,8 +83,8 @@ def draw(sides: tuple[Side, Side]) -> plots.Drawing:
             panel.set_xlabel(f'Accuracy on {side.source}, %')
             _say_correlation(panel, side.correlation)
         axes[0, 0].set_ylabel(f'Accuracy on {transfer.common_dataset(both)}, %')
-    return plots.Drawing(
-        plots.name(NAME, sides[0].per_class),
+    return style.Drawing(
+        style.file_name(NAME, sides[0].per_class),
         'transfer',
         'Public checkpoints and networks trained here',
         fig,
@@ -112,7 +112,7 @@ def _caption(sides):
             sides, ('public checkpoints', 'networks trained here'), strict=True
         )
     )
-    condition = comparisons.Condition('', sides[0].per_class, None)
+    condition = Condition('', sides[0].per_class, None)
     names = sides[0].datasets
     over = (
         f'on {names[0]}, the dataset'
@@ -135,7 +135,7 @@ def _tables(study: Study) -> Iterable[formats.Table]:
     yield table(study.once(_pairs))
 
 
-def _drawings(study: Study) -> Iterable[plots.Drawing]:
+def _drawings(study: Study) -> Iterable[style.Drawing]:
     return map(draw, study.once(_pairs))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from tfxfer.analysis import cells
 from tfxfer.analysis import published as published_results
 from tfxfer.analysis.published import Published
-from tfxfer.report import columns, formats, plots
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 from tfxfer.report.sections import settings as settings_section
 
@@ -72,7 +72,7 @@ def _row(one, cell):
 
 def draw(
     all_cells: Iterable[cells.Cell], published: Iterable[Published]
-) -> plots.Drawing | None:
+) -> style.Drawing | None:
     """The best of each setting, with lines of published results.
 
     Full datasets only, since that is what others report.
@@ -89,9 +89,9 @@ def draw(
     if not rows:
         return None
     settings = [s for s in cells.SETTINGS if any(r['setting'] == s for r in rows)]
-    legend = {s: {**plots.SETTINGS[s], 'linestyle': 'none'} for s in settings}
+    legend = {s: {**style.SETTINGS[s], 'linestyle': 'none'} for s in settings}
     legend['published best'] = {'color': 'black', 'linestyle': '-', 'marker': ''}
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(style.RC):
         fig, panel = settings_section.dataset_columns(
             names, [r['log_odds'] for r in rows], legend
         )
@@ -104,7 +104,7 @@ def draw(
                     row['log_odds'], x - 0.13, x + 0.13, color='black', linewidth=1.4
                 )
     sources = sorted({row['from'] for row in rows if row['from']})
-    return plots.Drawing(
+    return style.Drawing(
         'best_against_published',
         'comparison',
         'The best of the study against published results',
@@ -141,7 +141,7 @@ def _tables(study: Study) -> Iterable[formats.Table]:
     yield table(study.cells, study.published)
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     if study.cells and study.published:
         drawing = draw(study.cells, study.published)
         if drawing:

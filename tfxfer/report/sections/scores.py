@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tfxfer.analysis import cells, comparisons, stats
+from tfxfer.analysis import cells, points, stats
 from tfxfer.report import columns, formats
 from tfxfer.report.section import Section, Study
 
@@ -17,7 +17,7 @@ def tables(all_cells: Iterable[cells.Cell]) -> list[formats.Table]:
     The mean is of networks that have all datasets, with Morey's (2008) standard error
     within datasets where there are two of each.
     """
-    matrices = comparisons.matrices(all_cells)
+    matrices = points.matrices(all_cells)
     return [
         _table(setting, {k[1:]: m for k, m in matrices.items() if k[0] == setting})
         for setting in cells.SETTINGS
@@ -25,7 +25,7 @@ def tables(all_cells: Iterable[cells.Cell]) -> list[formats.Table]:
     ]
 
 
-def _table(setting, by_size: Mapping[tuple, comparisons.Matrix]) -> formats.Table:
+def _table(setting, by_size: Mapping[tuple, points.Matrix]) -> formats.Table:
     names = sorted({name for m in by_size.values() for name in m.datasets})
     rows: list[dict] = []
     bold: set[tuple[int, str]] = set()

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import matplotlib
 import pandas as pd
 
-from tfxfer.analysis import cells, comparisons
+from tfxfer.analysis import cells, paired_tests, points
 from tfxfer.analysis.published import Published
-from tfxfer.report import columns, formats, plots
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 
 NAME = 'wins'
 
 
 def table(wins: Iterable[tuple]) -> formats.Table:
-    """How often one setting beats another; takes the rows of comparisons.wins."""
+    """How often one setting beats another; takes the rows of paired_tests.wins."""
     names = 'setting', 'against', 'wins', 'losses', 'ties', 'p'
     return formats.table(
         NAME,
@@ -36,7 +36,7 @@ def table(wins: Iterable[tuple]) -> formats.Table:
 
 def side_by_side(
     key: tuple, group: Sequence[cells.Cell | Published], styles: Mapping[str, dict]
-) -> plots.Drawing | None:
+) -> style.Drawing | None:
     """Every network in every setting, by dataset, as in the paper's figure 6.
 
     Of a dataset the settings stand from left to right in the order of the legend; they
@@ -56,13 +56,13 @@ def side_by_side(
         return None
     names = sorted({row['dataset'] for row in rows})
     networks = {row['network'] for row in rows}
-    styles, shown, more = plots.legend(
+    styles, shown, more = style.legend(
         [cell for cell in group if cell.network in networks], styles
     )
-    legend = {s: {**plots.SETTINGS[s], 'marker': '', 'linestyle': '-', 'linewidth': 4}
+    legend = {s: {**style.SETTINGS[s], 'marker': '', 'linestyle': '-', 'linewidth': 4}
               for s in settings}  # fmt: skip
-    legend |= {name: {**style, 'color': '0.3'} for name, style in shown.items()}
-    with matplotlib.rc_context(plots.STYLE):
+    legend |= {name: {**look, 'color': '0.3'} for name, look in shown.items()}
+    with matplotlib.rc_context(style.RC):
         fig, panel = dataset_columns(names, [r['log_odds'] for r in rows], legend)
         lines = cells.grouped(rows, lambda row: (row['setting'], row['network']))
         for setting, network in sorted(
@@ -73,12 +73,12 @@ def side_by_side(
                 [place(names, settings, row) for row in line],
                 [row['log_odds'] for row in line], linestyle='none', markersize=5,
                 marker=styles[network]['marker'], alpha=0.8,
-                color=plots.SETTINGS[setting]['color'],
+                color=style.SETTINGS[setting]['color'],
                 markeredgecolor='white', markeredgewidth=0.4,
             )  # fmt: skip
     order = f'Log odds, labelled in percent. From left to right: {", ".join(settings)}.'
-    return plots.Drawing(
-        plots.name('settings', *key),
+    return style.Drawing(
+        style.file_name('settings', *key),
         'comparison',
         'The settings side by side',
         fig,
@@ -91,7 +91,7 @@ def _rows(group):
     """Scores of each setting's one recipe, and notes about the others."""
     rows, notes = [], []
     for setting in cells.SETTINGS:
-        alike, note = comparisons.one_recipe([c for c in group if c.setting == setting])
+        alike, note = points.one_recipe([c for c in group if c.setting == setting])
         notes += note
         rows += [
             {
@@ -117,12 +117,16 @@ def dataset_columns(
     names: Sequence[str], log_odds: Sequence[float], legend: Mapping[str, dict]
 ) -> tuple[typing.Any, typing.Any]:
     """(Figure, its panel) with a column per dataset."""
-    fig, axes = plots.panels(
-        1, 1, width=max(0.62 * len(names), 2.5), height=3.2, legend=legend,
+    layout = style.Layout(
+        across=1,
+        down=1,
+        width=max(0.62 * len(names), 2.5),
+        height=3.2,
         bottom=0.3 + 0.075 * max(map(len, names)),
-    )  # fmt: skip
+    )
+    fig, axes = style.panels(layout, legend)
     panel = axes[0, 0]
-    plots.percent_axis(panel.yaxis, log_odds, ticks=9)
+    style.percent_axis(panel.yaxis, log_odds, ticks=9)
     panel.set_xticks(range(len(names)), names, rotation=90)
     panel.set_xlim(-0.6, len(names) - 0.4)
     panel.grid(visible=False, axis='x')
@@ -141,7 +145,7 @@ def place(
 
 
 def _wins(study: Study):
-    return comparisons.wins(study.cells)
+    return paired_tests.wins(study.cells)
 
 
 def _tables(study: Study) -> Iterable[formats.Table]:
@@ -152,7 +156,7 @@ def _notes(study: Study) -> Iterable[str]:
     return study.once(_wins)[1]
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     groups: dict
     if study.cells:
         groups = cells.grouped(study.cells, lambda c: (c.per_class, c.image_size))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tfxfer.analysis import cells, training_options
 from tfxfer.analysis.training_options import SOURCE, SWITCHES, Mean, Trained
-from tfxfer.report import columns, formats, option_rows, plots
+from tfxfer.report import columns, formats, option_rows, style
 from tfxfer.report.section import Section, Study
 
 NAME = 'training_settings'
@@ -60,7 +60,7 @@ def _level(name):
     return lambda row: '' if row[name] is None else training_options.level(row[name])
 
 
-def draw(trained: Sequence[Trained]) -> plots.Drawing | None:
+def draw(trained: Sequence[Trained]) -> style.Drawing | None:
     """Source and transfer accuracy by combination of options.
 
     A row per combination, marked by dots; a panel for the source and one per setting of
@@ -87,12 +87,12 @@ def draw(trained: Sequence[Trained]) -> plots.Drawing | None:
         key=lambda row: [value for _, value in row],
     )
     first = trained[0]
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(style.RC):
         fig, panels = option_rows.row_panels(rows, list(by_setting))
         option_rows.same_span(panels, list(map(option_rows.ends, by_setting.values())))
         for panel, (setting, means) in zip(panels, by_setting.items(), strict=True):
             lines = [rows.index(tuple(mean.values.items())) for mean in means]
-            option_rows.draw_means(panel, means, lines, plots.WITH_SOURCE[setting])
+            option_rows.draw_means(panel, means, lines, style.WITH_SOURCE[setting])
     caption = [
         'Log odds, labelled in percent; a step to the right is the same difference in '
         'every panel.',
@@ -103,8 +103,8 @@ def draw(trained: Sequence[Trained]) -> plots.Drawing | None:
         *_plain_text(trained),
         *notes,
     ]
-    return plots.Drawing(
-        plots.name(NAME, first.arch, *first.condition[1:]),
+    return style.Drawing(
+        style.file_name(NAME, first.arch, *first.condition[1:]),
         'experiment',
         f'Accuracy by training option, {first.arch}',
         fig,
@@ -179,7 +179,7 @@ def _tables(study: Study) -> Iterator[formats.Table]:
     yield table(study.once(trained_of))
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     groups = cells.grouped(study.once(trained_of), lambda t: t.condition)
     return filter(None, map(draw, groups.values()))
 

@@ -9,10 +9,16 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from tfxfer.analysis import cells, comparisons, stats
-from tfxfer.analysis.comparisons import Condition, Point
+from tfxfer.analysis import cells, stats
+from tfxfer.analysis.points import (
+    Condition,
+    Point,
+    conditions,
+    dataset_points,
+    mean_points,
+)
 from tfxfer.analysis.published import Published
-from tfxfer.report import columns, formats, plots
+from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 
 NAME = 'correlations'
@@ -25,13 +31,13 @@ Group = Sequence[cells.Cell | Published]  # Of one Condition.
 def _points(study: Study) -> tuple[list[tuple[Condition, Point]], list[str]]:
     """Points of each Condition, over all datasets and of each, and what is left out."""
     found, notes = [], []
-    for condition, group in comparisons.conditions(study.cells).items():
-        means, left_out = comparisons.points(group)
+    for condition, group in conditions(study.cells).items():
+        means, left_out = mean_points(group)
         found += [(condition, point) for point in means]
         notes += left_out
         # Of one dataset the mean is that dataset.
         if len({cell.dataset for cell in group}) > 1:
-            by_dataset = comparisons.dataset_points(group)
+            by_dataset = dataset_points(group)
             found += [(condition, point) for point in by_dataset]
     return found, notes
 
@@ -97,16 +103,16 @@ def _correlate(points):
 # Figures.
 
 
-def _drawings(study: Study) -> Iterator[plots.Drawing]:
+def _drawings(study: Study) -> Iterator[style.Drawing]:
     """Of the Records; where there are none, of each file of published results."""
     groups: Iterable[Group] = [study.cells]
     if not study.cells:
         groups = cells.grouped(study.published, lambda p: p.label).values()
     for group in groups:
-        for condition, members in _worth_drawing(comparisons.conditions(group)):
+        for condition, members in _worth_drawing(conditions(group)):
             if not study.cells and not _enough_networks(members):
                 continue  # Two networks of a paper are no trend.
-            if comparisons.points(members)[0]:
+            if mean_points(members)[0]:
                 yield transfer(condition, members, study.styles)
             yield from per_dataset(condition, members, study.styles)
 
@@ -126,7 +132,7 @@ def _worth_drawing(conditions):
 
 def transfer(
     condition: Condition, group: Group, styles: Mapping[str, dict]
-) -> plots.Drawing:
+) -> style.Drawing:
     """A panel per setting, as in the paper's figures 1 and 2.
 
     Both axes are log odds, labelled in percent. From 3 networks with the regression
@@ -137,15 +143,15 @@ def transfer(
         group: its Cells or Published.
         styles: {network: colour and marker}.
     """
-    points, notes = comparisons.points(group)
+    points, notes = mean_points(group)
     settings = [s for s in cells.SETTINGS if any(p.setting == s for p in points)]
     rows = network_rows(points)
     networks = {p.network for p in points}
-    styles, legend, more = plots.legend(
+    styles, legend, more = style.legend(
         [cell for cell in group if cell.network in networks], styles
     )
-    with matplotlib.rc_context(plots.STYLE):
-        fig, axes = plots.panels(len(settings), 1, width=2.3, height=2.5, legend=legend)
+    with matplotlib.rc_context(style.RC):
+        fig, axes = style.panels(style.Layout(len(settings), 1, 2.3, 2.5), legend)
         frame_points(axes[0, 0], points)
         for panel, setting in zip(axes[0], settings, strict=True):
             shown = [point for point in points if point.setting == setting]
@@ -154,8 +160,8 @@ def transfer(
             draw_points(panel, shown, styles)
             panel.set_xlabel(f'Accuracy on {condition.source}, %')
         axes[0, 0].set_ylabel(f'Accuracy on {common_dataset(points)}, %')
-    return plots.Drawing(
-        plots.name('transfer', *condition),
+    return style.Drawing(
+        style.file_name('transfer', *condition),
         'transfer',
         'Transfer accuracy against source accuracy',
         fig,
@@ -166,13 +172,13 @@ def transfer(
 
 def per_dataset(
     condition: Condition, group: Group, styles: Mapping[str, dict]
-) -> Iterator[plots.Drawing]:
+) -> Iterator[style.Drawing]:
     """A figure per setting, a panel per dataset, as in the paper's figure 2.
 
     Only of datasets that have several networks, and of several of these. Axes, line,
     band and r are as in `transfer`; every panel has y limits of its own.
     """
-    all_points = comparisons.dataset_points(group)
+    all_points = dataset_points(group)
     for setting, points in cells.grouped(all_points, lambda p: p.setting).items():
         by_dataset = cells.grouped(points, lambda p: p.datasets[0])
         by_dataset = {name: own for name, own in by_dataset.items() if len(own) > 1}
@@ -183,28 +189,27 @@ def per_dataset(
 def _datasets_figure(condition, group, styles, setting, by_dataset):
     points = [point for own in by_dataset.values() for point in own]
     networks = {p.network for p in points}
-    styles, legend, more = plots.legend(
+    styles, legend, more = style.legend(
         [cell for cell in group if cell.network in networks], styles
     )
     rows = network_rows(points)
     across = min(len(by_dataset), 4)
-    with matplotlib.rc_context({**plots.STYLE, 'axes.titlesize': 9}):
-        fig, axes = plots.panels(
-            across, math.ceil(len(by_dataset) / across), width=2.1, height=1.9,
-            legend=legend, gaps=(0.45, 0.4), sharey=False,
-        )  # fmt: skip
-        plots.hide_rest(axes, len(by_dataset))
-        plots.percent_axis(axes[0, 0].xaxis, [p.x for p in points], ticks=5)
+    with matplotlib.rc_context({**style.RC, 'axes.titlesize': 9}):
+        down = math.ceil(len(by_dataset) / across)
+        layout = style.Layout(across, down, 2.1, 1.9, gaps=(0.45, 0.4))
+        fig, axes = style.panels(layout, legend, sharey=False)
+        style.hide_rest(axes, len(by_dataset))
+        style.percent_axis(axes[0, 0].xaxis, [p.x for p in points], ticks=5)
         for panel, (name, shown) in zip(axes.flat, by_dataset.items(), strict=False):
-            plots.percent_axis(panel.yaxis, _ends(shown), ticks=5)
+            style.percent_axis(panel.yaxis, _ends(shown), ticks=5)
             panel.set_title(name)
             rows += draw_fit(panel, name, shown, {'setting': setting, 'datasets': name})
             draw_points(panel, shown, styles)
-        plots.label_axes(
+        style.label_axes(
             fig, axes, f'Accuracy on {condition.source}, %', f'Accuracy, {setting}, %'
         )
-    return plots.Drawing(
-        plots.name('transfer', setting, *condition),
+    return style.Drawing(
+        style.file_name('transfer', setting, *condition),
         'transfer',
         f'Transfer accuracy against source accuracy, {setting}, by dataset',
         fig,
@@ -237,8 +242,8 @@ def _ends(points):
 
 def frame_points(panel: typing.Any, points: Sequence[Point]) -> None:
     """Limits and percentages of both axes, which all panels share."""
-    plots.percent_axis(panel.xaxis, [p.x for p in points], ticks=5)
-    plots.percent_axis(panel.yaxis, _ends(points), ticks=8)
+    style.percent_axis(panel.xaxis, [p.x for p in points], ticks=5)
+    style.percent_axis(panel.yaxis, _ends(points), ticks=8)
 
 
 def draw_points(

@@ -1,0 +1,126 @@
+"""Figures as files: .png, .pdf, .csv and SVG text. The same figure, the same bytes."""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import pathlib
+import sys
+import threading
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib import backend_bases
+from matplotlib.backends import backend_agg, backend_pdf
+from PIL import Image
+
+from tfxfer import storage
+from tfxfer.report import style
+
+DPI = 200  # Of .png files.
+RASTER = {'choice': 120, 'detail': 120}  # Subjects whose .pdf is the .png, and dpi.
+
+
+def svg(drawing: style.Drawing) -> str:
+    """The figure as SVG text, the same for the same numbers."""
+    out = io.StringIO()
+    with matplotlib.rc_context(style.RC):
+        drawing.figure.savefig(out, format='svg', metadata={'Date': None})
+    return out.getvalue()
+
+
+def save(
+    drawings: Sequence[style.Drawing], folder: str | os.PathLike
+) -> list[pathlib.Path]:
+    """Writes each as <name>.png, .pdf and .csv; returns the paths.
+
+    Of the subjects in RASTER, of which a study has dozens, the .pdf holds the pixels of
+    the .png: drawing them again would double the time of a report.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Every n-th, as neighbours take the same time.
+    count = min(len(drawings) // 8, len(os.sched_getaffinity(0)))
+    shares = [drawings[i::count] for i in range(count)] if _may_fork() else []
+    others = [
+        multiprocessing.get_context('fork').Process(target=_save, args=(share, folder))
+        for share in shares[1:]
+    ]
+    for process in others:
+        process.start()
+    _save(shares[0] if shares else drawings, folder)
+    for process, share in zip(others, shares[1:], strict=True):
+        process.join()
+        if process.exitcode:  # What went wrong there is said here.
+            _save(share, folder)
+    return [
+        folder / f'{drawing.name}.{suffix}'
+        for drawing in drawings
+        for suffix in _WRITERS
+    ]
+
+
+def _may_fork():
+    """Whether this process has no threads, whose locks a copy of it could not open."""
+    return threading.active_count() == 1 and 'tensorflow' not in sys.modules
+
+
+def _save(drawings, folder):
+    for drawing in drawings:
+        image = _pixels(drawing)
+        for suffix, write in _WRITERS.items():
+            with storage.replacing(folder / f'{drawing.name}.{suffix}') as temporary:
+                write(drawing, image, temporary)
+
+
+# Figure.savefig draws twice, the first time to lay out what is laid out already; the
+# canvases' own functions draw once.
+
+
+def _pixels(drawing):
+    with _canvas(drawing, backend_agg.FigureCanvasAgg) as canvas:
+        canvas.draw()
+        return Image.fromarray(np.array(canvas.buffer_rgba())).convert('RGB')
+
+
+def _png(drawing, image, path):
+    # Twice as fast as the default level, and hardly larger.
+    dpi = _dpi(drawing)
+    image.save(path, format='PNG', compress_level=4, dpi=(dpi, dpi))
+
+
+def _pdf(drawing, image, path):
+    if drawing.subject in RASTER:
+        image.save(
+            path, format='PDF', resolution=_dpi(drawing), quality=95,
+            title=drawing.title, creationDate=None, modDate=None,
+        )  # fmt: skip
+        return
+    with _canvas(drawing, backend_pdf.FigureCanvasPdf) as canvas:
+        canvas.print_pdf(path, metadata={'CreationDate': None})
+
+
+def _csv(drawing, image, path):
+    del image
+    drawing.frame.to_csv(path, index=False, lineterminator='\n')
+
+
+_WRITERS = {'png': _png, 'pdf': _pdf, 'csv': _csv}
+
+
+def _dpi(drawing):
+    return RASTER.get(drawing.subject, DPI)
+
+
+@contextlib.contextmanager
+def _canvas(drawing, kind):
+    """A canvas of the figure, which lets go of its megabytes of pixels afterwards."""
+    fig = drawing.figure
+    old, fig.dpi = fig.dpi, _dpi(drawing)
+    try:
+        with matplotlib.rc_context(style.RC):
+            yield kind(fig)
+    finally:
+        fig.dpi = old
+        backend_bases.FigureCanvasBase(fig)
