@@ -123,7 +123,7 @@ def test_of_many_datasets_the_answer_is_one_paragraph_and_the_tasks_are_folded(
             made.write_cell(tmp_path, arch, 'logistic', right, dataset=dataset)
     text = report.write(tmp_path).read_text()
     first = re.search(r'<h2>The answer</h2>\n<p>(.+?)</p>', text)[1]
-    assert first.startswith('Over 4 datasets, the highest mean log odds: logistic')
+    assert first.startswith('Over 4 datasets, the highest mean log odds')
     folded = text.partition('<summary>Each of the 4 tasks</summary>')[2]
     folded = folded.partition('</details>')[0]
     assert re.findall('<p>On ([a-z]+),', folded) == ['cars', 'digits', 'dtd', 'pets']

@@ -68,8 +68,14 @@ def _steps(cell):
 def _length(key, cell):
     record = cell.records[0]
     images = record.images['train'] + record.images['valid']
+    network, dataset, per_class, image_size, setting, recipe = key
     return Length(
-        *key,
+        network=network,
+        dataset=dataset,
+        per_class=per_class,
+        image_size=image_size,
+        setting=setting,
+        recipe=recipe,
         steps=_steps(cell),
         epochs=_steps(cell) * record.run.hparams.batch / images,
         log_odds=cell.log_odds,

@@ -36,7 +36,7 @@ def sizes(all_cells: Iterable[cells.Cell]) -> tuple[list[Size], list[str]]:
     """Sizes of networks and datasets that were measured at two or more, in order.
 
     Cells that diverged are left out. Of several recipes at one size one is taken, as
-    one_recipe does.
+    points.one_recipe does.
 
     Returns:
         ([Size, ...], [sentence about what is left out, ...]).

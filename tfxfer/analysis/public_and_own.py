@@ -76,8 +76,10 @@ def _side_pair(kinds):
             return None
         sides.append(
             Side(
-                kind,
-                *condition,
+                kind=kind,
+                source=condition.source,
+                per_class=condition.per_class,
+                image_size=condition.image_size,
                 datasets=tuple(sorted(names)),
                 points=tuple(points),
                 archs={cell.network: cell.arch for cell in shared},

@@ -58,7 +58,7 @@ class Trained(typing.NamedTuple):
     @property
     def source(self) -> str:
         """The name of what it was pretrained on; '' where that is not known."""
-        return (self.cell.source or {}).get('dataset', '')
+        return self.cell.source['dataset'] if self.cell.source else ''
 
 
 def trained_alike(
@@ -190,7 +190,8 @@ def _trained(arch, cell, values, pretrained):
 
 
 def log_odds(record: results.Record) -> float:
-    """Of its test score."""
+    """Of its test score, which it must have."""
+    assert record.score is not None
     return float(stats.log_odds(record.score, record.images['test']))
 
 
@@ -304,10 +305,11 @@ def _mean(members, log_odds, within, names):
 
 def complete(x: np.ndarray) -> tuple[list[int], list[int]]:
     """(rows, columns) of x [n, m] that have no NaN: all, else stats.common's block."""
-    rows, columns = range(x.shape[0]), range(x.shape[1])
+    rows, columns = (list(range(n)) for n in x.shape)
     if np.isnan(x).any():
-        rows, columns = stats.common(x, rows, columns).block
-    return list(rows), list(columns)
+        block = stats.common(x, map(str, rows), map(str, columns)).block
+        rows, columns = (list(map(int, names)) for names in block)
+    return rows, columns
 
 
 def sources(group: Iterable[Trained]) -> list[Mean]:

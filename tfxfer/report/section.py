@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
-import os
+import pathlib
 import typing
 from collections.abc import Callable, Iterable, Sequence
 
 from tfxfer import results
-from tfxfer.analysis import cells, paired_tests
+from tfxfer.analysis import cells as study_cells
+from tfxfer.analysis import paired_tests
+from tfxfer.analysis.cells import Cell, Missing
 from tfxfer.analysis.published import Published
 from tfxfer.report import formats, style
 
@@ -28,9 +30,9 @@ class Study:
     """
 
     records: Sequence[results.Record]
-    cells: Sequence[cells.Cell]
+    cells: Sequence[Cell]
     published: tuple[Published, ...] = ()
-    folder: str | os.PathLike | None = None
+    folder: str | pathlib.Path | None = None
     _computed: dict = dataclasses.field(default_factory=dict, repr=False)
 
     @functools.cached_property
@@ -40,9 +42,9 @@ class Study:
         return style.network_styles(networks or {one.network for one in self.published})
 
     @functools.cached_property
-    def missing(self) -> list[cells.Missing]:
+    def missing(self) -> list[Missing]:
         """Cells that the others lead one to expect and that have no final Run."""
-        return cells.missing(self.records)
+        return study_cells.missing(self.records)
 
     @functools.cached_property
     def compared(self) -> tuple[list[paired_tests.Comparison], list[str]]:
@@ -65,10 +67,10 @@ class Study:
 def of(
     records: Sequence[results.Record],
     published: Iterable[Published] = (),
-    folder: str | os.PathLike | None = None,
+    folder: str | pathlib.Path | None = None,
 ) -> Study:
     """The Study of these Records and of what others have published."""
-    return Study(records, cells.cells(records), tuple(published), folder)
+    return Study(records, study_cells.cells(records), tuple(published), folder)
 
 
 def nothing(study: Study) -> tuple[()]:

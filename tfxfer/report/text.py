@@ -1,11 +1,10 @@
 """What the results say, in words."""
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tfxfer import number_format
-from tfxfer.analysis import cells, paired_tests, stats
-from tfxfer.analysis.points import conditions, mean_points
+from tfxfer.analysis import cells, paired_tests, points, stats
 from tfxfer.analysis.published import Published
 from tfxfer.report import formats
 
@@ -54,21 +53,23 @@ def published_alone(given: Sequence[Published]) -> str:
     )
 
 
-def write(found, paired):
+def write(
+    all_cells: Sequence[cells.Cell], paired: Iterable[paired_tests.Comparison]
+) -> Answer:
     """The Answer of a study.
 
     Args:
-        found: Cells.
-        paired: Comparisons of each task's best with the others.
+        all_cells: of the study.
+        paired: comparisons of each task's best with the others.
     """
-    if not found:
+    if not all_cells:
         return Answer(('No Run has scored test images yet.',))
     rows = cells.grouped(paired, lambda row: row.a.task)
     tasks = [
         _task(group, {row.b.name: row for row in rows.get(task, ())})
-        for task, group in cells.tasks(found).items()
+        for task, group in cells.tasks(all_cells).items()
     ]
-    common = _common(found)
+    common = _common(all_cells)
     if len(tasks) >= MANY and common:
         return Answer(tuple(common), tuple(tasks))
     return Answer((*tasks, *common))
@@ -82,7 +83,7 @@ def _task(group, rows):
     top = cells.best(group)
     where = f'On {_dataset(group[0])}'
     if group[0].per_class is not None:
-        where += f' with {group[0].per_class} images a class'
+        where += f' with {group[0].per_class} images per class'
     if top is None:
         return f'{where}, every Run diverged; try smaller learning rates.'
     if len(group) == 1:
@@ -134,9 +135,11 @@ def _sentence(text):
 
 def _same_network(cell, top, row):
     """The best network's other setting: what it saves and loses."""
-    points = number_format.percent(top.score - cell.score)
+    less = number_format.percent(top.score - cell.score)
     p = f' ({_p(row.p_holm)})' if row else ''
-    loss = f'loses {points} points{p}' if points != '0.0' else 'scores the same'
+    loss = f'scores {less} percentage points lower{p}'
+    if less == '0.0':
+        loss = 'scores the same'
     return f'{DOING[cell.setting]} {_cost(cell, top)}{loss}'
 
 
@@ -158,9 +161,9 @@ def _next_network(cell, top, rows):
         return start + 'there is no paired test of the difference.'
     verdict = 'significant' if row.p_holm <= SIGNIFICANT else 'not significant'
     over = f', corrected for {len(rows)} comparisons' if len(rows) > 1 else ''
-    points = number_format.percent(top.score - cell.score)
+    less = number_format.percent(top.score - cell.score)
     return (
-        f'{start}the difference of {points} points is {verdict} ({row.test} '
+        f'{start}the difference of {less} percentage points is {verdict} ({row.test} '
         f'{_p(row.p_holm)}{over}).'
     )
 
@@ -179,7 +182,7 @@ def _close(close, top):
             f'; the quickest of these, {quickest.name}, took '
             f'{number_format.duration(quickest.seconds)}{best}.'
         )
-    return f'Not told apart from the best: {names}{more}{end}'
+    return f'Not significantly different from the best: {names}{more}{end}'
 
 
 def _p(p):
@@ -190,17 +193,17 @@ def _p(p):
 # All tasks together.
 
 
-def _common(found):
+def _common(all_cells):
     """Paragraphs: a condition each of several datasets; then of single ones."""
-    by_condition = conditions(found)
+    conditions = points.conditions(all_cells)
     paragraphs, alone, networks = [], [], 0
-    for condition, group in by_condition.items():
-        points, _ = mean_points(group)
-        if not points:
+    for condition, group in conditions.items():
+        means, _ = points.mean_points(group)
+        if not means:
             continue
-        networks = max(networks, len({point.network for point in points}))
-        source = _source(condition, points)
-        over = _over_datasets(condition, group, points)
+        networks = max(networks, len({point.network for point in means}))
+        source = _source(condition, means)
+        over = _over_datasets(condition, group, means)
         if over:
             paragraphs.append(' '.join(filter(None, (over, _wins(group), source))))
         elif source:
@@ -218,83 +221,85 @@ def _common(found):
 def _under(condition):
     parts = []
     if condition.per_class is not None:
-        parts.append(f'with {condition.per_class} images a class')
+        parts.append(f'with {condition.per_class} images per class')
     if condition.image_size is not None:
         parts.append(f'at {condition.image_size} pixels')
     return _sentence(' '.join(parts))[:-1] + ': ' if parts else ''
 
 
-def _over_datasets(condition, group, points):
+def _over_datasets(condition, group, means):
     """Which network has the highest mean over datasets, in each setting; or ''."""
-    said, counts = [], set()
-    for setting, own in cells.grouped(points, lambda point: point.setting).items():
-        if len(own[0].datasets) < 2 or len(own) < 2:
+    texts, counts = [], set()
+    for setting, shown in cells.grouped(means, lambda point: point.setting).items():
+        if len(shown[0].datasets) < 2 or len(shown) < 2:
             continue
-        top, second = sorted(own, key=lambda point: -point.y)[:2]
+        top, second = sorted(shown, key=lambda point: -point.y)[:2]
         counts.add(len(top.datasets))
-        said.append(
-            f'{setting} {top.network} (that of {number_format.percent(top.score)} %; '
+        texts.append(
+            f'{setting} {top.network} ({number_format.percent(top.score)} %; '
             f'next {second.network}, {number_format.percent(second.score)} %'
             f'{_lead(group, top, second)})'
         )
-    if not said:
+    if not texts:
         return ''
     # Each setting has the datasets that all of its own networks have.
     over = ' or '.join(map(str, sorted(counts)))
     return (
-        f'{_under(condition)}Over {over} datasets, the highest mean log odds: '
-        f'{"; ".join(said)}.'
+        f'{_under(condition)}Over {over} datasets, the highest mean log odds, given '
+        f'as accuracy: {"; ".join(texts)}.'
     )
 
 
 def _lead(group, top, second):
     """The paired t-test of two Points over their datasets."""
-    odds = {}
+    odds: dict = {}
     for cell in group:
         if cell.setting == top.setting:
             odds.setdefault((cell.network, cell.dataset), []).append(cell.log_odds)
     pair = [[odds[p.network, d] for d in p.datasets] for p in (top, second)]
-    if any(len(values) > 1 for own in pair for values in own):
+    if any(len(values) > 1 for both in pair for values in both):
         return ''  # Of several recipes it is not known here which was averaged.
+    x, y = ([value for (value,) in both] for both in pair)
     try:
-        found = stats.paired_t(*([value for (value,) in own] for own in pair))
+        test = stats.paired_t(x, y)
     except ValueError:  # The same difference on all.
         return ''
-    return f', paired t-test over datasets {_p(found.p)}'
+    return f', paired t-test over datasets {_p(test.p)}'
 
 
 def _wins(group):
     """How often one setting beats another; or ''."""
     rows, _ = paired_tests.wins(group)
-    said = []
+    texts = []
     for a, b, won, lost, ties, p in rows:
         if lost > won:
             a, b, won, lost = b, a, lost, won
-        said.append(
+        texts.append(
             f'{DOING[a]} beats {DOING[b]} in {won} of {won + lost + ties} pairs of '
             f'network and dataset (sign test {_p(p)})'
         )
-    return _sentence('; '.join(said))
+    return _sentence('; '.join(texts))
 
 
-def _source(condition, points):
-    """How far source accuracy predicts transfer accuracy; '' of few networks."""
-    said = []
-    for setting, own in cells.grouped(points, lambda point: point.setting).items():
-        if len(own) < CORRELATED:
+def _source(condition, means):
+    """How well source accuracy predicts transfer accuracy; '' of few networks."""
+    texts = []
+    for setting, shown in cells.grouped(means, lambda point: point.setting).items():
+        if len(shown) < CORRELATED:
             continue
         try:
-            found = stats.correlate([p.x for p in own], [p.y for p in own])
+            r = stats.correlate([p.x for p in shown], [p.y for p in shown])
         except ValueError:  # All alike: no correlation.
             continue
-        said.append(
-            f'{setting} r = {_two(found.r)} ({_two(found.low)} to {_two(found.high)}, '
-            f'{found.n} networks)'
+        texts.append(
+            f'{setting} r = {_two(r.r)} ({_two(r.low)} to {_two(r.high)}, '
+            f'{r.n} networks)'
         )
-    if not said:
+    if not texts:
         return ''
     return (
-        f'How far accuracy on {condition.source} predicts transfer: {"; ".join(said)}.'
+        f'How well accuracy on {condition.source} predicts transfer: '
+        f'{"; ".join(texts)}.'
     )
 
 

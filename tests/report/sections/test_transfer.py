@@ -8,8 +8,7 @@ from tests.support import made_results as made
 from tests.support import show
 from tests.support.experiments import PUBLISHED, tuned
 from tests.support.show import logit, numbers
-from tfxfer.analysis import cells, published
-from tfxfer.analysis.points import conditions, mean_points
+from tfxfer.analysis import cells, points, published
 
 
 def test_correlations_are_of_log_odds(study):
@@ -158,11 +157,11 @@ def test_captions_say_what_the_bars_are(drawings, tmp_path):
 
 def test_points_drawn_are_those_of_the_analysis(drawings, tmp_path):
     folder = made.write_study(tmp_path)
-    ((_, group),) = conditions(cells.cells(cells.read(folder))).items()
-    points, _ = mean_points(group)
+    ((_, group),) = points.conditions(cells.cells(cells.read(folder))).items()
+    drawn_points, _ = points.mean_points(group)
     frame = drawings['transfer_digits_0_4'].frame
     drawn = frame[frame.kind == 'network']
-    assert drawn.y.tolist() == [point.y for point in points]
+    assert drawn.y.tolist() == [point.y for point in drawn_points]
 
 
 def test_each_setting_has_a_figure_with_a_panel_a_dataset(whole):

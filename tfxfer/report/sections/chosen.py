@@ -222,8 +222,9 @@ def _grid_figure(group, rows, tiles):
     width, height = wide * tiles.width, high * tiles.height
     fig = figure.Figure((width + 1.9, height + 1.1))
     size = fig.get_size_inches()
-    panel = fig.add_axes([0.85 / size[0], 0.8 / size[1],
-                          width / size[0], height / size[1]])  # fmt: skip
+    panel = fig.add_axes(
+        (0.85 / size[0], 0.8 / size[1], width / size[0], height / size[1])
+    )
     scale = _scale(rows)
     _grid_panel(panel, rows, tiles, scale, written=written)
     for i, title in enumerate(titles):
@@ -234,8 +235,9 @@ def _grid_figure(group, rows, tiles):
         0.08 / size[0], (0.8 + height / 2) / size[1], 'weight decay', size=9,
         rotation=90, va='center',
     )  # fmt: skip
-    bar_axes = fig.add_axes([(1.0 + width) / size[0], 0.8 / size[1],
-                             0.12 / size[0], height / size[1]])  # fmt: skip
+    bar_axes = fig.add_axes(
+        ((1.0 + width) / size[0], 0.8 / size[1], 0.12 / size[0], height / size[1])
+    )
     bar = fig.colorbar(scale, cax=bar_axes)
     bar.set_label(f'Validation\n{formats.METRICS[group[0].metric]}, %')
     bar.outline.set_visible(False)

@@ -31,10 +31,10 @@ def _drawings(study: Study) -> Iterator[style.Drawing]:
             continue
         record = best.records[0]
         try:
-            _, label, predicted = paired_tests.predictions(record, study.folder)
+            seen = paired_tests.predictions(record, study.folder)
         except FileNotFoundError:
             continue
-        yield confusion(best, label, predicted)
+        yield confusion(best, seen.label, seen.predicted)
 
 
 def confusion(
@@ -103,8 +103,9 @@ def _matrix_figure(names, shares, title):
     fig.text(
         0.06 / width, middle / height, 'True class', rotation=90, va='center', size=9
     )
-    bar_axes = fig.add_axes([(margin + side + 0.12) / width, margin / height,
-                             0.12 / width, side / height])  # fmt: skip
+    bar_axes = fig.add_axes(
+        ((margin + side + 0.12) / width, margin / height, 0.12 / width, side / height)
+    )
     fig.colorbar(image, cax=bar_axes).set_label("Share of the class's images, %")
     return fig
 

@@ -64,7 +64,7 @@ def draw(trained: Sequence[Trained]) -> style.Drawing | None:
     )
 
 
-def _tuned(trained) -> tuple[list[Tuned], list[str]]:
+def _tuned(trained: Sequence[Trained]) -> tuple[list[Tuned], list[str]]:
     """Means of what was fine-tuned in several ways, and what is left out."""
     names = [n for n in SWITCHES if any(n in t.values for t in trained)]
     tuned = []

@@ -46,7 +46,7 @@ def _row(pair):
     }
 
 
-def _numbers(study: Study):
+def _numbers(study: Study) -> tuple[list[paired_tests.NetworkPair], list[str]]:
     return paired_tests.network_pairs(study.cells)
 
 

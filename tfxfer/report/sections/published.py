@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import matplotlib
 import pandas as pd
 
-from tfxfer.analysis import cells
+from tfxfer.analysis import cells, points
 from tfxfer.analysis import published as published_results
 from tfxfer.analysis.published import Published
 from tfxfer.report import columns, formats, style
@@ -117,12 +117,14 @@ def draw(
     )
 
 
-def _best_rows(kind, group) -> list[dict[str, typing.Any]]:
+def _best_rows(
+    kind: str, group: Iterable[points.Scored]
+) -> list[dict[str, typing.Any]]:
     """The best of each dataset and setting; kind: 'study' or 'published'."""
     by_task = cells.grouped(group, lambda c: (c.dataset, c.setting))
     rows = []
     for (dataset, setting), members in sorted(by_task.items()):
-        top = max(members, key=lambda c: c.score)
+        top = max(members, key=_score)
         rows.append(
             {
                 'kind': kind,
@@ -135,6 +137,10 @@ def _best_rows(kind, group) -> list[dict[str, typing.Any]]:
             }
         )
     return rows
+
+
+def _score(cell: points.Scored) -> float:
+    return cell.score or 0
 
 
 def _tables(study: Study) -> Iterable[formats.Table]:

@@ -15,7 +15,8 @@ def main_table(
     all_cells: Sequence[cells.Cell], missing: Iterable[cells.Missing]
 ) -> formats.Table:
     """One row a network and dataset; what is missing stands in it too."""
-    by_key = {(_row_key(item), item.setting): item for item in (*missing, *all_cells)}
+    items: list[typing.Any] = [*missing, *all_cells]
+    by_key = {(_row_key(item), item.setting): item for item in items}
     keys = sorted({key for key, _ in by_key}, key=_row_order)
     occur = [s for s in cells.SETTINGS if any(s == setting for _, setting in by_key)]
     return formats.table(
@@ -44,12 +45,15 @@ def _head(setting):
 
 def _best(all_cells, keys):
     """(row, head) of the best of each task; equal bests are all in bold."""
-    tops = {task: cells.best(group) for task, group in cells.tasks(all_cells).items()}
+    tops = {
+        task: max((c.score for c in group if c.score is not None), default=None)
+        for task, group in cells.tasks(all_cells).items()
+    }
     places = {key: i for i, key in enumerate(keys)}
     return {
         (places[_row_key(cell)], _head(cell.setting))
         for cell in all_cells
-        if cell.score is not None and cell.score == tops[cell.task].score
+        if cell.score is not None and cell.score == tops[cell.task]
     }
 
 
@@ -72,7 +76,7 @@ def _row_order(key):
 def _row(key, by_setting):
     dataset, per_class, network, size, recipe = key
     measured = [item for item in by_setting.values() if isinstance(item, cells.Cell)]
-    source = next((cell.source for cell in measured if cell.source), None) or {}
+    source = next((cell.source for cell in measured if cell.source), None)
     row = {
         'network': network,
         'dataset': dataset,
@@ -81,8 +85,8 @@ def _row(key, by_setting):
         'recipe': recipe,
         'metric': measured[0].metric if measured else None,
         'test_images': measured[0].test_images if measured else None,
-        'source': source.get('dataset'),
-        'source_score': source.get('score'),
+        'source': source and source['dataset'],
+        'source_score': source and source['score'],
     }
     for setting, item in by_setting.items():
         numbers = _setting_numbers(item if isinstance(item, cells.Cell) else None)

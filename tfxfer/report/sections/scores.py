@@ -25,7 +25,7 @@ def tables(all_cells: Iterable[cells.Cell]) -> list[formats.Table]:
     ]
 
 
-def _table(setting, by_size: Mapping[tuple, points.Matrix]) -> formats.Table:
+def _table(setting: str, by_size: Mapping[tuple, points.Matrix]) -> formats.Table:
     names = sorted({name for m in by_size.values() for name in m.datasets})
     rows: list[dict] = []
     bold: set[tuple[int, str]] = set()

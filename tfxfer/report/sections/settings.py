@@ -7,15 +7,14 @@ import matplotlib
 import pandas as pd
 
 from tfxfer.analysis import cells, paired_tests, points
-from tfxfer.analysis.published import Published
 from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 
 NAME = 'wins'
 
 
-def table(wins: Iterable[tuple]) -> formats.Table:
-    """How often one setting beats another; takes the rows of paired_tests.wins."""
+def table(wins: Iterable[paired_tests.Wins]) -> formats.Table:
+    """How often one setting beats another."""
     names = 'setting', 'against', 'wins', 'losses', 'ties', 'p'
     return formats.table(
         NAME,
@@ -35,7 +34,7 @@ def table(wins: Iterable[tuple]) -> formats.Table:
 
 
 def side_by_side(
-    key: tuple, group: Sequence[cells.Cell | Published], styles: Mapping[str, dict]
+    key: tuple, group: Sequence[points.Scored], styles: Mapping[str, dict]
 ) -> style.Drawing | None:
     """Every network in every setting, by dataset, as in the paper's figure 6.
 
@@ -144,7 +143,7 @@ def place(
     return names.index(row['dataset']) + 0.26 * shift
 
 
-def _wins(study: Study):
+def _wins(study: Study) -> tuple[list[paired_tests.Wins], list[str]]:
     return paired_tests.wins(study.cells)
 
 

@@ -4,7 +4,7 @@ Label smoothing, dropout and the like are options here: a setting is one of the 
 three ways to use a network.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import matplotlib
 import pandas as pd
@@ -113,7 +113,9 @@ def draw(trained: Sequence[Trained]) -> style.Drawing | None:
     )
 
 
-def _means(plain) -> tuple[dict[str, list[Mean]], list[str]]:
+def _means(
+    plain: Iterable[Trained],
+) -> tuple[dict[str, list[Mean]], list[str]]:
     """{setting: Means} of those that have some, and what is left out."""
     by_setting, notes = {}, []
     for setting, members in cells.grouped(plain, lambda t: t.setting).items():

@@ -13,11 +13,11 @@ from tfxfer.analysis import cells, stats
 from tfxfer.analysis.points import (
     Condition,
     Point,
+    Scored,
     conditions,
     dataset_points,
     mean_points,
 )
-from tfxfer.analysis.published import Published
 from tfxfer.report import columns, formats, style
 from tfxfer.report.section import Section, Study
 
@@ -25,7 +25,7 @@ NAME = 'correlations'
 BAND_FROM = 5  # Networks; a bootstrap of fewer repeats the same few lines.
 LINE_FROM = 3  # Networks; two have no correlation.
 
-Group = Sequence[cells.Cell | Published]  # Of one Condition.
+Group = Sequence[Scored]  # Of one Condition.
 
 
 def _points(study: Study) -> tuple[list[tuple[Condition, Point]], list[str]]:
@@ -123,9 +123,9 @@ def _enough_networks(group):
     return any(len({p.network for p in own}) >= LINE_FROM for own in settings)
 
 
-def _worth_drawing(conditions):
+def _worth_drawing(by_condition):
     """Those of several networks; if there is none, the first."""
-    items = list(conditions.items())
+    items = list(by_condition.items())
     several = [item for item in items if len({cell.network for cell in item[1]}) > 1]
     return several or items[:1]
 
