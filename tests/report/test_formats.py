@@ -20,9 +20,8 @@ def example(name='mine', text='a_b'):
         'score %': lambda row: number_format.percent(row['score']),
         'of': lambda row: number_format.count(row['n']),
     }
-    return formats.table(
-        name, '50 % & more', rows, columns, bold={(0, 'score %')}, note='A note.'
-    )
+    table = formats.table(name, '50 % & more', rows, columns, note='A note.')
+    return table.with_bold({(0, 'score %')})
 
 
 def test_csv_keeps_every_digit_and_whole_numbers_whole():

@@ -5,14 +5,11 @@ every table. The names of the numbers, which are the columns of the .csv files, 
 keys of the rows.
 """
 
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from tfxfer import number_format
 from tfxfer.analysis import stats
-
-Row = Mapping[str, typing.Any]
-Column = Callable[[Row], str]
+from tfxfer.report.formats import Column, Row
 
 
 def text(name: str) -> Column:

@@ -20,6 +20,7 @@ METRICS = {
 
 
 Row = Mapping[str, typing.Any]  # Its numbers, by column of the .csv.
+Column = Callable[[Row], str]  # The text of a row.
 
 
 class Cell(typing.NamedTuple):
@@ -58,15 +59,18 @@ class Table:
             for i, row in enumerate(self.shown.to_dict('records'))
         ]
 
+    def with_bold(self, places: Iterable[tuple[int, str]]) -> 'Table':
+        """The same table with the texts at (row, head) in bold."""
+        return dataclasses.replace(self, bold=frozenset(places))
+
 
 def table(
     name: str,
     title: str,
     rows: Sequence[Row],
-    columns: Mapping[str, Callable[[typing.Any], str]],
+    columns: Mapping[str, Column],
     *,
     optional: Iterable[str] = (),
-    bold: Iterable[tuple[int, str]] = (),
     note: str = '',
 ) -> Table:
     """A Table of rows, dicts of numbers.
@@ -74,7 +78,6 @@ def table(
     Args:
         columns: {head: text of a row's dict}.
         optional: heads that are left out where no row has a text.
-        bold: (row, head) pairs.
     """
     shown = pd.DataFrame(
         [{head: text(row) for head, text in columns.items()} for row in rows],
@@ -86,7 +89,6 @@ def table(
         title=title,
         frame=_frame(rows),
         shown=shown.drop(columns=empty),
-        bold=frozenset(bold),
         note=note,
     )
 

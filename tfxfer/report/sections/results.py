@@ -34,9 +34,8 @@ def main_table(
             **{_head(s): lambda row, s=s: _score_text(row, s) for s in occur},
         },
         optional=columns.OPTIONAL,
-        bold=_best(all_cells, keys),
         note=_note(all_cells),
-    )
+    ).with_bold(_best(all_cells, keys))
 
 
 def _head(setting):

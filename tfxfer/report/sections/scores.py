@@ -61,9 +61,8 @@ def _table(setting: str, by_size: Mapping[tuple, points.Matrix]) -> formats.Tabl
             MEAN: _mean_text,
         },
         optional=(*columns.OPTIONAL, MEAN),
-        bold=bold,
         note=note,
-    )
+    ).with_bold(bold)
 
 
 def _name(setting):
