@@ -209,7 +209,7 @@ def _common(all_cells):
         elif source:
             alone.append(f'{_under(condition)}{source}')
     if networks and networks < CORRELATED:
-        source = next(iter(by_condition)).source
+        source = next(iter(conditions)).source
         few = f'{networks} networks are' if networks > 1 else 'One network is'
         alone.append(
             f'{few} too few to say whether accuracy on {source} predicts transfer '
