@@ -63,17 +63,17 @@ def undisturbed(tmp_path_factory):
     return workdir
 
 
-def facts(workdir):
-    """All that the Runs left, but for times and hosts: {Run id: facts}."""
-    found = {}
+def left_by_runs(workdir):
+    """{Run id: (fields of the record, arrays)}, without times and hosts."""
+    left = {}
     for path in sorted(pathlib.Path(workdir).glob('*/record.json')):
         record = json.loads(path.read_text())
         assert record['seconds'].pop('total') > 0
         del record['seconds'], record['versions']['host']
         arrays = results.read_predictions(path.parent)
         bits = {name: (a.dtype.str, a.tobytes()) for name, a in arrays.items()}
-        found[path.parent.name] = record, bits
-    return found
+        left[path.parent.name] = record, bits
+    return left
 
 
 def workers(workdir):
@@ -116,8 +116,8 @@ def test_two_drivers_killed_twenty_times_lose_nothing(undisturbed, tmp_path):
         process.wait()
     assert min(kills.values()) >= 3, kills
     carry_out(tmp_path, '--retry_failed', '--jobs=2')
-    assert facts(tmp_path) == facts(undisturbed)
-    assert len(facts(tmp_path)) == RUNS
+    assert left_by_runs(tmp_path) == left_by_runs(undisturbed)
+    assert len(left_by_runs(tmp_path)) == RUNS
     assert not list((tmp_path / 'leases').iterdir())
     assert not list(tmp_path.glob('*/ckpt'))
 
@@ -125,9 +125,9 @@ def test_two_drivers_killed_twenty_times_lose_nothing(undisturbed, tmp_path):
 def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
     from tensorboard import program
 
-    board = program.TensorBoard()
-    board.configure(argv=['', f'--logdir={undisturbed}', '--port=0'])
-    url = board.launch()
+    tensorboard = program.TensorBoard()
+    tensorboard.configure(argv=['', f'--logdir={undisturbed}', '--port=0'])
+    url = tensorboard.launch()
 
     def ask(path, **fields):
         request = urllib.request.Request(
@@ -213,13 +213,13 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same(undisturbed, tmp_path):
         )
         end = time.monotonic() + 300
         # Two at once: one of them on the node that is about to go.
-        while len(leases.holders(tmp_path)) < 2 or len(facts(tmp_path)) < 2:
+        while len(leases.holders(tmp_path)) < 2 or len(left_by_runs(tmp_path)) < 2:
             assert sweep.poll() is None and time.monotonic() < end
             time.sleep(0.05)
         lose()
         _, said = sweep.communicate(timeout=500)
     assert sweep.returncode == 0, said[-3000:]
-    assert facts(tmp_path) == facts(undisturbed)
+    assert left_by_runs(tmp_path) == left_by_runs(undisturbed)
     assert len(list(tmp_path.glob('*/log.txt'))) == RUNS
 
 

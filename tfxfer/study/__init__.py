@@ -1,1 +1,1 @@
-"""Many Runs: which there are, where they run, how they stand."""
+"""Many Runs: which there are, where they run, how they stand. No TensorFlow."""
