@@ -251,7 +251,7 @@ def main(argv):
         errors.find('architecture', architectures.ARCHITECTURES, name)
     for name in ARCHS_FLAG.value:
         size = architectures.ARCHITECTURES[name].input_size
-        work = bench_train.multiply_adds(name, size, 'ready')
+        work = bench_train.multiply_adds_of(name, size)
         found = compare(name, BATCH.value, ROUNDS.value)
         for line in lines(name, BATCH.value, work, *found):
             print(line, flush=True)

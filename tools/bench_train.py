@@ -1,4 +1,4 @@
-"""Images a second of training steps: ours, Keras' fit and PyTorch's loop.
+"""Images per second of training steps: ours, Keras' fit and PyTorch's loop.
 
     python -m tools.bench_train
     python -m tools.bench_train --archs=resnet_50:128 --feeds=ready --rounds=5
@@ -21,7 +21,7 @@ What they are fed:
 
 Each side runs in a process of its own, in turn, several times; timed are whole reports
 (--every steps and what fit does after them) after the first, in which all is traced.
-Printed are medians, one line a network and feed: `input alone` is pipeline.training
+Printed are medians, one line per network and feed: `input alone` is pipeline.training
 without a network. Without a GPU both share the cores, so that with no time lost
 1 / (1/ready + 1/input) is left of the two rates: `of the bound` is the share of that.
 
@@ -32,6 +32,7 @@ where there is a GPU or with --jit_compile; on CPUs they take ten times as long.
 """
 
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import math
@@ -43,6 +44,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 import numpy as np
 from absl import flags
@@ -63,109 +65,121 @@ PEAKS = {
 }  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is timed; `size`: image size in pixels, `folder`: of the image files."""
+
+    arch: str
+    size: int
+    batch: int
+    every: int  # Steps between two reports.
+    seconds: float  # Timed at least.
+    folder: str | None
+
+    def __str__(self) -> str:
+        return f'{self.arch} {self.size} px x {self.batch}'
+
+
 class Enough(Exception):
     """Ends a training that has been timed."""
 
 
-class Marks(list):
+class Marks:
     """The times at which reports ended."""
 
-    def note(self):
+    def __init__(self, problem: Problem):
+        self.problem, self.times = problem, []
+
+    def note(self) -> bool:
         """Adds now; returns whether that is enough."""
-        self.append(time.perf_counter())
-        return self[-1] - self[0] > SECONDS.value
+        self.times.append(time.perf_counter())
+        return self.times[-1] - self.times[0] > self.problem.seconds
 
-    def rate(self):
-        """Images a second."""
-        reports = len(self) - 1
-        return reports * EVERY.value * BATCH.value / (self[-1] - self[0])
+    def rate(self) -> float:
+        """Images per second."""
+        images = (len(self.times) - 1) * self.problem.every * self.problem.batch
+        return images / (self.times[-1] - self.times[0])
 
 
-def built(arch, size):
+def build(arch: str, size: int) -> typing.Any:
     """The network of ours and of Keras' side."""
     from tfxfer import models
 
-    return models.build(
-        arch,
-        CLASSES,
-        options=models.NetworkOptions(image_size=size, dropout=0.0, aux=False),
-    )
+    options = models.NetworkOptions(image_size=size, dropout=0.0, aux=False)
+    return models.build(arch, CLASSES, options=options)
 
 
-def ready(size):
+def random_batch(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """A batch u8 [b, s, s, 3] of random pixels, and labels i32 [b]."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (BATCH.value, size, size, 3), dtype=np.uint8)
-    return images, rng.integers(0, CLASSES, BATCH.value, dtype=np.int32)
+    shape = problem.batch, problem.size, problem.size, 3
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    return images, rng.integers(0, CLASSES, problem.batch, dtype=np.int32)
 
 
-def made(feed, size):
-    """Endless batches as a Run has them."""
+def batches(problem: Problem, feed: str) -> typing.Any:
+    """Endless batches as a Run has them: a tf.data.Dataset."""
     import tensorflow as tf
 
     from tfxfer import datasets
     from tfxfer.data import image_cache, pipeline, readers
 
     if feed == 'ready':
-        image, label = ready(size)
+        image, label = random_batch(problem)
         return tf.data.Dataset.from_tensors({'image': image, 'label': label}).repeat()
-    _, images = readers.read(datasets.find(f'folder:{FOLDER.value}'))
+    _, images = readers.read(datasets.find(f'folder:{problem.folder}'))
     indices = np.arange(len(images.labels))
     if feed == 'memory':
-        images = image_cache.cached(
-            images, indices, image_cache.CacheOptions('decoded'), FOLDER.value
-        )
-    stream = pipeline.TrainingStream(size, BATCH.value)
+        options = image_cache.CacheOptions('decoded')
+        images = image_cache.cached(images, indices, options, problem.folder)
+    stream = pipeline.TrainingStream(problem.size, problem.batch)
     return pipeline.training(images, indices, stream)
 
 
-def ours(arch, size, feed, jit_compile=False):
+def ours(problem: Problem, feed: str, jit_compile: bool = False) -> float:
     import tensorflow as tf
 
     from tfxfer.training import loop
 
-    marks = Marks()
+    marks = Marks(problem)
 
     def validate(model):
         if marks.note():
             raise Enough
 
-    batches = made(feed, size)
-    steps = 50 * EVERY.value  # So that fit reports after so many.
+    data = batches(problem, feed)
+    steps = 50 * problem.every  # So that fit reports after so many.
     with contextlib.suppress(Enough):
         loop.fit(
             loop.Training(
-                built(arch, size),
-                lambda start, share, parts: batches,
-                config.Finetune(steps=steps, batch=BATCH.value),
+                build(problem.arch, problem.size),
+                lambda start, share, parts: data,
+                config.Finetune(steps=steps, batch=problem.batch),
                 images=10_000,
                 devices=tf.distribute.get_strategy(),
             ),
-            options=loop.Options(valid_every=EVERY.value, jit_compile=jit_compile),
+            options=loop.Options(valid_every=problem.every, jit_compile=jit_compile),
             measurements=loop.Measurements(validate=validate),
         )
     return marks.rate()
 
 
-def xla(arch, size, feed):
-    return ours(arch, size, feed, jit_compile=True)
+def xla(problem: Problem, feed: str) -> float:
+    return ours(problem, feed, jit_compile=True)
 
 
-def keras(arch, size, feed):
+def keras(problem: Problem, feed: str) -> float:
     import keras
 
-    from tfxfer.models import batch_norm
-
-    marks = Marks()
+    marks = Marks(problem)
 
     def note(batch, logs):
-        if batch % EVERY.value == EVERY.value - 1:
+        if batch % problem.every == problem.every - 1:
             model.stop_training = marks.note()
 
-    network = built(arch, size)
-    for layer in network.layers:
-        if isinstance(layer, batch_norm.BatchNormalization):
-            layer.__class__ = keras.layers.BatchNormalization
+    network = keras.models.clone_model(
+        build(problem.arch, problem.size), clone_function=kerass_own
+    )
     model = keras.Model(network.input, network.output['logits'])
     model.compile(
         keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
@@ -173,36 +187,47 @@ def keras(arch, size, feed):
         metrics=['accuracy'],
     )
     model.fit(
-        made(feed, size).map(lambda batch: (batch['image'], batch['label'])),
-        steps_per_epoch=50 * EVERY.value,
+        batches(problem, feed).map(lambda batch: (batch['image'], batch['label'])),
+        steps_per_epoch=50 * problem.every,
         callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)],
         verbose=0,
     )
     return marks.rate()
 
 
-def pytorch(arch, size, feed):
+def kerass_own(layer: typing.Any) -> typing.Any:
+    """The same layer; of our batch norm, Keras' own."""
+    import keras
+
+    from tfxfer.models import batch_norm
+
+    ours = isinstance(layer, batch_norm.BatchNormalization)
+    kind = keras.layers.BatchNormalization if ours else type(layer)
+    return kind.from_config(layer.get_config())
+
+
+def pytorch(problem: Problem, feed: str) -> float | None:
     import timm
     import torch
 
     from tools import bench_features
 
-    if arch not in bench_features.TIMM:
+    if problem.arch not in bench_features.TIMM:
         return None
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision('high')  # TF32, as TensorFlow has it.
-    network = timm.create_model(bench_features.TIMM[arch], num_classes=CLASSES)
-    if arch.startswith('resnet'):
+    network = timm.create_model(bench_features.TIMM[problem.arch], num_classes=CLASSES)
+    if problem.arch.startswith('resnet'):
         stride_late(network)
     network = network.train().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         network.parameters(), 0.01, momentum=0.9, nesterov=True, fused=True
     )
-    images, labels = map(torch.from_numpy, ready(size))
-    marks, done = Marks(), False
+    images, labels = map(torch.from_numpy, random_batch(problem))
+    marks, done = Marks(problem), False
     while not done:
-        for _ in range(EVERY.value):
+        for _ in range(problem.every):
             pixels = images.to(device).permute(0, 3, 1, 2)  # Channels last as it is.
             logits = network(pixels.float() / 127.5 - 1)
             loss = torch.nn.functional.cross_entropy(logits, labels.long().to(device))
@@ -225,24 +250,24 @@ def stride_late(network):
         after[0].conv2.stride = after[0].downsample[0].stride = (1, 1)
 
 
-def alone(arch, size, feed):
-    """Images a second of the input without a network."""
-    batches = iter(made(feed, size))
+def alone(problem: Problem, feed: str) -> float:
+    """Images per second of the input without a network."""
+    data = iter(batches(problem, feed))
     for _ in range(10):  # What prefetching had ready, and the first reading.
-        next(batches)
-    marks = Marks()
+        next(data)
+    marks = Marks(problem)
     while not marks.note():
-        for _ in range(EVERY.value):
-            next(batches)
+        for _ in range(problem.every):
+            next(data)
     return marks.rate()
 
 
-def product(arch, size, feed):
-    """Operations a second in a product of two matrices."""
+def product(problem: Problem, feed: str) -> float:
+    """Operations per second in a product of two matrices."""
     return product_rate('float32')
 
 
-def product_rate(dtype):
+def product_rate(dtype: str) -> float:
     """The same in any precision."""
     import tensorflow as tf
 
@@ -255,12 +280,16 @@ def product_rate(dtype):
     return 2 * PRODUCT**3 / statistics.median(times)
 
 
-def multiply_adds(arch, size, feed):
+def multiply_adds(problem: Problem, feed: str) -> int:
+    return multiply_adds_of(problem.arch, problem.size)
+
+
+def multiply_adds_of(arch: str, size: int) -> int:
     """Of one image forward: a kernel moves over every output pixel once."""
     return sum(
         math.prod(layer.output.shape[1:3] if len(variable.shape) > 2 else ())
         * math.prod(variable.shape)
-        for layer in built(arch, size).layers
+        for layer in build(arch, size).layers
         for variable in layer.weights
         if variable.name.endswith('kernel')
     )
@@ -272,70 +301,76 @@ SIDES = {
 }
 
 
-def problem(text):
-    """(architecture, pixels) of NAME:PIXELS."""
-    name, _, size = text.partition(':')
-    if not re.fullmatch('[1-9][0-9]*', size):
-        raise errors.InputError(
-            f'--archs has {text!r}; NAME:PIXELS, such as resnet_50:128, was expected.'
-        )
-    errors.find('architecture', architectures.ARCHITECTURES, name)
-    return name, int(size)
-
-
-def apart(side, feed, arch, size, folder):
-    """What a side gives in a process of its own, or None."""
+def in_own_process(side: str, feed: str, problem: Problem) -> typing.Any:
+    """What a side returns, called in a process of its own."""
     command = [
         *(sys.executable, '-m', 'tools.bench_train', f'--side={side}/{feed}'),
-        *(f'--archs={arch}:{size}', f'--batch={BATCH.value}', f'--folder={folder}'),
-        *(f'--every={EVERY.value}', f'--seconds={SECONDS.value}'),
+        *(f'--archs={problem.arch}:{problem.size}', f'--batch={problem.batch}'),
+        *(f'--every={problem.every}', f'--seconds={problem.seconds}'),
+        f'--folder={problem.folder}',
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f'{side} of {arch}: {done.stderr[-2000:]}')
+        raise RuntimeError(f'{side} of {problem}: {done.stderr[-2000:]}')
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def rates(arch, size, folder, *, gpu):
-    """{(side, feed): median} over the rounds."""
+def pairs_to_time(
+    feeds: list[str], *, xla: bool, product: bool
+) -> list[tuple[str, str]]:
+    """(side, feed) in the order of a round."""
     sides = ['ours', 'keras']
-    sides += ['xla'] * bool(gpu or JIT_COMPILE.value)
+    sides += ['xla'] * xla
     sides += ['pytorch'] * all(map(importlib.util.find_spec, ('torch', 'timm')))
-    sides += ['product'] * (not gpu)
+    sides += ['product'] * product
     pairs = [(side, 'ready') for side in sides]
-    for feed in FEEDS_FLAG.value:
+    for feed in feeds:
         if feed != 'ready':
             pairs += [('ours', feed), ('alone', feed)]
-    found = {pair: [] for pair in pairs}
-    for _ in range(ROUNDS.value):
-        for (side, feed), values in found.items():
-            values.append(apart(side, feed, arch, size, folder))
+    return pairs
+
+
+def medians(
+    problem: Problem, pairs: list[tuple[str, str]], rounds: int
+) -> dict[tuple[str, str], float]:
+    """{(side, feed): median} over the rounds; without sides that lack the network."""
+    rates = {pair: [] for pair in pairs}
+    for _ in range(rounds):
+        for (side, feed), values in rates.items():
+            values.append(in_own_process(side, feed, problem))
     return {
         pair: statistics.median(values)
-        for pair, values in found.items()
+        for pair, values in rates.items()
         if None not in values
     }
 
 
-def lines(arch, size, batch, found, *, work, peak, gpu):
-    """What is printed of a network: a line a feed.
+class Reference(typing.NamedTuple):
+    """What a rate is compared with."""
 
-    work: multiply-adds of an image forward; peak: operations a second; gpu: its name.
-    """
-    own = found['ours', 'ready']
+    multiply_adds: int  # Of one image forward.
+    peak: float | None  # Operations per second of the GPU or of a product, if known.
+    gpu: str  # Its name, or ''.
+
+
+def lines(
+    problem: Problem, rates: dict[tuple[str, str], float], reference: Reference
+) -> typing.Iterator[str]:
+    """What is printed of a network: one line per feed."""
+    own = rates['ours', 'ready']
     parts = [f'ours {own:.1f}']
     for side, name in (('keras', 'Keras'), ('pytorch', 'PyTorch'), ('xla', 'XLA')):
-        if rate := found.get((side, 'ready')):
+        if rate := rates.get((side, 'ready')):
             parts.append(f'{name} {rate:.1f} (ours/{name} {own / rate:.2f})')
-    if peak:
-        share = 100 * 6 * work * own / peak
-        of = "the GPU's peak" if gpu else "a matrix product's"
+    if peak := reference.peak:
+        share = 100 * 6 * reference.multiply_adds * own / peak
+        of = "the GPU's peak" if reference.gpu else "a matrix product's"
         parts.append(f'{share:.0f} % of {of} {peak / 1e12:.3g} Tflop/s')
     texts = {'ready': parts}
     for feed in ('memory', 'files'):
-        if rate := found.get(('ours', feed)):
-            alone = found['alone', feed]
-            bound = min(own, alone) if gpu else 1 / (1 / own + 1 / alone)
+        if rate := rates.get(('ours', feed)):
+            alone = rates['alone', feed]
+            bound = min(own, alone) if reference.gpu else 1 / (1 / own + 1 / alone)
             texts[feed] = [
                 f'ours {rate:.1f}',
                 f'{100 * rate / own:.0f} % of ready',
@@ -343,14 +378,14 @@ def lines(arch, size, batch, found, *, work, peak, gpu):
                 f'input alone {alone:.0f}',
             ]
     if 'memory' in texts and 'files' in texts:
-        share = found['ours', 'files'] / found['ours', 'memory']
+        share = rates['ours', 'files'] / rates['ours', 'memory']
         texts['files'].insert(1, f'{100 * share:.0f} % of memory')
     for feed, parts in texts.items():
-        yield f'{arch} {size} px x {batch}, {feed}: {", ".join(parts)}'
+        yield f'{problem}, {feed}: {", ".join(parts)}'
 
 
-def card():
-    """Name of the first GPU; '' where there is none."""
+def name_of_gpu() -> str:
+    """Of the first; '' where there is none."""
     import tensorflow as tf
 
     for gpu in tf.config.list_physical_devices('GPU'):
@@ -358,57 +393,77 @@ def card():
     return ''
 
 
-def main(argv):
-    del argv
-    problems = [problem(text) for text in ARCHS.value]
-    for feed in FEEDS_FLAG.value:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.strings(
+        'archs', ['mobilenet_v1:96', 'resnet_50:128'], 'Networks, as NAME:PIXELS.'
+    )
+    define.integer('batch', 32, 'Images per step.', least=1)
+    define.strings(
+        'feeds', list(FEEDS), 'Of ready, memory and files; ready is always taken.'
+    )
+    define.integer('rounds', 3, 'Turns of each.', least=1)
+    define.number('seconds', 5.0, 'Timed of each, per turn, at least.', least=0)
+    define.integer(
+        'every', 5, 'Steps between reports, a Run has 100: for GPUs.', least=1
+    )
+    define.integer('images', 256, 'JPEG files to make.', least=2)
+    define.boolean('jit_compile', False, 'Ours by XLA too.')
+    define.number(
+        'peak_tflops', None, "The GPU's peak, if it is not known here.", least=0
+    )
+    define.string('side', None, 'One SIDE/FEED (internal).')
+    define.string('folder', None, 'Files for --side (internal).')
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    problems = [parse_problem(text, given) for text in given.archs]
+    for feed in given.feeds:
         errors.find('feed', dict.fromkeys(FEEDS), feed)
-    if SIDE.value:
-        side, feed = SIDE.value.split('/')
-        print(json.dumps(SIDES[side](*problems[0], feed)))
+    if given.side:
+        side, feed = given.side.split('/')
+        print(json.dumps(SIDES[side](problems[0], feed)))
         return
-    gpu = card()
-    known = [PEAKS[word] for word in re.split(r'\W+', gpu) if word in PEAKS]
-    peak = 1e12 * (PEAK.value or (known[0] if known else 0))
+    gpu = name_of_gpu()
     print(
-        f'images a second, medians of {ROUNDS.value}, '
+        f'images per second, medians of {given.rounds}, '
         + (gpu or f'{len(os.sched_getaffinity(0))} cores'),
         flush=True,
     )
+    pairs = pairs_to_time(
+        given.feeds, xla=bool(gpu or given.jit_compile), product=not gpu
+    )
     with tempfile.TemporaryDirectory() as folder:
-        if {'memory', 'files'} & set(FEEDS_FLAG.value):
-            bench_input.make_files(pathlib.Path(folder), IMAGES.value)
-        for arch, size in problems:
-            work = apart('multiply_adds', 'ready', arch, size, folder)
-            found = rates(arch, size, folder, gpu=gpu)
-            printed = lines(
-                arch, size, BATCH.value, found,
-                work=work, peak=peak or found.get(('product', 'ready')), gpu=gpu,
-            )  # fmt: skip
-            for line in printed:
+        if {'memory', 'files'} & set(given.feeds):
+            bench_input.make_files(pathlib.Path(folder), given.images)
+        for problem in problems:
+            problem = dataclasses.replace(problem, folder=folder)
+            work = in_own_process('multiply_adds', 'ready', problem)
+            rates = medians(problem, pairs, given.rounds)
+            peak = peak_of(gpu, given.peak_tflops) or rates.get(('product', 'ready'))
+            for line in lines(problem, rates, Reference(work, peak, gpu)):
                 print(line, flush=True)
 
 
+def parse_problem(text: str, given: app.Given) -> Problem:
+    """The Problem of NAME:PIXELS."""
+    name, _, size = text.partition(':')
+    if not re.fullmatch('[1-9][0-9]*', size):
+        raise errors.InputError(
+            f'--archs has {text!r}; NAME:PIXELS, such as resnet_50:128, was expected.'
+        )
+    errors.find('architecture', architectures.ARCHITECTURES, name)
+    return Problem(
+        name, int(size), given.batch, given.every, given.seconds, given.folder
+    )
+
+
+def peak_of(gpu: str, tflops: float | None) -> float:
+    """Operations per second, as given or as the GPU's data sheet says; 0: unknown."""
+    known = [PEAKS[word] for word in re.split(r'\W+', gpu) if word in PEAKS]
+    return 1e12 * (tflops or (known[0] if known else 0))
+
+
 if __name__ == '__main__':
-    ARCHS = flags.DEFINE_list(
-        'archs', ['mobilenet_v1:96', 'resnet_50:128'], 'Networks, as NAME:PIXELS.'
-    )
-    BATCH = flags.DEFINE_integer('batch', 32, 'Images a step.', lower_bound=1)
-    FEEDS_FLAG = flags.DEFINE_list(
-        'feeds', list(FEEDS), 'Of ready, memory and files; ready is always taken.'
-    )
-    ROUNDS = flags.DEFINE_integer('rounds', 3, 'Turns of each.', lower_bound=1)
-    SECONDS = flags.DEFINE_float(
-        'seconds', 5.0, 'Timed of each, a turn, at least.', lower_bound=0
-    )
-    EVERY = flags.DEFINE_integer(
-        'every', 5, 'Steps between reports, a Run has 100: for GPUs.', 1, 100
-    )
-    IMAGES = flags.DEFINE_integer('images', 256, 'JPEG files to make.', lower_bound=2)
-    JIT_COMPILE = flags.DEFINE_bool('jit_compile', False, 'Ours by XLA too.')
-    PEAK = flags.DEFINE_float(
-        'peak_tflops', None, "The GPU's peak, if it is not known here.", lower_bound=0
-    )
-    SIDE = flags.DEFINE_string('side', None, 'One SIDE/FEED (internal).')
-    FOLDER = flags.DEFINE_string('folder', None, 'Files for --side (internal).')
-    app.run(main)
+    app.run(sys.modules[__name__])

@@ -2,6 +2,8 @@ import re
 
 import pytest
 
+from tfxfer import errors
+from tfxfer.cli import app
 from tools import bench_train
 
 
@@ -24,14 +26,14 @@ def test_ours_and_keras_are_timed_from_all_feeds(program):
 
 def test_a_line_says_rates_ratios_and_shares():
     # 50 images x 6 x 10^9 multiply-adds = 0.3 x 10^12 operations.
-    found = {
+    rates = {
         ('ours', 'ready'): 50.0, ('keras', 'ready'): 40.0,
         ('ours', 'memory'): 45.0, ('alone', 'memory'): 450.0,
         ('ours', 'files'): 36.0, ('alone', 'files'): 450.0,
     }  # fmt: skip
-    ready, memory, files = bench_train.lines(
-        'net', 8, 2, found, work=10**9, peak=10**12, gpu=''
-    )
+    problem = bench_train.Problem('net', 8, 2, every=1, seconds=1.0, folder=None)
+    reference = bench_train.Reference(10**9, peak=10**12, gpu='')
+    ready, memory, files = bench_train.lines(problem, rates, reference)
     assert ready == (
         'net 8 px x 2, ready: ours 50.0, Keras 40.0 (ours/Keras 1.25), '
         "30 % of a matrix product's 1 Tflop/s"
@@ -55,7 +57,6 @@ def test_a_line_says_rates_ratios_and_shares():
         ('--feeds=disk', "'disk'"),
     ],
 )
-def test_what_is_not_there_to_be_timed_is_refused(program, flag, named):
-    done = program('tools.bench_train', flag)
-    assert done.returncode == 2
-    assert named in done.stderr
+def test_what_is_not_there_to_be_timed_is_refused(flag, named):
+    with pytest.raises(errors.InputError, match=named):
+        app.call(bench_train, [flag])

@@ -19,34 +19,35 @@ SGD = {'steps': 30, 'batch': 8, 'lr': 0.05, 'min_area': 0.5}
 
 def test_grid_by_hand():
     images = np.arange(1, 6, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
-    found = tensorboard.grid(images, columns=2)
-    assert found.shape == (3, 2, 3)
-    assert found[..., 0].tolist() == [[1, 2], [3, 4], [5, 0]]
+    grid = tensorboard.grid(images, columns=2)
+    assert grid.shape == (3, 2, 3)
+    assert grid[..., 0].tolist() == [[1, 2], [3, 4], [5, 0]]
 
 
 def test_grid_keeps_each_image_whole():
     images = np.random.default_rng(0).integers(0, 255, (3, 4, 5, 3))
-    found = tensorboard.grid(images, columns=2)
-    np.testing.assert_array_equal(found[:4, 5:], images[1])
-    np.testing.assert_array_equal(found[4:, :5], images[2])
+    grid = tensorboard.grid(images, columns=2)
+    np.testing.assert_array_equal(grid[:4, 5:], images[1])
+    np.testing.assert_array_equal(grid[4:, :5], images[2])
 
 
-def test_worst_are_the_most_confident_mistakes():
+def test_the_most_confident_mistakes_come_first():
     labels = np.array([0, 1, 0, 1])
     # Right; wrong by a little; wrong by much; right.
     logits = np.log([[0.9, 0.1], [0.6, 0.4], [0.05, 0.95], [0.3, 0.7]])
-    rows, said, p = tensorboard.worst(labels, logits)
-    assert rows.tolist() == [2, 1] and said.tolist() == [1, 0]
+    rows, predicted, p = tensorboard.most_confident_mistakes(labels, logits)
+    assert rows.tolist() == [2, 1] and predicted.tolist() == [1, 0]
     np.testing.assert_allclose(p, [0.95, 0.6])
-    assert tensorboard.worst(labels, logits, count=1)[0].tolist() == [2]
+    (first,), *_ = tensorboard.most_confident_mistakes(labels, logits, count=1)
+    assert first == 2
 
 
-def test_worst_of_many_labels_are_classes_thought_present():
+def test_a_mistake_of_many_labels_is_an_absent_class_that_is_predicted():
     labels = np.array([[1, 0, 0], [0, -1, 1], [0, 0, 1]])
     odds = np.array([[9.0, 3, 1 / 9], [1 / 9, 99, 9], [19, 1 / 9, 1 / 9]])
-    rows, said, p = tensorboard.worst(labels, np.log(odds))
-    # Of the second image the class thought present is difficult: no mistake.
-    assert rows.tolist() == [2, 0] and said.tolist() == [0, 1]
+    rows, predicted, p = tensorboard.most_confident_mistakes(labels, np.log(odds))
+    # Of the second image the predicted class is difficult: no mistake.
+    assert rows.tolist() == [2, 0] and predicted.tolist() == [0, 1]
     np.testing.assert_allclose(p, [0.95, 0.75])
 
 

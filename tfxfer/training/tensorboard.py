@@ -1,5 +1,6 @@
 """What TensorBoard shows of a Run beside the curves of training."""
 
+import collections.abc
 import contextlib
 import pathlib
 
@@ -9,19 +10,19 @@ from scipy import special
 
 from tfxfer import config
 
-COUNT = 16  # Pictures in a grid.
+COUNT = 16  # Images in a grid.
 
 
 @contextlib.contextmanager
-def writer(folder, part=''):
+def writer(folder: pathlib.Path, part: str = '') -> collections.abc.Iterator[None]:
     """Summaries inside go to FOLDER/tb/PART."""
-    file = tf.summary.create_file_writer(str(pathlib.Path(folder) / 'tb' / part))
+    file = tf.summary.create_file_writer(str(folder / 'tb' / part))
     with file.as_default(), contextlib.closing(file):
         yield
 
 
-def hparams(folder, run):
-    """Notes a Run's hyperparameters for the HParams dashboard, to sort and compare by.
+def hparams(folder: pathlib.Path, run: config.Run) -> None:
+    """Writes a Run's hyperparameters for the HParams dashboard, to sort and compare by.
 
     With TensorBoard's --logdir at the folder of a sweep all Runs are in one table.
     """
@@ -34,20 +35,22 @@ def hparams(folder, run):
         api.hparams(values | fields['hparams'], trial_id=run.id)
 
 
-def scalars(folder, part, step, values):
+def scalars(
+    folder: pathlib.Path, part: str, step: int, values: dict[str, float]
+) -> None:
     """values: {tag: number}; part: train, valid or test."""
     with writer(folder, part):
         for name, value in values.items():
             tf.summary.scalar(name, value, step)
 
 
-def pictures(folder, name, step, images):
+def image_grid(folder: pathlib.Path, name: str, step: int, images: np.ndarray) -> None:
     """Shows images u8 [n, s, s, 3], the first 16, as one."""
     with writer(folder):
         tf.summary.image(name, grid(images[:COUNT])[None], step)
 
 
-def grid(images, columns=4):
+def grid(images: np.ndarray, columns: int = 4) -> np.ndarray:
     """Images [n, h, w, 3] as one, `columns` in a row, black where there are none."""
     n, h, w, c = images.shape
     rows = -(-n // columns)
@@ -57,11 +60,14 @@ def grid(images, columns=4):
     return parts.reshape(rows * h, columns * w, c)
 
 
-def worst(labels, logits, count=COUNT):
-    """The most confident mistakes: (rows, predicted classes, their probabilities).
+def most_confident_mistakes(
+    labels: np.ndarray, logits: np.ndarray, count: int = COUNT
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, predicted classes, their probabilities), the most confident first.
 
-    labels i32 [n]: the most probable class is another one. labels [n, k] of 1, 0, -1: a
-    class that is absent is thought present, its probability above 1/2.
+    A mistake is, with labels i32 [n], a most probable class that is another one; with
+    labels [n, k] of 1, 0, -1, an absent class that is predicted, its probability above
+    1/2. logits f32 [n, k].
     """
     if labels.ndim == 1:
         p = special.softmax(logits, axis=1)
@@ -71,12 +77,18 @@ def worst(labels, logits, count=COUNT):
         wrong = p.max(axis=1) > 0.5
     rows = np.flatnonzero(wrong)
     rows = rows[np.argsort(-p[rows].max(axis=1), kind='stable')][:count]
-    said = p[rows].argmax(axis=1)
-    return rows, said, p[rows, said]
+    predicted = p[rows].argmax(axis=1)
+    return rows, predicted, p[rows, predicted]
 
 
-def mistakes(folder, step, images, captions):
-    """Shows images u8 [n, s, s, 3] with a line of text above each."""
+def captioned_images(
+    folder: pathlib.Path,
+    name: str,
+    step: int,
+    images: np.ndarray,
+    captions: collections.abc.Sequence[str],
+) -> None:
+    """Shows images u8 [n, s, s, 3] with a text above each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -93,4 +105,4 @@ def mistakes(folder, step, images, captions):
     canvas.draw()
     drawn = np.asarray(canvas.buffer_rgba())[None, ..., :3]
     with writer(folder):
-        tf.summary.image('most_confident_mistakes', drawn, step)
+        tf.summary.image(name, drawn, step)

@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
 def begin(task: 'Task', first_images: np.ndarray) -> None:
     """The hyperparameters, and the first augmented batch [b, s, s, 3]."""
     tensorboard.hparams(task.folder, task.run)
-    tensorboard.pictures(task.folder, 'first_training_images', 0, first_images)
+    tensorboard.image_grid(task.folder, 'first_training_images', 0, first_images)
 
 
 def end(task: 'Task', split: str, scored: dict[str, np.ndarray], score: float) -> None:
@@ -23,7 +23,9 @@ def end(task: 'Task', split: str, scored: dict[str, np.ndarray], score: float) -
         return
     steps = task.run.until or task.sgd.steps
     tensorboard.scalars(task.folder, split, steps, {'accuracy': score})
-    rows, predicted, p = tensorboard.worst(scored['label'], scored['logits'])
+    rows, predicted, p = tensorboard.most_confident_mistakes(
+        scored['label'], scored['logits']
+    )
     if not len(rows):
         return
     images = pipeline.evaluation(
@@ -34,8 +36,12 @@ def end(task: 'Task', split: str, scored: dict[str, np.ndarray], score: float) -
         _caption(task.dataset.class_names, scored['label'][row], *prediction)
         for row, *prediction in zip(rows, predicted, p, strict=True)
     ]
-    tensorboard.mistakes(
-        task.folder, steps, next(iter(images))['image'].numpy(), captions
+    tensorboard.captioned_images(
+        task.folder,
+        'most_confident_mistakes',
+        steps,
+        next(iter(images))['image'].numpy(),
+        captions,
     )
 
 
