@@ -1,0 +1,257 @@
+"""How each command that the documentation prints is run by a test or in CI.
+
+Small forms keep the program and its flags and append others, of which the last counts.
+"""
+
+import typing
+
+
+class By(typing.NamedTuple):
+    """Another test, FILE::NAME, runs the program."""
+
+    test: str
+
+
+class Script(typing.NamedTuple):
+    """A script that continuous integration calls runs it."""
+
+    path: str
+
+
+class Called(typing.NamedTuple):
+    """Run in the process of the test within seconds; `says` is in what it prints."""
+
+    more: str = ''
+    says: str = ''
+
+
+class Chained(typing.NamedTuple):
+    """Run after those above it of the same chain; slow."""
+
+    chain: str
+    more: str = ''
+
+
+ONE_NETWORK = '--config.archs=mobilenet_v1_0.25 --config.image_size=32'
+# Weights from two steps on digits, as configs/quickstart.py makes them in 300.
+PRETRAINED = (
+    f'{ONE_NETWORK} --config.weights=pretrain --config.source=digits_0_4 '
+    '--config.pretrain.warmup=0.0 --config.pretrain.ema=0.0 '
+    '--config.pretrain.steps=2 --config.pretrain.batch=8'
+)
+GRID = (
+    '--config.finetune.lrs=0.01 --config.finetune.wds=0.0 '
+    '--config.finetune.steps=2 --config.finetune.batch=8'
+)
+ONE_RUN = (
+    '--config.arch=mobilenet_v1_0.25 --config.image_size=32 '
+    '--config.dataset=digits_5_9 --threads=1'
+)
+TWO_STEPS = '--config.hparams.steps=2 --config.hparams.batch=8'
+FROM_A_RUN = '--config.weights=runs/mine/PRETRAIN_ID'
+PLAN = '--plan --images_per_second=100'
+
+_SWEEP = 'python -m tools.sweep --config=configs'
+_RUN = 'python -m tfxfer.run --config=configs'
+_IMAGES = '--config.dataset=folder:/my/images'
+
+_SETTING_UP = {
+    'bash tools/quickstart.sh': By(
+        'tests/test_scripts.py::test_quickstart_passes_flags_and_exit_status_on'
+    ),
+    'bash tools/test.sh': By(
+        'tests/test_scripts.py::test_a_second_start_installs_nothing'
+    ),
+    'bash tools/test.sh --all': By(
+        'tests/test_scripts.py::test_slow_tests_run_when_asked_for_and_in_ci'
+    ),
+    'ruff check .': Script('tools/test.sh'),
+    'ruff format --check .': Script('tools/test.sh'),
+    'mypy': Script('tools/test.sh'),
+    'python -m pytest tests/data': Script('tools/test.sh'),
+}
+_OWN_IMAGES = {
+    f'{_SWEEP}/images.py --config.datasets=folder:/my/images --workdir=runs/mine': (
+        Chained('images', f'{PRETRAINED} --threads=1')
+    ),
+    f'{_SWEEP}/images.py --config.datasets=csv:/my/list.csv --workdir=runs/mine': (
+        Chained('images', f'{PRETRAINED} --threads=1')
+    ),
+    'python -m tfxfer.export --run=runs/mine/RUN_ID --output=my_model': (
+        Chained('images')
+    ),
+    'python -m tfxfer.export --run=runs/mine/RUN_ID --output=my_phone_model --tflite': (
+        Chained('images')
+    ),
+    'python -m tfxfer.predict_images --model=my_model photo.jpg scans/': (
+        Chained('images')
+    ),
+    'python -m tfxfer.predict_images --model=my_model --json photo.jpg scans/': (
+        Chained('images')
+    ),
+    'python -m tools.features --workdir=runs/mine --list': Chained('images'),
+    'python -m tools.features --workdir=runs/mine --key=KEY --export=features.npz': (
+        Chained('images')
+    ),
+    'python -m tools.features --workdir=runs/mine --remove=KEY': Chained('images'),
+}
+_SINGLE_RUNS = {
+    f'{_RUN}/logistic.py --config.dataset=pets --data=MY_DATA': (
+        Chained('images', f'{ONE_RUN} {FROM_A_RUN}')
+    ),
+    f'{_RUN}/finetune.py {_IMAGES}': (
+        Chained('images', f'{ONE_RUN} {FROM_A_RUN} {TWO_STEPS}')
+    ),
+    f'{_RUN}/pretrain.py {_IMAGES} --workdir=runs/pretrain': (
+        Chained('images', f'{ONE_RUN} {TWO_STEPS}')
+    ),
+    f'{_RUN}/pretrain.py {_IMAGES} --workdir=runs/pretrain --transfer=pets,dtd@20 '
+    '--transfer_every=5000 --data=MY_DATA': Chained(
+        'images',
+        f'{ONE_RUN} {TWO_STEPS} --config.seed=1 --transfer=digits_5_9@10 '
+        '--transfer_every=1',
+    ),
+    'TF_CONFIG=\'{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}\' '
+    f'{_RUN}/finetune.py {_IMAGES} --workdir=/shared/runs': By(
+        'tests/training/test_distribution.py::'
+        'test_a_dead_worker_ends_the_others_and_the_same_command_goes_on'
+    ),
+    'tensorboard --logdir runs/quickstart': By(
+        'tests/study/test_anywhere.py::'
+        'test_one_tensorboard_shows_all_runs_of_the_folder'
+    ),
+}
+_NETWORKS = {
+    'python -m tools.list_architectures --checkpoints=MY_CHECKPOINTS': By(
+        'tests/cli/test_list_architectures.py::'
+        'test_the_list_has_a_row_for_every_network'
+    ),
+    f'{_SWEEP}/imagenet.py --checkpoints=MY_CHECKPOINTS --workdir=runs/imagenet': By(
+        'tests/cli/test_sweep.py::test_study_from_the_real_imagenet_checkpoint'
+    ),
+    'python -m tools.evaluate --arch=mobilenet_v1 --weights=slim '
+    '--checkpoints=MY_CHECKPOINTS --data=MY_DATA': By(
+        'tests/cli/test_evaluate.py::test_accuracies_are_printed_and_written'
+    ),
+    'python -m tools.evaluate --weights=runs/study/RUN_ID': By(
+        'tests/cli/test_evaluate.py::test_accuracies_are_printed_and_written'
+    ),
+    'python -m tools.convert_checkpoint --arch=resnet_50 '
+    '--checkpoint=resnet_v1_50_2016_08_28.tar.gz --output=resnet_50.weights.h5': By(
+        'tests/cli/test_convert_checkpoint.py::test_the_summary_is_printed'
+    ),
+    'python -m tools.diagnose --workdir=runs/mine --dataset=digits_5_9': By(
+        'tests/analysis/test_feature_diagnostics.py::'
+        'test_the_program_writes_table_cka_and_figures'
+    ),
+}
+_DATASETS = {
+    'python -m tools.prepare_dataset --dataset=pets,dtd,flowers --data=MY_DATA': By(
+        'tests/cli/test_prepare_dataset.py::'
+        'test_what_several_datasets_lack_is_named_together'
+    ),
+    'python -m tools.prepare_dataset --dataset=cars --archives=MY_ARCHIVES '
+    '--data=MY_DATA': By(
+        'tests/cli/test_prepare_dataset.py::'
+        'test_every_missing_file_is_named_with_its_address'
+    ),
+    'python -m tools.prepare_dataset --dataset=voc2007 --data=MY_DATA --check': By(
+        'tests/cli/test_prepare_dataset.py::test_check_lists_a_truncated_jpeg'
+    ),
+    'python -m tools.registry_images --data=MY_DATA': By(
+        'tests/data/test_registry_images.py::test_packages_become_datasets'
+    ),
+}
+_STUDIES = {
+    f'{_SWEEP}/study.py --plan': Called(PLAN, '22080'),
+    f'{_SWEEP}/study.py --plan --config.archs=resnet_50,inception_v4 '
+    '--images_per_second=resnet_50:1200,inception_v4:400': Called(says='device-hours'),
+    f'{_SWEEP}/study.py --data=MY_DATA --workdir=runs/study': Chained(
+        'study',
+        f'{PRETRAINED} --threads=1 --config.datasets=digits_5_9 --config.settings=logistic',
+    ),
+    f'{_SWEEP}/study.py --config.archs=resnet_50,inception_v4 '
+    '--config.datasets=pets,flowers --config.settings=logistic,finetune --data=MY_DATA '
+    '--workdir=runs/part': Called(PLAN, 'finetune trial'),
+    'python -m tools.sweep --status --workdir=runs/study': Chained('study'),
+    'python -m tools.bench_search --checkpoints=MY_CHECKPOINTS --workdir=runs/search': (
+        Chained(
+            'search',
+            f'--config=configs/quickstart.py {PRETRAINED} {GRID} --searches=grid '
+            '--config.settings=finetune',
+        )
+    ),
+}
+_REPORTS = {
+    'python -m tfxfer.report --results=runs/study': Called(says='runs/study'),
+    'python -m tfxfer.report --results=runs/study --published=their_results.csv': (
+        Called(says='runs/study')
+    ),
+    'python -m tfxfer.report --published=their_results.csv '
+    '--output=theirs/report.html': Called(says='theirs'),
+    'python -m tools.export_tables --results=runs/study --output=tables '
+    '--formats=csv,md,tex,parquet,html': Called(says='results.parquet'),
+}
+_EXPERIMENTS = {
+    'python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size': By(
+        'tests/study/test_anywhere.py::'
+        'test_the_dataset_size_experiment_ends_with_its_tables'
+    ),
+    f'{_SWEEP}/convergence.py --data=MY_DATA --workdir=runs/convergence': (
+        Called(PLAN, 'scratch trial')
+    ),
+    f'{_SWEEP}/training_settings.py --data=MY_DATA --workdir=runs/training_settings': (
+        Called(PLAN, 'pretrain final')
+    ),
+    f'{_SWEEP}/training_settings_small.py --data=MY_DATA '
+    '--workdir=runs/training_settings': Called(PLAN, '240'),
+    f'{_SWEEP}/training_settings_small.py --data=MY_DATA '
+    '--workdir=runs/training_settings --config.settings=finetune '
+    '--config.datasets=fashion_target': Called(PLAN, '144'),  # And 48 as before.
+}
+_BENCHMARKS = {
+    'python -m tools.bench_input': Chained('input', '--images=128 --repeats=1'),
+    'python -m tools.bench_features --archs=mobilenet_v1,resnet_50,inception_v3,'
+    'densenet_121,nasnet_mobile': Chained(
+        'features', '--archs=mobilenet_v1_0.25 --rounds=1'
+    ),
+    'python -m tools.bench_extract --archs=mobilenet_v1,resnet_50': Chained(
+        'features', '--archs=mobilenet_v1_0.25 --rounds=1 --images=128'
+    ),
+    **dict.fromkeys(
+        (
+            'python -m tools.bench_train',
+            'python -m tools.bench_train --archs=resnet_50:224 --batch=256 '
+            '--feeds=ready --jit_compile',
+        ),
+        By(
+            'tests/tools/test_bench_train.py::test_ours_and_keras_are_timed_from_all_feeds'
+        ),
+    ),
+    **dict.fromkeys(
+        (
+            'python -m tools.bench_logreg',
+            'python -m tools.bench_logreg --shapes=12000x1024x10 --every=8 '
+            '--peer_tol=1e-8 --peer_iterations=100000',
+        ),
+        By(
+            'tests/tools/test_bench_logreg.py::'
+            'test_both_sides_are_timed_and_ours_is_within_the_tolerance'
+        ),
+    ),
+    'python -m tools.bench_report': By(
+        'tests/tools/test_bench_report.py::test_the_bench_times_a_made_study'
+    ),
+}
+COVERED = {
+    **_SETTING_UP, **_OWN_IMAGES, **_SINGLE_RUNS, **_NETWORKS, **_DATASETS, **_STUDIES,
+    **_REPORTS, **_EXPERIMENTS, **_BENCHMARKS,
+}  # fmt: skip
+# Of other projects, and not for a test: they change the user's packages or git hooks.
+LEFT_OUT = ('pip install pre-commit', 'pre-commit install')
+
+
+def covered(kind: type) -> dict[str, typing.Any]:
+    """The commands that are run in one of the ways above."""
+    return {text: how for text, how in COVERED.items() if isinstance(how, kind)}
