@@ -76,8 +76,8 @@ def predictions(rng, label, classes, right):
 def write_cell(folder, network, dataset, setting, seen, rng):
     """Writes a final Run and the trials behind it; returns how many Records."""
     weights = '' if setting == 'scratch' else 'slim'
-    made = {'weights': weights, 'arch': network, 'dataset': dataset.name}
-    made |= {'setting': setting}
+    fields = {'weights': weights, 'arch': network, 'dataset': dataset.name}
+    fields |= {'setting': setting}
     if setting == 'logistic':
         curve = [
             {'l2': l2, 'valid_score': float(rng.random()), 'solved': True}
@@ -93,10 +93,10 @@ def write_cell(folder, network, dataset, setting, seen, rng):
         best = max(curve, key=lambda point: point['valid_score'])
         chosen = hparams = {'lr': best['lr'], 'wd': best['wd']}
         trials = [
-            write_trial(folder, made, point, dataset)
+            write_trial(folder, fields, point, dataset)
             for point in curve  # A report needs their seconds.
         ]
-    run = config.from_dict({**made, 'hparams': hparams, 'trials': trials})
+    run = config.from_dict({**fields, 'hparams': hparams, 'trials': trials})
     score = metrics.METRICS[dataset.metric](seen['label'], seen['logits'])
     top1 = architectures.ARCHITECTURES[network].imagenet_top1
     record = results.Record(
@@ -107,22 +107,22 @@ def write_cell(folder, network, dataset, setting, seen, rng):
         source={'dataset': 'imagenet2012', 'score': top1, 'images': 50_000}
         if weights
         else None,
-        **facts(dataset, best['valid_score'], test=len(seen['index'])),
+        **common_fields(dataset, best['valid_score'], test=len(seen['index'])),
     )
     results.write(folder, record, seen)
     return 1 + len(trials)
 
 
-def write_trial(folder, made, point, dataset):
+def write_trial(folder, fields, point, dataset):
     hparams = {'lr': point['lr'], 'wd': point['wd']}
-    run = config.from_dict({**made, 'hparams': hparams, 'phase': 'trial'})
-    shown = facts(dataset, point['valid_score'], test=0)
+    run = config.from_dict({**fields, 'hparams': hparams, 'phase': 'trial'})
+    shown = common_fields(dataset, point['valid_score'], test=0)
     record = results.Record(run, score=None, chosen=hparams, **shown)
     results.write(folder, record, {})
     return run.id
 
 
-def facts(dataset, valid_score, test):
+def common_fields(dataset, valid_score, test):
     train, valid, _ = dataset.sizes
     return {
         'metric': dataset.metric,
@@ -190,6 +190,6 @@ if __name__ == '__main__':
         'share', 0.1, 'Of the test images of each dataset.', 0, 1
     )
     KEEP = flags.DEFINE_string(
-        'keep', '', 'Folder to write into and to leave; else a temporary one.'
+        'keep', '', 'Folder for the made-up results, which stay; else a temporary one.'
     )
     app.run(main)

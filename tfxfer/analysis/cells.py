@@ -143,7 +143,7 @@ class Cell:
 
     @property
     def seconds(self) -> float | None:
-        """Wall-clock of all Runs behind the score; None where a trial is gone."""
+        """Wall-clock of all Runs behind the score; None where a trial is missing."""
         behind = self.records + self.trials
         if len(behind) < self.runs:
             return None
@@ -247,7 +247,7 @@ def tasks(all_cells: Iterable[Cell]) -> dict[tuple[str, int | None], list[Cell]]
 
 
 def folders(records: Sequence[results.Record]) -> dict[str, str]:
-    """Name of each dataset that is a user's own images: {name: where it was}."""
+    """{name: path} of the datasets that are a user's own images."""
     labels = naming.Labels(records)
     return {
         labels.dataset(record.run): record.run.dataset

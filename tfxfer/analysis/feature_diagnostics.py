@@ -401,8 +401,8 @@ def _classes(x, labels):
         )
     if labels.dtype.kind not in 'iu':
         raise ValueError(f'Labels must be whole numbers; got {labels.dtype}.')
-    found, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(found) < 2:
+    values, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(values) < 2:
         raise ValueError('Needs at least 2 classes; all images are of one.')
     return classes, counts
 

@@ -52,16 +52,16 @@ def compare(
     Raises:
         errors.InputError: predictions that are not those the record was scored on.
     """
-    found, notes = [], []
+    comparisons, notes = [], []
     by_id = {record.run.id: record for cell in all_cells for record in cell.records}
     read = functools.cache(lambda name: predictions(by_id[name], workdir))
     for group in cells.tasks(all_cells).values():
         best = cells.best(group)
         if best is not None and best.metric != 'voc_map':
             rows, lacking = _compared_with(best, group, read)
-            found += rows
+            comparisons += rows
             notes += lacking
-    return found, notes
+    return comparisons, notes
 
 
 def _compared_with(best, group, read):
@@ -236,7 +236,7 @@ def network_pairs(
     Returns:
         ([NetworkPair, ...], [sentence about what could not be tested, ...]).
     """
-    found, notes = [], []
+    pairs, notes = [], []
     for key, matrix in points.matrices(all_cells).items():
         datasets, complete = matrix.datasets, matrix.complete
         if len(datasets) < 2 or len(matrix.networks) < 2:
@@ -259,5 +259,5 @@ def network_pairs(
                 )
                 continue
             rows.append(NetworkPair(*key, a, b, datasets, test, test.p))
-        found += _with_holm(rows, [row.test.p for row in rows])
-    return found, notes
+        pairs += _with_holm(rows, [row.test.p for row in rows])
+    return pairs, notes

@@ -1,4 +1,4 @@
-"""Published results, read from CSV files, to lay beside one's own."""
+"""Published results, read from CSV files, to compare with own results."""
 
 import csv
 import dataclasses
@@ -289,14 +289,14 @@ def _setting(path, line, text):
 
 def _setting_of_file(path):
     words = re.split(r'[^a-z]+', path.stem.lower())
-    found = {name for name, others in SETTINGS.items() if set(words) & set(others)}
-    if len(found) != 1:
+    named = {name for name, others in SETTINGS.items() if set(words) & set(others)}
+    if len(named) != 1:
         raise errors.InputError(
             f'{path}, line 1: no column named setting, and the name of the file does '
             f'not say it. Add the column, of {", ".join(SETTINGS)}; or name one of '
             'them in the name of the file.'
         )
-    return found.pop()
+    return named.pop()
 
 
 def _number(path, line, text):

@@ -51,8 +51,8 @@ def write(
 
 
 def _write(results_dir, output, published):
-    given = [one for path in published for one in published_results.read(path)]
-    records = _read(results_dir, output, given)
+    theirs = [one for path in published for one in published_results.read(path)]
+    records = _read(results_dir, output, theirs)
     output = pathlib.Path(output or pathlib.Path(results_dir) / 'report.html')
     storage.writable(output.parent)
     if output.is_dir():
@@ -60,7 +60,7 @@ def _write(results_dir, output, published):
             f'--output={str(output)!r} is a folder; name a file in it, such as '
             f'{str(output / "report.html")!r}.'
         )
-    study = section.of(records, given, results_dir if records else None)
+    study = section.of(records, theirs, results_dir if records else None)
     tables, drawings = sections.tables(study), sections.drawings(study)
     _write_tables(tables, output.parent)
     figure_files.save(drawings, output.parent / 'figures')
@@ -86,9 +86,9 @@ def _write_tables(tables, folder):
             (folder / 'tables' / f'{name}.{suffix}').unlink(missing_ok=True)
 
 
-def _read(results_dir, output, given):
-    """The Records; none if results are given and the folder has none."""
-    if not given or any(pathlib.Path(results_dir).glob('*/record.json')):
+def _read(results_dir, output, theirs):
+    """The Records; none if there are published results and the folder has none."""
+    if not theirs or any(pathlib.Path(results_dir).glob('*/record.json')):
         with _lasting():
             return cells.read(results_dir)
     if output is None:
