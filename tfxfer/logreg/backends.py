@@ -29,7 +29,7 @@ class NumPy:
     """All products in NumPy, that is by BLAS."""
 
     def one_blas_thread(self) -> contextlib.AbstractContextManager:
-        """A context for the iterations; BLAS does their products, so it is free."""
+        """A context for the iterations; nothing changes: BLAS does their products."""
         return contextlib.nullcontext()
 
     def put(self, array: np.ndarray) -> np.ndarray:
@@ -132,7 +132,7 @@ class TensorFlow:
         self.tf, self.device = tensorflow, device
 
     def one_blas_thread(self) -> contextlib.AbstractContextManager:
-        """A context for the iterations; BLAS rests in them anyway."""
+        """A context for the iterations; nothing changes: BLAS has little to do."""
         return contextlib.nullcontext()
 
     def put(self, array: np.ndarray) -> typing.Any:

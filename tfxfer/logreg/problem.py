@@ -222,8 +222,8 @@ def _derivatives(problem, scores, rows):
 def hessian(problem: Problem, point: Point) -> np.ndarray:
     """The cross-entropy's Hessian in full [m, unknowns, unknowns]; one pass.
 
-    Softmax: sum over images of diag(p) - p p' (x) z z', as a sum of squares so that it
-    is positive semidefinite whatever the rounding.
+    Softmax: the sum over images of (diag(p) - p p') x z z', a Kronecker product;
+    binary: that of p (1 - p) z z', per class.
     """
     size = problem.unknowns
     out = np.zeros((problem.problems, size, size))

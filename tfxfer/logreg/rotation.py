@@ -84,7 +84,7 @@ def _turned(centred, v, rows, backend, dtype):
     turn = backend.put(v)
     z, squares = [], 0
     for part in rows:
-        block = backend.product(centred(part), turn).astype(dtype)
+        block = backend.product(centred(part), turn).astype(dtype, copy=False)
         block = np.hstack([np.ones((len(block), 1), dtype), block])
         squares = squares + (block**2).sum(axis=0, dtype=np.float64)
         z.append(block)
