@@ -129,18 +129,6 @@ def test_of_many_datasets_the_answer_is_one_paragraph_and_the_tasks_are_folded(
     assert re.findall('<p>On ([a-z]+),', folded) == ['cars', 'digits', 'dtd', 'pets']
 
 
-def test_both_ways_around_missing_cells_are_offered(tmp_path):
-    made.write_sources(tmp_path)
-    for dataset in ('digits', 'pets', 'dtd'):
-        for arch in made.NETWORKS[: 3 if dataset == 'dtd' else 2]:
-            made.write_cell(tmp_path, arch, 'logistic', 80, dataset=dataset)
-    text = html.unescape(report.write(tmp_path).read_text())
-    assert ('1 dataset that all 3 networks have; left out: digits, pets.') in text
-    notes = re.findall('<li>(.*)</li>', text)
-    (note,) = [note for note in notes if '2 of 3 x 3 cells are missing' in note]
-    assert '2 networks on 3 datasets' in note and made.NETWORKS[2] in note
-
-
 def test_every_table_and_figure_lies_beside_the_page(study):
     names = {
         path.relative_to(study).as_posix()
@@ -214,16 +202,6 @@ def test_what_is_missing_or_doubtful_is_said(tmp_path):
     assert f'{doubtful.id}: lr = 0.1 is at the edge of the values tried' in text
     assert 'missing (trials done: 4)' in text
     assert (tmp_path / 'tables' / 'missing.csv').exists()
-
-
-def test_an_unsolved_regression_is_said(tmp_path):
-    run = made.run(made.NETWORKS[0], 'logistic')
-    curve = tuple(
-        {'l2': l2, 'valid_score': 0.5, 'solved': l2 > 1e-3} for l2 in made.CURVE
-    )
-    results.write(tmp_path, made.record(run, 0.5, curve=curve), made.predictions(50))
-    text = report.write(tmp_path).read_text()
-    assert 'the solver stopped early at 1 of 3 values of l2, up to 0.001.' in text
 
 
 def test_a_table_that_became_empty_is_removed(tmp_path):
