@@ -16,11 +16,14 @@ PROGRAMS = (
     'registry_images',
     'convert_checkpoint',
     'run',
+    'sweep',
+    'dataset_size',
     'report',
     'export_tables',
     'export',
     'predict_images',
     'evaluate',
+    'diagnose',
     'features',
 )
 
