@@ -1,7 +1,6 @@
-"""What a study's names do not determine: images, weights, the speed of the machine."""
+"""What a study's names do not determine: its images and weights."""
 
 import dataclasses
-import pathlib
 import typing
 from collections.abc import Callable
 
@@ -104,21 +103,3 @@ def _weights_digest(study: Study, options: ExecutionOptions, name: str) -> str |
     arch = architectures.ARCHITECTURES[name]
     run = config.Run(name, '', 'finetune', config.Finetune(), weights=weights)
     return resolve.find_weights(run, arch, options).digest
-
-
-def measure_rates(study: Study, path: pathlib.Path) -> dict[str, cost.Rate]:
-    """This machine's Rate by network: read from a file, or measured and added to it."""
-    import tqdm
-
-    from tfxfer.transfer import environment, throughput
-
-    versions = environment.versions()
-    device = f'{versions["device"]}, {versions["threads"]} threads'
-    known, rates = throughput.read(path), {}
-    for name in tqdm.tqdm(study.archs, 'Measuring', unit='network'):
-        key = f'{name}, {study.image_size or "own"} pixels, {study.precision}, {device}'
-        if key not in known:
-            known[key] = throughput.measure(name, study.image_size, study.precision)
-            throughput.write(path, known)
-        rates[name] = cost.Rate(*known[key])
-    return rates

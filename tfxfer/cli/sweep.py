@@ -13,20 +13,18 @@ On several machines that share the workdir, start the same command on each, as
 import os
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from absl import flags, logging
 
 from tfxfer import errors, results, storage
-from tfxfer.cli import app, study_inputs
+from tfxfer.cli import app, study_inputs, sweep_plan
 from tfxfer.report import formats
 from tfxfer.study import (
     checks,
-    cost,
     driver,
     executors,
     failures,
-    planning,
     ray_executor,
     status,
     study_file,
@@ -123,8 +121,8 @@ def run(given: app.Given, summary: Summary | None = None) -> None:
     study = checks.study_from(given.config.to_dict())
     options = ExecutionOptions(workdir, given.checkpoints, given.data)
     if given.plan:
-        rates = rates_from(study, given.images_per_second)
-        show_plan(study, options, rates, measure=given.calibrate)
+        rates = sweep_plan.rates_from(study, given.images_per_second)
+        sweep_plan.show(study, options, rates, measure=given.calibrate)
         return
     outcome = carry_out(study, options, given)
     show_results(workdir, summary)
@@ -134,92 +132,6 @@ def run(given: app.Given, summary: Summary | None = None) -> None:
             'table lacks what depends on them. --retry_failed tries them again. Their '
             f'logs: {workdir}/ID/log.txt'
         )
-
-
-# What a study would take.
-
-
-def show_plan(
-    study: Study,
-    options: ExecutionOptions,
-    rates: Mapping[str, cost.Rate],
-    *,
-    measure: bool,
-) -> None:
-    """Prints what a study would take, at rates that are given or measured here.
-
-    Raises:
-        errors.InputError: nothing says how many images a dataset has.
-    """
-    study, sizes, missing = study_inputs.read(study, options, lenient=True)
-    if absent := sorted(set(study.datasets) - set(sizes)):
-        raise errors.InputError(f'How many images has {absent[0]}? {" ".join(missing)}')
-    cells = tuple(planning.cells(study))
-    loads = cost.loads(cells, sizes)
-    done = planning.plan(cells, status.read_done(options.workdir)).done
-    print(_plan_table(loads, rates))
-    print(f'{len(done)} of these Runs are done already.')
-    for sentence in missing:
-        print(f'Not here yet: {sentence}')
-    if measure and not rates:
-        path = options.cache / 'rates.json'
-        rates = study_inputs.measure_rates(study, path)
-        for name, (train, infer) in rates.items():
-            print(f'{name}: {train:.1f} images/s in training, {infer:.1f} scored')
-        print(_plan_table(loads, rates))
-        print(
-            'Device-hours: this machine as one device, images in memory, without the '
-            'logistic regressions themselves.'
-        )
-
-
-def _plan_table(loads: cost.Loads, rates: Mapping[str, cost.Rate]) -> str:
-    table = formats.table(
-        'plan',
-        'Plan',
-        [row._asdict() for row in cost.planned(loads, rates)],
-        {
-            'kind': lambda row: row['kind'],
-            'Runs': lambda row: f'{row["load"].runs:,}',
-            'steps': lambda row: f'{row["load"].steps:,}',
-            'training images': lambda row: f'{row["load"].trained:,}',
-            'images scored': lambda row: f'{row["load"].seen:,}',
-            'device-hours': lambda row: _hours(row['hours']) if rates else '',
-        },
-        optional=('device-hours',),
-    )
-    return formats.md(table)
-
-
-def _hours(hours: float) -> str:
-    return f'{hours:,.0f}' if hours >= 100 else f'{hours:.2g}'
-
-
-def rates_from(study: Study, texts: Sequence[str]) -> dict[str, cost.Rate]:
-    """Rates of NAME:RATE or RATE, of training; scoring is taken to be 3 times as fast.
-
-    Raises:
-        errors.InputError: not so written, or a network without rate.
-    """
-    rates = {}
-    for text in texts:
-        name, _, number = text.rpartition(':')
-        try:
-            train = float(number)
-        except ValueError:
-            train = 0.0
-        if train <= 0:
-            raise errors.InputError(
-                f'--images_per_second takes RATE or NETWORK:RATE,...; got {text!r}.'
-            )
-        for arch in (name,) if name else study.archs:
-            errors.find('architecture', dict.fromkeys(study.archs), arch)
-            rates[arch] = cost.Rate(train, 3 * train)
-    if rates and (missing := [name for name in study.archs if name not in rates]):
-        raise errors.InputError(
-            f'--images_per_second says nothing of {", ".join(missing)}.'
-        )
-    return rates
 
 
 # How a study stands.

@@ -1,4 +1,10 @@
-"""Which points of a grid are tried next, and how far: grid, halving, asha."""
+"""Which points of a grid are tried next, and how far.
+
+grid: every point to its end, as in the paper. halving (Jamieson & Talwalkar 2016,
+arXiv 1502.07943): all n points train for steps / eta**r, the best ceil(n / eta) of them
+eta times as long, and so on to the end. asha (Li et al. 2020, arXiv 1810.05934): a
+point also goes on as soon as it is among the best 1 / eta of those scored so far.
+"""
 
 import dataclasses
 import functools
@@ -25,6 +31,7 @@ class Tried(typing.NamedTuple):
 class Rung(typing.NamedTuple):
     """The trials of a Grid that reach one of its stops, by their point of the grid."""
 
+    number: int
     runs: dict[int, config.Run]
     records: dict[int, results.Record]  # Of those that are done.
     complete: bool  # No other point can come here, and all that did are done.
@@ -63,8 +70,8 @@ class Grid:
         more = max(0, sum(self.planned()) - len(runs))
         spent = [
             rung.runs[point].id
-            for number, rung in enumerate(rungs[:-1])
-            for point in self._spent(rung, number, done)
+            for rung in rungs[:-1]
+            for point in self._spent(rung, done)
         ]
         return Tried(runs, more, _chosen(rungs), tuple(spent))
 
@@ -76,13 +83,13 @@ class Grid:
             runs = {i: self._trial(i, number, resume.get(i, '')) for i in points}
             records = {i: done[run.id] for i, run in runs.items() if run.id in done}
             complete = complete and len(records) == len(runs)
-            rung = Rung(runs, records, complete)
+            rung = Rung(number, runs, records, complete)
             yield rung
             if number < last:
-                points = sorted(self._going_on(rung, number, done))
+                points = sorted(self._going_on(rung, done))
                 resume = {i: run.id for i, run in runs.items()}
 
-    def _going_on(self, rung: Rung, number: int, done: Records) -> set[int]:
+    def _going_on(self, rung: Rung, done: Records) -> set[int]:
         """Points of a rung that go on to the next.
 
         halving: the best of all, once all are scored. asha: also those among the best
@@ -90,28 +97,28 @@ class Grid:
         """
         ranked, chosen = rung.ranked(), set[int]()
         if rung.complete:
-            chosen |= set(ranked[: self.planned()[number + 1]])
+            chosen |= set(ranked[: self.planned()[rung.number + 1]])
         if self.method == 'asha':
             chosen |= set(ranked[: len(ranked) // self.eta])
-            chosen |= self._ahead(rung, number, done)
+            chosen |= self._ahead(rung, done)
         return chosen
 
-    def _ahead(self, rung: Rung, number: int, done: Records) -> set[int]:
+    def _ahead(self, rung: Rung, done: Records) -> set[int]:
         """Points of a rung that are done at the next one too."""
-        return {i for i in rung.records if self._trial(i, number + 1).id in done}
+        return {i for i in rung.records if self._trial(i, rung.number + 1).id in done}
 
-    def _spent(self, rung: Rung, number: int, done: Records) -> list[int]:
+    def _spent(self, rung: Rung, done: Records) -> list[int]:
         """Points of a rung from whose checkpoint no trial will go on."""
-        spent = self._ahead(rung, number, done)
+        spent = self._ahead(rung, done)
         if rung.complete:
-            spent |= set(rung.records) - self._going_on(rung, number, done)
+            spent |= set(rung.records) - self._going_on(rung, done)
         return sorted(spent)
 
-    def _trial(self, point: int, rung: int, resume: str = '') -> config.Run:
-        """The Run of a point up to a stop."""
+    def _trial(self, point: int, number: int, resume: str = '') -> config.Run:
+        """The Run of a point at a rung."""
         if len(self.stops) == 1:
             return self.trials[point]
-        return _trial(self.trials[point], self.stops[rung], resume)
+        return _trial(self.trials[point], self.stops[number], resume)
 
 
 def grid_of(study: Study, trials: tuple[config.Run, ...], steps: int) -> Grid:
