@@ -47,23 +47,9 @@ def texts(*names: str) -> dict[str, Column]:
     return {name: text(name) for name in names}
 
 
-PER_CLASS = 'images per class'
-IMAGE_SIZE = 'image size'
-SIZES = {PER_CLASS: count('per_class'), IMAGE_SIZE: count('image_size')}
-# Heads that say nothing in most studies, and are left out there.
-OPTIONAL = (PER_CLASS, IMAGE_SIZE, 'recipe')
-
-
-def _interval(row: Row) -> str:
-    return '' if row['r'] is None else f'{row["low"]:.2f} to {row["high"]:.2f}'
-
-
-CORRELATION = {
-    'r': lambda row: '' if row['r'] is None else f'{row["r"]:.2f}',
-    '95 % interval': _interval,
-    'p': p_value('p'),
-    'Spearman': lambda row: '' if row['r'] is None else f'{row["rho"]:.2f}',
-}
+def duration(name: str) -> Column:
+    """Seconds in the unit that reads best; '' of None."""
+    return lambda row: number_format.duration(row[name])
 
 
 def plus_minus(value: float, error: float | None) -> str:
@@ -71,10 +57,11 @@ def plus_minus(value: float, error: float | None) -> str:
     return f'{value:+.3f}' + ('' if error is None else f' +- {error:.3f}')
 
 
-def duration(name: str) -> Column:
-    """Seconds in the unit that reads best; '' of None."""
-    return lambda row: number_format.duration(row[name])
-
+PER_CLASS = 'images per class'
+IMAGE_SIZE = 'image size'
+SIZES = {PER_CLASS: count('per_class'), IMAGE_SIZE: count('image_size')}
+# Heads that say nothing in most studies, and are left out there.
+OPTIONAL = (PER_CLASS, IMAGE_SIZE, 'recipe')
 
 IMAGES = 'train + valid / test images'
 
@@ -89,9 +76,19 @@ def images_text(row: Row) -> str:
     return f'{row["images.train"]} + {row["images.valid"]} / {row["images.test"]}'
 
 
+def _interval(row: Row) -> str:
+    return '' if row['r'] is None else f'{row["low"]:.2f} to {row["high"]:.2f}'
+
+
+CORRELATION = {
+    'r': lambda row: '' if row['r'] is None else f'{row["r"]:.2f}',
+    '95 % interval': _interval,
+    'p': p_value('p'),
+    'Spearman': lambda row: '' if row['r'] is None else f'{row["rho"]:.2f}',
+}
+CORRELATION_NUMBERS = ('r', 'low', 'high', 'p', 'rho')
+
+
 def correlation(found: stats.Correlation | None) -> dict[str, float | None]:
     """The numbers of CORRELATION; None where there is no correlation."""
     return {name: found and getattr(found, name) for name in CORRELATION_NUMBERS}
-
-
-CORRELATION_NUMBERS = ('r', 'low', 'high', 'p', 'rho')

@@ -34,7 +34,7 @@ def table(sizes: Sequence[Size]) -> formats.Table:
             **columns.texts('network', 'dataset'),
             columns.IMAGE_SIZE: columns.count('image_size'),
             TRAINING_IMAGES: _images_text,
-            **{f'{s} %': lambda row, s=s: _score_text(row, s) for s in occur},
+            **{f'{setting} %': _score_column(setting) for setting in occur},
             'seeds': lambda row: ' / '.join(str(row[f'{s}.draws'] or 0) for s in occur),
         },
         optional=columns.OPTIONAL,
@@ -76,6 +76,10 @@ def _order(key):
 
 def _images_text(row):
     return plain(row['images']) + (' (all)' if row['per_class'] is None else '')
+
+
+def _score_column(setting: str) -> columns.Column:
+    return lambda row: _score_text(row, setting)
 
 
 def _score_text(row, setting):

@@ -61,7 +61,7 @@ def by_dataset(effects: Sequence[Effect]) -> formats.Table:
             'network': columns.text('network'),
             **columns.SIZES,
             **columns.texts('setting', 'dataset'),
-            **{c: lambda row, c=c: _change_text(row, c) for c in changes},
+            **{change: _change_column(change) for change in changes},
         },
         optional=columns.OPTIONAL,
         note='Changes of log odds, as averaged in the table before; after +-: standard '
@@ -78,6 +78,10 @@ def _row(key, group, changes):
         for name in ('mean', 'seed_error', 'pairs', 'seeds'):
             row[f'{change}.{name}'] = effect and getattr(effect, name)
     return row
+
+
+def _change_column(change: str) -> columns.Column:
+    return lambda row: _change_text(row, change)
 
 
 def _change_text(row, change):

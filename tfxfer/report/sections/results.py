@@ -31,7 +31,7 @@ def main_table(
             'test images': columns.count('test_images'),
             'source': columns.text('source'),
             'source %': columns.percent('source_score'),
-            **{_head(s): lambda row, s=s: _score_text(row, s) for s in occur},
+            **{_head(setting): _score_column(setting) for setting in occur},
         },
         optional=columns.OPTIONAL,
         note=_note(all_cells),
@@ -118,6 +118,10 @@ def _chosen_text(cell):
         for record in cell.records
     ]
     return ' | '.join(dict.fromkeys(texts))
+
+
+def _score_column(setting: str) -> columns.Column:
+    return lambda row: _score_text(row, setting)
 
 
 def _score_text(row, setting):
