@@ -2,7 +2,10 @@ import pytest
 
 from tests.support import made_results as made
 from tests.support import show
+from tests.support.experiments import tuned
 from tfxfer.analysis import cells
+from tfxfer.report import section
+from tfxfer.report.sections import finetune_options, option_effects, training_options
 
 
 @pytest.fixture
@@ -24,3 +27,16 @@ def whole():
     networks = {f'network_{i}': 0.7 + 0.02 * i for i in range(5)}
     records = made.study_records(networks, ['cars', 'dtd', 'pets'], points=2, curve=3)
     return show.drawn(records)
+
+
+@pytest.fixture(scope='session')
+def pretrained_in_sixteen_ways():
+    """The figures of two networks, pretrained in all combinations of made.WAYS."""
+    records = made.ways(tuned, seeds=(0, 1))
+    without_aux = {'arch': 'inception_v1', 'seeds': (0, 1)}
+    records += made.ways(
+        lambda way, seed: None if way['aux'] else tuned(way, seed), **without_aux
+    )
+    study = section.of(records)
+    own = training_options, finetune_options, option_effects
+    return {d.name: d for one in own for d in one.SECTION.drawings(study)}

@@ -109,7 +109,7 @@ def catches_up(
     gap = np.interp(knots, sx, sy) - np.interp(knots, fx, fy)
     gap[np.abs(gap) < 1e-12] = 0
     if gap[0] >= 0:
-        return Estimate(None, f'at {_images(low)}, the fewest compared, or before')
+        return Estimate(None, f'at {_images(low)}, the fewest compared, or with fewer')
     reached = np.flatnonzero(gap >= 0)
     if not len(reached):
         return Estimate(None, f'not up to {_images(high)}, the most compared')

@@ -136,9 +136,10 @@ def mean_row(mean: Mean) -> dict[str, typing.Any]:
 
 
 BARS = {
-    'within': 'Bars: standard error over datasets, of the log odds less the mean of '
-    'each dataset (Morey 2008).',
-    'seeds': 'Bars of one dataset, as of the source: standard error over seeds.',
+    'within': "Bars: standard error over datasets, after each dataset's mean is "
+    'subtracted (Morey 2008).',
+    'seeds': 'Bars where there is one dataset, as for the source: standard error over '
+    'seeds.',
 }
 
 

@@ -58,7 +58,7 @@ def _chosen_text(row):
 
 def _tried_text(row):
     if not row['tried']:
-        return 'given'
+        return 'fixed'
     how = row['search'] if row['search'] not in ('', 'grid') else ''
     return f'{row["tried"]} values' + (f' by {how}' if how else '')
 
@@ -143,8 +143,8 @@ def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> style.
         f'Choice of l2, logistic, {_task_title(group[0])}',
         fig,
         pd.DataFrame(rows),
-        'Ring: chosen, the best on validation images (among equals the strongest '
-        'penalty). Hollow: the solver stopped before it had converged.'
+        'Ring: the chosen l2, the best on validation images; of ties, the strongest '
+        'penalty. Hollow: the solver stopped before it had converged.'
         + _seed_note(group),
     )
 
@@ -207,7 +207,8 @@ def grids(group: Sequence[cells.Cell]) -> style.Drawing:
         f'Choice of learning rate and weight decay, {group[0].setting}, {title}',
         fig,
         pd.DataFrame(rows).drop(columns='tile'),
-        f'{title}, {group[0].setting}. Frame: chosen, the best on validation images. '
+        f'{title}, {group[0].setting}. Frame: the chosen values, the best on '
+        'validation images. '
         'x: the trial diverged. Weight decay is the grid value; the gradient gets it '
         'divided by the learning rate.' + _seed_note(group),
     )
@@ -372,7 +373,7 @@ def _task_title(cell):
 def _seed_note(group):
     if all(len(cell.records) == 1 for cell in group):
         return ''
-    return ' Of several seeds the lowest is shown.'
+    return ' Where there are several seeds, the lowest is shown.'
 
 
 def _tables(study: Study) -> Iterator[formats.Table]:

@@ -68,7 +68,11 @@ def confusion(
             'share': shares[true, taken],
         }
     )
-    seeds = ' Of several seeds the lowest is shown.' if len(cell.records) > 1 else ''
+    seeds = (
+        ' Where there are several seeds, the lowest is shown.'
+        if len(cell.records) > 1
+        else ''
+    )
     return style.Drawing(
         style.file_name('confusion', *cell.task),
         'detail',

@@ -38,10 +38,10 @@ def table(sizes: Sequence[Size]) -> formats.Table:
             'seeds': lambda row: ' / '.join(str(row[f'{s}.draws'] or 0) for s in occur),
         },
         optional=columns.OPTIONAL,
-        note='The score is that whose log odds are the mean over seeds, each of which '
-        'draws its own subset; in parentheses one standard error of that mean to each '
-        'side. Training images are train + valid, which the final fit sees. Seeds: '
-        f'{" / ".join(occur)}.',
+        note='Log odds are averaged over seeds, each with a subset of its own, and '
+        'shown as a score; in parentheses: one standard error of that mean to each '
+        'side. Training images: train + valid, which the final fit uses. The seeds of '
+        f'{" / ".join(occur)} are counted.',
     )
 
 
@@ -153,9 +153,9 @@ def draw(sizes: Sequence[Size]) -> style.Drawing:
 
 def _caption(sizes):
     parts = [
-        'Accuracy as log odds, labelled in percent: the mean over seeds of the log '
-        'odds. Training images are train + valid, which the final fit sees; of a Run '
-        'on all images their mean over classes.'
+        'Accuracy as log odds, labelled in percent and averaged over seeds. Training '
+        'images: train + valid, which the final fit uses; where all images are used, '
+        'their mean number per class.'
     ]
     if any(s.error is not None for s in sizes):
         parts.append('Bars: standard error of the mean log odds over seeds.')

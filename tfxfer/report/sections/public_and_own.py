@@ -32,8 +32,9 @@ def table(pairs: Iterable[tuple[Side, Side]]) -> formats.Table:
         },
         optional=columns.OPTIONAL,
         note='Logistic regression, over the datasets that all networks of both kinds '
-        "have. Pearson's r of log odds; Fisher's interval, which for 3 networks says "
-        'nothing. No r where all networks have the same accuracy.',
+        "have. Pearson's r of log odds. Interval: Fisher's transformation; for 3 "
+        'networks it is not informative. No r where all networks have the same '
+        'accuracy.',
     )
 
 

@@ -43,8 +43,8 @@ def table(
         },
         optional=('our best', 'our metric', 'our %', DIFFERENCE),
         note='Difference: ours minus the published. Our best was picked among our '
-        'networks by the same test images, which favours it slightly. Whether the '
-        'published result used the same splits and metric, its authors say.'
+        'networks by the same test images, which favours it slightly. The published '
+        'result may have used other splits or another metric.'
         if all_cells
         else '',
     )
@@ -113,7 +113,7 @@ def draw(
         'Log odds, labelled in percent. Markers: the best network of the study in each '
         f'setting. Lines: the best published in the same setting '
         f'({", ".join(sources)}). From left to right: {", ".join(settings)}. The '
-        'best of many networks, picked by the test images, is favoured slightly.',
+        'best network was picked by the test images, which favours it slightly.',
     )
 
 

@@ -28,7 +28,7 @@ def table(wins: Iterable[paired_tests.Wins]) -> formats.Table:
             'equal in': columns.count('ties'),
             'p (sign test)': columns.p_value('p'),
         },
-        note='Counted are pairs of network and dataset. Exact two-sided sign test; '
+        note='Pairs of network and dataset are counted. Exact two-sided sign test; '
         'ties are left out of it.',
     )
 

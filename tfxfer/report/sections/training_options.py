@@ -94,8 +94,8 @@ def draw(trained: Sequence[Trained]) -> style.Drawing | None:
             lines = [rows.index(tuple(mean.values.items())) for mean in means]
             option_rows.draw_means(panel, means, lines, style.WITH_SOURCE[setting])
     caption = [
-        'Log odds, labelled in percent; a step to the right is the same difference in '
-        'every panel.',
+        'Log odds, labelled in percent; equal distances are equal differences in all '
+        'panels.',
         option_rows.dots_text(rows),
         f'Source: {first.source}.',
         *_datasets_text(by_setting),

@@ -76,8 +76,8 @@ def correlations(points: Iterable[tuple[Condition, Point]]) -> formats.Table:
         },
         optional=columns.OPTIONAL,
         note="Pearson's r between the log odds of source and transfer accuracy, the "
-        "latter averaged over the datasets named; Fisher's interval, which for 3 "
-        'networks says nothing.',
+        "latter averaged over the datasets named. Interval: Fisher's transformation; "
+        'for 3 networks it is not informative.',
     )
 
 
