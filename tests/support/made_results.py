@@ -67,7 +67,7 @@ def record(of, score, *, n=100, valid_score=0.9, metric='top1', seconds=1.0, **f
     if of.weights.startswith('run:') and of.arch in NETWORKS:
         right = SOURCE_RIGHT[NETWORKS.index(of.arch)]
         origin = {'dataset': 'digits_0_4', 'score': right / 200, 'images': 200}
-    facts = {
+    defaults = {
         'run': of,
         'metric': metric,
         'score': score if final else None,
@@ -80,7 +80,7 @@ def record(of, score, *, n=100, valid_score=0.9, metric='top1', seconds=1.0, **f
         'seconds': {'prepare': 0.25, 'measure': seconds - 0.25, 'total': seconds},
         'versions': {'tfxfer': '0.1', 'device': '1 x <CPU> & Co'},
     }
-    return results.Record(**(facts | fields))
+    return results.Record(**(defaults | fields))
 
 
 def write_trials(workdir, arch, setting, **fields):
@@ -135,44 +135,54 @@ def study_records(networks, datasets, *, points=56, curve=45):
     """
     grid = list(itertools.product(config.log_spaced(-4, -1, 7), range(8)))[:points]
     l2s = config.log_spaced(-6, 5, curve)
-    found = []
+    records = []
     for (arch, top1), (d, dataset) in itertools.product(
         networks.items(), enumerate(datasets)
     ):
         origin = {'dataset': 'imagenet2012', 'score': top1, 'images': None}
-        base = {'arch': arch, 'dataset': dataset, 'weights': 'slim'}
+        base = {'arch': arch, 'dataset': dataset}
         score = round(0.5 + 0.4 * top1 + 0.005 * d, 4)
-        of = config.from_dict(
-            base | {'setting': 'logistic', 'hparams': {'l2s': list(l2s)}}
-        )
-        points_of = tuple(
-            {'l2': l2, 'valid_score': 0.5 + 0.3 / (1 + abs(i - 20)), 'solved': True}
-            for i, l2 in enumerate(l2s)
-        )
-        chosen = {'l2': l2s[min(20, curve - 1)]}
         more = {'source': origin, 'n': 10_000}
-        found.append(record(of, score, curve=points_of, chosen=chosen, **more))
-        for setting, gain in (('finetune', 0.02), ('scratch', -0.2)):
-            base = base | {'setting': setting}
-            if setting == 'scratch':
-                base, more = base | {'weights': ''}, more | {'source': None}
-            trials = []
-            for lr, k in grid:
-                hparams = {'lr': lr, 'wd': k * 1e-5}
-                trial = config.from_dict(base | {'hparams': hparams, 'phase': 'trial'})
-                value = 0.5 + 0.3 / (1 + k) - lr
-                trials.append(record(trial, None, valid_score=value, **more))
-            ids = [trial.run.id for trial in trials]
-            rows = tuple(
-                {'lr': trial.run.hparams.lr, 'wd': trial.run.hparams.wd,
-                 'valid_score': trial.valid_score, 'status': 'done'}
-                for trial in trials
-            )  # fmt: skip
-            best = max(rows, key=lambda row: row['valid_score'])
-            hparams = {name: best[name] for name in ('lr', 'wd')}
-            of = config.from_dict(base | {'hparams': hparams, 'trials': ids})
-            found += [*trials, record(of, score + gain, curve=rows, **more)]
-    return found
+        records.append(_logistic_record(base | {'weights': 'slim'}, l2s, score, more))
+        tuned = base | {'setting': 'finetune', 'weights': 'slim'}
+        records += _tried_records(tuned, grid, score + 0.02, more)
+        scratch = base | {'setting': 'scratch', 'weights': ''}
+        records += _tried_records(scratch, grid, score - 0.2, more | {'source': None})
+    return records
+
+
+def _logistic_record(base, l2s, score, more):
+    of = config.from_dict(base | {'setting': 'logistic', 'hparams': {'l2s': list(l2s)}})
+    curve = tuple(
+        {'l2': l2, 'valid_score': 0.5 + 0.3 / (1 + abs(i - 20)), 'solved': True}
+        for i, l2 in enumerate(l2s)
+    )
+    chosen = {'l2': l2s[min(20, len(l2s) - 1)]}
+    return record(of, score, curve=curve, chosen=chosen, **more)
+
+
+def _tried_records(base, grid, score, more):
+    """The trials over a grid of (lr, multiple of 1e-5), and the final Record."""
+    trials = []
+    for lr, k in grid:
+        hparams = {'lr': lr, 'wd': k * 1e-5}
+        trial = config.from_dict(base | {'hparams': hparams, 'phase': 'trial'})
+        value = 0.5 + 0.3 / (1 + k) - lr
+        trials.append(record(trial, None, valid_score=value, **more))
+    curve = tuple(
+        {
+            'lr': trial.run.hparams.lr,
+            'wd': trial.run.hparams.wd,
+            'valid_score': trial.valid_score,
+            'status': 'done',
+        }
+        for trial in trials
+    )
+    best = max(curve, key=lambda point: point['valid_score'])
+    hparams = {name: best[name] for name in ('lr', 'wd')}
+    ids = [trial.run.id for trial in trials]
+    of = config.from_dict(base | {'hparams': hparams, 'trials': ids})
+    return [*trials, record(of, score, curve=curve, **more)]
 
 
 def final(arch, setting, score, *, source_score=None, n=1000, hparams=None, **fields):
@@ -180,18 +190,29 @@ def final(arch, setting, score, *, source_score=None, n=1000, hparams=None, **fi
 
     fields: of the Run; `images`, `source` and `metric` of the Record.
     """
-    own = {k: fields.pop(k) for k in ('images', 'source', 'metric') if k in fields}
+    measured = {
+        name: fields.pop(name)
+        for name in ('images', 'source', 'metric')
+        if name in fields
+    }
     if source_score is not None:
-        own['source'] = {
+        measured['source'] = {
             'dataset': 'imagenet2012',
             'score': source_score,
             'images': None,
         }
     weights = '' if setting in ('scratch', 'pretrain') else 'slim'
-    facts = {'arch': arch, 'dataset': 'pets', 'setting': setting, 'weights': weights}
-    default = {'l2s': list(CURVE)} if setting == 'logistic' else {}
-    of = config.from_dict({**facts, 'hparams': hparams or default, **fields})
-    return record(of, score, n=n, **own)
+    defaults = {
+        'arch': arch,
+        'dataset': 'pets',
+        'setting': setting,
+        'weights': weights,
+        'hparams': {'l2s': list(CURVE)} if setting == 'logistic' else {},
+    }
+    if hparams:
+        fields['hparams'] = hparams
+    of = config.from_dict(defaults | fields)
+    return record(of, score, n=n, **measured)
 
 
 WAYS = {

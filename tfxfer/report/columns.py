@@ -89,6 +89,6 @@ CORRELATION = {
 CORRELATION_NUMBERS = ('r', 'low', 'high', 'p', 'rho')
 
 
-def correlation(found: stats.Correlation | None) -> dict[str, float | None]:
+def correlation(r: stats.Correlation | None) -> dict[str, float | None]:
     """The numbers of CORRELATION; None where there is no correlation."""
-    return {name: found and getattr(found, name) for name in CORRELATION_NUMBERS}
+    return {name: r and getattr(r, name) for name in CORRELATION_NUMBERS}

@@ -100,9 +100,9 @@ def dots_text(rows: Sequence[Options]) -> str:
 
 def same_span(panels: Iterable, values: Sequence[Sequence[float]]) -> None:
     """Axes of percent whose limits are equally far apart in log odds."""
-    half = max((max(own) - min(own)) / 2 for own in values)
-    for panel, own in zip(panels, values, strict=True):
-        middle = (max(own) + min(own)) / 2
+    half = max((max(x) - min(x)) / 2 for x in values)
+    for panel, x in zip(panels, values, strict=True):
+        middle = (max(x) + min(x)) / 2
         style.percent_axis(panel.xaxis, [middle - half, middle + half], ticks=4)
 
 

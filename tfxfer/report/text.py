@@ -107,8 +107,8 @@ def _task(group, rows):
 
 def _dataset(cell):
     """Its name, and of a user's own images that they are."""
-    own = cell.records[0].run.dataset.startswith(('folder:', 'csv:'))
-    return f'your images ({cell.dataset})' if own else cell.dataset
+    is_users = cell.records[0].run.dataset.startswith(('folder:', 'csv:'))
+    return f'your images ({cell.dataset})' if is_users else cell.dataset
 
 
 def _with(cell):

@@ -79,8 +79,8 @@ def draw(sides: tuple[Side, Side]) -> style.Drawing:
             rows += transfer.draw_fit(
                 panel, side.kind, side.points, {'weights': side.kind}
             )
-            own = {network: styles[arch] for network, arch in side.archs.items()}
-            transfer.draw_points(panel, side.points, own)
+            by_network = {name: styles[arch] for name, arch in side.archs.items()}
+            transfer.draw_points(panel, side.points, by_network)
             panel.set_xlabel(f'Accuracy on {side.source}, %')
             _say_correlation(panel, side.correlation)
         axes[0, 0].set_ylabel(f'Accuracy on {transfer.common_dataset(both)}, %')

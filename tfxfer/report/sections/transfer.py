@@ -30,16 +30,16 @@ Group = Sequence[Scored]  # Of one Condition.
 
 def _points(study: Study) -> tuple[list[tuple[Condition, Point]], list[str]]:
     """Points of each Condition, over all datasets and of each, and what is left out."""
-    found, notes = [], []
+    shown, notes = [], []
     for condition, group in conditions(study.cells).items():
         means, left_out = mean_points(group)
-        found += [(condition, point) for point in means]
+        shown += [(condition, point) for point in means]
         notes += left_out
         # Of one dataset the mean is that dataset.
         if len({cell.dataset for cell in group}) > 1:
             by_dataset = dataset_points(group)
-            found += [(condition, point) for point in by_dataset]
-    return found, notes
+            shown += [(condition, point) for point in by_dataset]
+    return shown, notes
 
 
 def _tables(study: Study) -> Iterable[formats.Table]:
@@ -120,7 +120,7 @@ def _drawings(study: Study) -> Iterator[style.Drawing]:
 def _enough_networks(group):
     """Whether a setting of Published has the 3 networks of a correlation."""
     settings = cells.grouped(group, lambda p: p.setting).values()
-    return any(len({p.network for p in own}) >= LINE_FROM for own in settings)
+    return any(len({p.network for p in group}) >= LINE_FROM for group in settings)
 
 
 def _worth_drawing(by_condition):
@@ -181,13 +181,15 @@ def per_dataset(
     all_points = dataset_points(group)
     for setting, points in cells.grouped(all_points, lambda p: p.setting).items():
         by_dataset = cells.grouped(points, lambda p: p.datasets[0])
-        by_dataset = {name: own for name, own in by_dataset.items() if len(own) > 1}
+        by_dataset = {
+            name: shown for name, shown in by_dataset.items() if len(shown) > 1
+        }
         if len(by_dataset) > 1:
             yield _datasets_figure(condition, group, styles, setting, by_dataset)
 
 
 def _datasets_figure(condition, group, styles, setting, by_dataset):
-    points = [point for own in by_dataset.values() for point in own]
+    points = [point for shown in by_dataset.values() for point in shown]
     networks = {p.network for p in points}
     styles, legend, more = style.legend(
         [cell for cell in group if cell.network in networks], styles
