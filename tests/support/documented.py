@@ -142,8 +142,7 @@ _NETWORKS = {
         'tests/cli/test_convert_checkpoint.py::test_the_summary_is_printed'
     ),
     'python -m tools.diagnose --workdir=runs/mine --dataset=digits_5_9': By(
-        'tests/analysis/test_feature_diagnostics.py::'
-        'test_the_program_writes_table_cka_and_figures'
+        'tests/cli/test_diagnose.py::test_table_cka_and_figures_are_written'
     ),
 }
 _DATASETS = {
@@ -169,7 +168,8 @@ _STUDIES = {
     '--images_per_second=resnet_50:1200,inception_v4:400': Called(says='device-hours'),
     f'{_SWEEP}/study.py --data=MY_DATA --workdir=runs/study': Chained(
         'study',
-        f'{PRETRAINED} --threads=1 --config.datasets=digits_5_9 --config.settings=logistic',
+        f'{PRETRAINED} --threads=1 --config.datasets=digits_5_9 '
+        '--config.settings=logistic',
     ),
     f'{_SWEEP}/study.py --config.archs=resnet_50,inception_v4 '
     '--config.datasets=pets,flowers --config.settings=logistic,finetune --data=MY_DATA '
