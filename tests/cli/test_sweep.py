@@ -85,6 +85,26 @@ def test_plan_of_what_is_not_on_this_machine(tool, tmp_path):
     assert 'Not here yet: ' in out and 'food101' in out
 
 
+def test_the_whole_study_is_planned_in_no_time_and_little_memory(tmp_path):
+    code = """
+import pathlib, sys
+from tfxfer.cli import app, sweep
+app.call(sweep, sys.argv[1:])
+print(sorted({'tensorflow', 'matplotlib', 'scipy'} & set(sys.modules)))
+status = pathlib.Path('/proc/self/status').read_text()
+print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)
+"""
+    flags = '--config=configs/study.py', '--plan', '--images_per_second=1000'
+    ran = subprocess.run(
+        [sys.executable, '-c', code, *flags, f'--workdir={tmp_path / "w"}'],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # 16 networks x 12 datasets x (1 + 57 + 57).
+    assert rows(ran.stdout)['all'][0] == '22,080'
+    *_, heavy, mebibytes = ran.stdout.splitlines()
+    assert heavy == '[]' and int(mebibytes) < 500
+
+
 def test_status_reads_the_folder_alone(tool, tmp_path):
     study = studies.study(studies.SCRATCH)
     study_file.write(tmp_path, study)

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 from configs import quickstart
 from tests.conftest import ROOT
 from tests.support import studies
@@ -81,26 +78,3 @@ def test_the_plan_of_the_example_results_is_what_is_in_them():
         # They came before the field.
         stored = config.to_dict(done[name].run) | {'search': run.search}
         assert stored == config.to_dict(run)
-
-
-def test_the_whole_study_is_planned_in_no_time_and_little_memory():
-    code = """
-import pathlib, sys
-from configs import study as whole
-from tfxfer.study import checks, planning
-study = checks.study_from(whole.get_config().to_dict())
-assert (len(study.archs), len(study.datasets)) == (16, 12), study
-cells = tuple(planning.cells(study))
-plan = planning.plan(cells, {})
-print(plan.total, 'tensorflow' in sys.modules)
-status = pathlib.Path('/proc/self/status').read_text()
-print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)
-"""
-    ran = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    count, mebibytes = ran.stdout.splitlines()
-    # 16 x 12 x (1 + 57 + 57), without TensorFlow.
-    assert count == '22080 False'
-    assert int(mebibytes) < 500
