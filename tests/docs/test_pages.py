@@ -60,6 +60,12 @@ def test_files_of_the_project_that_a_page_names_exist(page):
     assert not [
         name for name in re.findall(folders, text) if not (ROOT / name).exists()
     ]
+    modules = re.findall(r'`(?:python -m )?(tfxfer|tools)\.([a-z]\w*)', text)
+    assert not [
+        (package, name)
+        for package, name in modules
+        if not any((ROOT / package).glob(f'{name}*'))
+    ]
 
 
 def test_every_page_is_linked_from_the_readme_or_another_page():
