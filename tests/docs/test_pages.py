@@ -68,6 +68,15 @@ def test_files_of_the_project_that_a_page_names_exist(page):
     ]
 
 
+def test_files_that_the_architecture_tells_of_exist():
+    text = re.sub(
+        '```.*?```', '', (ROOT / 'docs/architecture.md').read_text(), flags=re.S
+    )
+    names = re.findall(r'`((?:\w+/)?\w+\.py)`', text)
+    assert names
+    assert not [name for name in names if not (ROOT / 'tfxfer' / name).exists()]
+
+
 def test_every_page_is_linked_from_the_readme_or_another_page():
     linked = {
         (page.parent / target.partition('#')[0]).resolve()
