@@ -19,7 +19,7 @@ from absl import flags
 
 from tfxfer import errors
 from tfxfer.cli import app
-from tfxfer.data import folders
+from tfxfer.data import class_folder
 from tfxfer.export import predict_images
 
 
@@ -45,7 +45,7 @@ def main(given: app.Given) -> None:
     if not paths:
         place = f' in {", ".join(empty)}' if empty else ': name files or folders'
         raise errors.InputError(
-            f'No image{place}. Read are {", ".join(folders.SUFFIXES)}.'
+            f'No image{place}. Read are {", ".join(class_folder.SUFFIXES)}.'
         )
     model = predict_images.load(given.model)
     faults = [f'{folder} holds no image.' for folder in empty]

@@ -12,7 +12,7 @@ import pathlib
 
 import numpy as np
 
-from tfxfer import errors
+from tfxfer import datasets, errors
 from tfxfer.data import image_set
 
 PLACES = ('/usr/share/datasets',)  # Where Debian's packages put such folders.
@@ -20,7 +20,9 @@ PARTS = {'train': 'train', 'test': 't10k'}
 KINDS = {'images': 'idx3-ubyte', 'labels': 'idx1-ubyte'}
 
 
-def read(dataset, options):
+def read(
+    dataset: datasets.Dataset, options: image_set.Options
+) -> tuple[datasets.Dataset, image_set.Images]:
     """(Dataset, Images) of a folder of IDX files.
 
     The folder of a registered dataset is looked for by its name in options.data,
@@ -32,19 +34,7 @@ def read(dataset, options):
             be, labels without images.
     """
     folder = _folder(dataset, options.data)
-    found = {part: _part(folder, part) for part in PARTS}
-    found = {part: pair for part, pair in found.items() if pair}
-    if 'train' not in found:
-        raise errors.InputError(
-            f'{folder} has no train-images-idx3-ubyte (or .gz), which is what '
-            f'{dataset.name} is read from.'
-        )
-    sides = {images.shape[1:] for images, _ in found.values()}
-    if len(sides) > 1:
-        raise errors.InputError(f'Images of {folder} differ in shape: {sides}.')
-    columns = zip(*found.values(), strict=True)
-    pixels, labels = (np.concatenate(column) for column in columns)
-    part = np.repeat(list(found), [len(labels) for _, labels in found.values()])
+    pixels, labels, part = _arrays(dataset, folder)
     names = dataset.class_names or _names(folder, labels)
     record = dataclasses.replace(dataset, classes=len(names), class_names=names)
     digest = hashlib.sha256('\0'.join(names).encode())
@@ -55,25 +45,48 @@ def read(dataset, options):
     for array in (part == 'test', labels.astype(np.uint8), pixels):
         digest.update(np.ascontiguousarray(array).tobytes())
     labels = labels.astype(np.int32)
-    splits = image_set.complete(labels, {p: np.flatnonzero(part == p) for p in found})
+    parts = {name: np.flatnonzero(part == name) for name in dict.fromkeys(part)}
     if pixels.ndim == 3:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
     return record, image_set.Images(
-        labels=labels, splits=splits, pixels=pixels, digest=digest.hexdigest()
+        labels=labels,
+        splits=image_set.complete(labels, parts),
+        pixels=pixels,
+        digest=digest.hexdigest(),
     )
 
 
-def _folder(dataset, data):
+def _arrays(
+    dataset: datasets.Dataset, folder: pathlib.Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, labels and the part, of PARTS, of each image in a folder."""
+    pairs = {part: _part(folder, part) for part in PARTS}
+    arrays = {part: pair for part, pair in pairs.items() if pair}
+    if 'train' not in arrays:
+        raise errors.InputError(
+            f'{folder} has no train-images-idx3-ubyte (or .gz), which is what '
+            f'{dataset.name} is read from.'
+        )
+    sides = {images.shape[1:] for images, _ in arrays.values()}
+    if len(sides) > 1:
+        raise errors.InputError(f'Images of {folder} differ in shape: {sides}.')
+    columns = zip(*arrays.values(), strict=True)
+    pixels, labels = (np.concatenate(column) for column in columns)
+    part = np.repeat(list(arrays), [len(labels) for _, labels in arrays.values()])
+    return pixels, labels, part
+
+
+def _folder(dataset: datasets.Dataset, data: str | os.PathLike | None) -> pathlib.Path:
     if not dataset.keep:  # It is an idx:/path.
         folder = pathlib.Path(dataset.path).expanduser()
         if not folder.is_dir():
             raise errors.InputError(f'No folder {dataset.path!r} of IDX files.')
         return folder
     data = data or os.environ.get('TFXFER_DATA')
-    places = [pathlib.Path(place) for place in ((data,) if data else ()) + PLACES]
-    for place in places:
-        if (place / dataset.path).is_dir():
-            return place / dataset.path
+    for place in (*([data] if data else []), *PLACES):
+        folder = pathlib.Path(place) / dataset.path
+        if folder.is_dir():
+            return folder
     raise errors.InputError(
         f'{dataset.name} is read from a folder {dataset.path} in --data, TFXFER_DATA '
         f'or {PLACES[0]}; there is none. python -m tools.registry_images --data=DATA '
@@ -81,14 +94,16 @@ def _folder(dataset, data):
     )
 
 
-def _part(folder, part):
+def _part(folder: pathlib.Path, part: str) -> tuple[np.ndarray, np.ndarray] | None:
     """(images u8 [n, h, w] or [n, h, w, 3], labels i64 [n]), or None."""
-    paths = {kind: _file(folder, part, kind) for kind in KINDS}
-    if not any(paths.values()):
+    files = {kind: _file(folder, part, kind) for kind in KINDS}
+    if not any(files.values()):
         return None
-    for kind, path in paths.items():
+    paths = {}
+    for kind, path in files.items():
         if path is None:
             raise errors.InputError(f'{folder} has no {_name(part, kind)} (or .gz).')
+        paths[kind] = path
     images, labels = (_array(path) for path in paths.values())
     if (
         labels.ndim != 1
@@ -107,18 +122,18 @@ def _part(folder, part):
     return images, labels.astype(np.int64)
 
 
-def _name(part, kind):
+def _name(part: str, kind: str) -> str:
     return f'{PARTS[part]}-{kind}-{KINDS[kind]}'
 
 
-def _file(folder, part, kind):
+def _file(folder: pathlib.Path, part: str, kind: str) -> pathlib.Path | None:
     for name in (_name(part, kind), f'{_name(part, kind)}.gz'):
         if (folder / name).is_file():
             return folder / name
     return None
 
 
-def _array(path):
+def _array(path: pathlib.Path) -> np.ndarray:
     """The array of bytes that an IDX file holds."""
     try:
         with (gzip.open if path.suffix == '.gz' else open)(path, 'rb') as file:
@@ -141,7 +156,7 @@ def _array(path):
     return values.reshape(shape)
 
 
-def _names(folder, labels):
+def _names(folder: pathlib.Path, labels: np.ndarray) -> tuple[str, ...]:
     path = folder / 'classes.txt'
     count = int(labels.max()) + 1 if len(labels) else 0
     names = tuple(path.read_text().splitlines()) if path.is_file() else ()

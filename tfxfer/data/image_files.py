@@ -16,11 +16,18 @@ import pathlib
 import re
 import struct
 import tempfile
+import typing
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import tqdm
 
 from tfxfer import storage
+
+if typing.TYPE_CHECKING:  # Imported where an image is read: reports need none.
+    from PIL import Image
+
+Stamp = list[int]  # Size and time of change of a file.
 
 FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF')  # By content.
 # Raised when a check finds, or a copy holds, something else than before.
@@ -52,73 +59,90 @@ class Checked:
     orientation: int = 1
 
 
-def copies(cache):
+def copies(cache: str | os.PathLike | None) -> pathlib.Path:
     """The folder of copies of odd images: below the cache, or a temporary one."""
     if cache is None:
         return pathlib.Path(_temporary().name)
-    place = pathlib.Path(cache) / f'copies-{VERSION}'
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+    folder = pathlib.Path(cache) / f'copies-{VERSION}'
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @functools.cache
-def _temporary():
+def _temporary() -> tempfile.TemporaryDirectory:
     """A folder that lives as long as the process."""
     return tempfile.TemporaryDirectory(prefix='tfxfer-')
 
 
-def check(root, paths, cache, place):
+def check(
+    root: pathlib.Path,
+    paths: Sequence[str],
+    cache: str | os.PathLike | None,
+    folder: pathlib.Path,
+) -> dict[str, Checked]:
     """Decodes every file once: {path: Checked}, in the order of paths.
+
+    A file of the same size and time of change as when it was last read is not read
+    again, unless its copy is gone.
 
     Args:
         root: folder that the paths are below, where they are not absolute.
         paths: names of files.
-        cache: folder that remembers what was found; None: nothing is remembered.
-        place: folder for copies; see `copies`.
-
-    A file of the same size and time of change as when it was last read is not read
-    again, unless its copy is gone.
+        cache: folder that remembers what was seen; None: nothing is remembered.
+        folder: for copies; see `copies`.
     """
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
-    memory = cache and pathlib.Path(cache) / f'checked-{VERSION}-{name}.json'
-    known = {}
+    memory = pathlib.Path(cache) / f'checked-{VERSION}-{name}.json' if cache else None
+    known = {}  # [stamp, *fields of Checked] of each path.
     if memory and memory.exists():
         known = json.loads(memory.read_text())
-    there = set(os.listdir(place))
-
-    def unchanged(path, stamp):
-        old, *facts = known.get(path, [None])
-        if old is None or old != stamp:
-            return False
-        fact = Checked(*facts)
-        if fact.digest is None:  # No right to read it, say, which changes no stamp.
-            return False
-        return not fact.copied or f'{fact.digest}.png' in there
-
     stamps = {path: _stamp(root / path) for path in paths}
-    unread = [path for path in paths if not unchanged(path, stamps[path])]
+    copied = set(os.listdir(folder))
+    unread = [
+        path
+        for path in paths
+        if not _unchanged(known.get(path, [None]), stamps[path], copied)
+    ]
     try:
-        # A thread a core, which also bounds how many images are in memory.
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            facts = pool.map(lambda path: _read_file(root / path, place), unread)
-            bar = tqdm.tqdm(
-                facts,
-                'Checking images',
-                len(unread),
-                unit='image',
-                delay=1,
-                leave=False,
-            )
-            for path, fact in zip(unread, bar, strict=True):
-                known[path] = [stamps[path], *dataclasses.astuple(fact)]
+        for path, checked in zip(unread, _read(root, unread, folder), strict=True):
+            known[path] = [stamps[path], *dataclasses.astuple(checked)]
     finally:  # Of a check that was interrupted, too.
         if memory and unread:
             storage.write_json(memory, known)
     return {path: Checked(*known[path][1:]) for path in paths}
 
 
-def _stamp(path):
-    """[size, time of change] of a file, or None where it cannot be reached."""
+def _unchanged(
+    entry: Sequence[typing.Any], stamp: Stamp | None, copied: Collection[str]
+) -> bool:
+    """Whether what is known of a file still holds."""
+    old, *fields = entry
+    if old is None or old != stamp:
+        return False
+    checked = Checked(*fields)
+    if checked.digest is None:  # No right to read it, say, which changes no stamp.
+        return False
+    return not checked.copied or f'{checked.digest}.png' in copied
+
+
+def _read(
+    root: pathlib.Path, paths: Sequence[str], folder: pathlib.Path
+) -> Iterator[Checked]:
+    """Checked of each file, as they come."""
+    # A thread per core, which also bounds how many images are in memory.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from tqdm.tqdm(
+            pool.map(lambda path: _read_file(root / path, folder), paths),
+            'Checking images',
+            len(paths),
+            unit='image',
+            delay=1,
+            leave=False,
+        )
+
+
+def _stamp(path: pathlib.Path) -> Stamp | None:
+    """None where the file cannot be reached."""
     try:
         stat = os.stat(path)
     except OSError:  # A link to nothing, say: reading it gives the reason.
@@ -126,7 +150,7 @@ def _stamp(path):
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def _read_file(path, place):
+def _read_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
     """The Checked of one file, its copy made where it needs one."""
     from PIL import Image, UnidentifiedImageError
 
@@ -140,39 +164,49 @@ def _read_file(path, place):
     digest = hashlib.sha256(data).hexdigest()
     if not data:
         return Checked(digest, 'the file is empty')
-    copy = None
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.format not in FORMATS:
-                fault = f'{image.format} is not one of {", ".join(FORMATS)}'
-                return Checked(digest, fault)
-            image.load()
-            orientation = 1
-            if _is_plain_jpeg(image, data):  # Most photographs that are rotated.
-                orientation = _orientation(image)
-            elif not _plain(image, data):
-                copy = _upright_rgb(image)
+        checked, copy = _decode(data, digest)
     except UnidentifiedImageError:
         return Checked(digest, 'not an image, or one without pixels')
     except Image.DecompressionBombError:
-        return Checked(digest, f'more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels')
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return Checked(digest, f'more than {limit:,} pixels')
     except DECODING as error:
         return Checked(digest, str(error) or type(error).__name__)
-    if copy is None:
-        return Checked(digest, orientation=orientation)
-    with storage.replacing(place / f'{digest}.png') as aside:
-        # A quarter of the usual level's time for a sixth more bytes.
-        copy.save(aside, format='PNG', compress_level=1)
-    return Checked(digest, copied=True)
+    if copy:
+        with storage.replacing(folder / f'{digest}.png') as temporary:
+            # A quarter of the usual level's time for a sixth more bytes.
+            copy.save(temporary, format='PNG', compress_level=1)
+    return checked
 
 
-def _is_plain_jpeg(image, data):
+def _decode(data: bytes, digest: str) -> tuple[Checked, 'Image.Image | None']:
+    """The Checked of a file's bytes, and the copy that is needed, if one is.
+
+    Raises:
+        what Pillow does of damaged files.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        if image.format not in FORMATS:
+            fault = f'{image.format} is not one of {", ".join(FORMATS)}'
+            return Checked(digest, fault), None
+        image.load()
+        if _is_plain_jpeg(image, data):  # Most photographs that are rotated.
+            return Checked(digest, orientation=_orientation(image)), None
+        if _plain(image, data):
+            return Checked(digest), None
+        return Checked(digest, copied=True), _upright_rgb(image)
+
+
+def _is_plain_jpeg(image: 'Image.Image', data: bytes) -> bool:
     """Whether TensorFlow decodes it to its pixels, though not turned as EXIF says."""
     known = image.format in ('JPEG', 'MPO') and image.mode in ('RGB', 'L')
     return known and _sound_jpeg(data)
 
 
-def _plain(image, data):
+def _plain(image: 'Image.Image', data: bytes) -> bool:
     """Whether TensorFlow decodes a file, no JPEG, to the pixels that are meant.
 
     It drops alpha, knows no EXIF rotation and no TIFF, clips or misreads some modes,
@@ -189,30 +223,30 @@ def _plain(image, data):
     return image.format == 'WEBP' and image.mode == 'RGB'
 
 
-def _orientation(image):
+def _orientation(image: 'Image.Image') -> int:
     """1 to 8, as EXIF counts; 1 where it says nothing or nonsense."""
     value = image.getexif().get(ORIENTATION, 1)
     return value if value in range(1, 9) else 1
 
 
-def _sound_jpeg(data):
+def _sound_jpeg(data: bytes) -> bool:
     """Whether every marker of the first image is one that TensorFlow expects there."""
-    at = 2
-    while data[at : at + 1] == b'\xff':
-        marker = data[at + 1]
+    position = 2
+    while data[position : position + 1] == b'\xff':
+        marker = data[position + 1]
         # Frames are baseline, extended or progressive; arithmetic coding is the rest.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC0, 0xC1, 0xC2, 0xC4):
             return False
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], 'big')
         if marker == 0xDA:
             # In the scans: stuffing, restarts, fill, tables, more scans.
             odd = re.compile(rb'\xff[^\x00\xd0-\xd7\xff\xc4\xda\xdb\xdd]').search
-            found = odd(data, at)
-            return found is not None and found[0] == b'\xff\xd9'
+            first = odd(data, position)
+            return first is not None and first[0] == b'\xff\xd9'
     return False
 
 
-def _sound_png(data):
+def _sound_png(data: bytes) -> bool:
     """Whether all chunks are whole: Pillow stops reading where the pixels end."""
     from PIL import Image
 
@@ -224,7 +258,7 @@ def _sound_png(data):
     return PNG_END in data  # verify() does not look at the last checksum.
 
 
-def _sound_bmp(data, width, height):
+def _sound_bmp(data: bytes, width: int, height: int) -> bool:
     """Whether it is 24-bit, uncompressed, and ends where the pixels do."""
     start, header = struct.unpack_from('<II', data, 10)
     bits, compression = struct.unpack_from('<HI', data, 28)
@@ -233,7 +267,7 @@ def _sound_bmp(data, width, height):
     return known and len(data) == start + row * height
 
 
-def _upright_rgb(image):
+def _upright_rgb(image: 'Image.Image') -> 'Image.Image':
     """The image as one should see it: RGB, upright, the first frame, over white.
 
     Colour profiles are ignored, as image libraries for training do.

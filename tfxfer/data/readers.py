@@ -2,21 +2,26 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
-from tfxfer import errors, metrics
-from tfxfer.data import folders, idx, image_set, tfds_prepared
+from tfxfer import datasets, errors, metrics
+from tfxfer.data import class_folder, csv_list, idx, image_set, tfds_prepared
 
 PARTS = ('train', 'valid', 'test')
 
 
-def read(dataset, options=None, metric=None):
+def read(
+    dataset: datasets.Dataset,
+    options: image_set.Options | None = None,
+    metric: str | None = None,
+) -> tuple[datasets.Dataset, image_set.Images]:
     """Returns (Dataset with nothing left open, Images).
 
     Args:
         dataset: a Dataset.
-        options: imagesets.Options.
+        options: image_set.Options; None: its defaults.
         metric: key of METRICS instead of the dataset's own.
 
     Raises:
@@ -25,34 +30,45 @@ def read(dataset, options=None, metric=None):
             own reader cannot read.
     """
     options = options or image_set.Options()
-    dataset, found = SOURCES[dataset.source](dataset, options)
+    dataset, images = SOURCES[dataset.source](dataset, options)
     if metric:
-        errors.find('metric', metrics.METRICS, metric)
-        if dataset.multi_label != (metric in metrics.MULTI_LABEL):
-            kind = 'several labels' if dataset.multi_label else 'one label'
-            raise errors.InputError(
-                f'{dataset.name} has {kind} an image, which {metric} cannot score; '
-                f'{dataset.metric} can.'
-            )
-        dataset = dataclasses.replace(dataset, metric=metric)
-    sizes = tuple(len(found.splits[name]) for name in PARTS)
+        dataset = _scored_by(dataset, metric)
+    sizes = tuple(len(images.splits[name]) for name in PARTS)
     if dataset.sizes not in (None, sizes):
-        differ = '; '.join(
-            f'{name} should have {right} images and has {got}'
-            for name, right, got in zip(PARTS, dataset.sizes, sizes, strict=True)
-            if right != got
+        _refuse_sizes(dataset, sizes, accept=options.accept_counts)
+    _check_classes(dataset, images)
+    return dataclasses.replace(dataset, sizes=sizes), images
+
+
+def _scored_by(dataset: datasets.Dataset, metric: str) -> datasets.Dataset:
+    errors.find('metric', metrics.METRICS, metric)
+    if dataset.multi_label != (metric in metrics.MULTI_LABEL):
+        kind = 'several labels' if dataset.multi_label else 'one label'
+        raise errors.InputError(
+            f'{dataset.name} has {kind} per image, which {metric} cannot score; '
+            f'{dataset.metric} can.'
         )
-        if not options.accept_counts:
-            raise errors.InputError(
-                f'{dataset.name}: {differ}. With --config.accept_counts it is taken as '
-                'it is, and the result is not comparable with others.'
-            )
-        logging.warning('%s: %s. Accepted as asked.', dataset.name, differ)
-    _check_classes(dataset, found)
-    return dataclasses.replace(dataset, sizes=sizes), found
+    return dataclasses.replace(dataset, metric=metric)
 
 
-def check_scorable(dataset, found):
+def _refuse_sizes(
+    dataset: datasets.Dataset, sizes: tuple[int, ...], *, accept: bool
+) -> None:
+    """Says how the splits differ from the record, as an error unless accepted."""
+    differ = '; '.join(
+        f'{name} should have {right} images and has {size}'
+        for name, right, size in zip(PARTS, dataset.sizes or (), sizes, strict=True)
+        if right != size
+    )
+    if not accept:
+        raise errors.InputError(
+            f'{dataset.name}: {differ}. With --config.accept_counts it is taken as '
+            'it is, and the result is not comparable with others.'
+        )
+    logging.warning('%s: %s. Accepted as asked.', dataset.name, differ)
+
+
+def check_scorable(dataset: datasets.Dataset, images: image_set.Images) -> None:
     """Refuses what the metric could not score, before anything is trained.
 
     Raises:
@@ -62,24 +78,24 @@ def check_scorable(dataset, found):
     if dataset.metric not in metrics.PER_CLASS:
         return
     for part in ('valid', 'test'):
-        if names := _absent(dataset, found, part):
+        if names := _absent(dataset, images, part):
             raise errors.InputError(
                 f'{dataset.name} has no {part} image of {names}, so that '
                 f'{dataset.metric} is undefined: add some, or take more images.'
             )
 
 
-def _check_classes(dataset, found):
-    if names := _absent(dataset, found, 'train'):
+def _check_classes(dataset: datasets.Dataset, images: image_set.Images) -> None:
+    if names := _absent(dataset, images, 'train'):
         raise errors.InputError(
             f'{dataset.name} has no training image of {names}: every class needs at '
             'least one (and 3 to be in train, valid and test).'
         )
 
 
-def _absent(dataset, found, part):
+def _absent(dataset: datasets.Dataset, images: image_set.Images, part: str) -> str:
     """Names of the classes without image in a split."""
-    labels = found.labels[found.splits[part]]
+    labels = images.labels[images.splits[part]]
     if labels.ndim == 2:
         counts = (labels == 1).sum(axis=0)
     else:
@@ -87,16 +103,20 @@ def _absent(dataset, found, part):
     return ', '.join(dataset.class_names[c] for c in np.flatnonzero(counts == 0))
 
 
-def _digits(dataset, options):
+def _digits(
+    dataset: datasets.Dataset, options: image_set.Options
+) -> tuple[datasets.Dataset, image_set.Images]:
     del options  # Nothing is read from files.
-    from sklearn import datasets  # Takes a second, and only this task needs it.
+    from sklearn.datasets import (
+        load_digits,  # Takes a second, and only this task needs it.
+    )
 
-    scans = datasets.load_digits()
-    half = np.arange(len(scans.target)) < len(scans.target) // 2
-    keep = np.isin(scans.target, dataset.keep)
-    test = half[keep] == 0
-    labels = np.searchsorted(dataset.keep, scans.target[keep]).astype(np.int32)
-    gray = np.round(scans.images[keep] * (255 / 16)).astype(np.uint8)
+    scans = load_digits()
+    second_half = np.arange(len(scans.target)) >= len(scans.target) // 2
+    chosen = np.isin(scans.target, dataset.keep)
+    test = second_half[chosen]
+    labels = np.searchsorted(dataset.keep, scans.target[chosen]).astype(np.int32)
+    gray = np.round(scans.images[chosen] * (255 / 16)).astype(np.uint8)
     return dataset, image_set.Images(
         labels=labels,
         splits=image_set.complete(
@@ -106,10 +126,16 @@ def _digits(dataset, options):
     )
 
 
-SOURCES = {
+SOURCES: dict[
+    str,
+    Callable[
+        [datasets.Dataset, image_set.Options],
+        tuple[datasets.Dataset, image_set.Images],
+    ],
+] = {
     'digits': _digits,
-    'folder': folders.read,
-    'csv': folders.read_csv,
+    'folder': class_folder.read,
+    'csv': csv_list.read,
     'tfds': tfds_prepared.read,
     'idx': idx.read,
 }

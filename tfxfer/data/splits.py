@@ -1,13 +1,20 @@
-"""Which image is in which split: stratified, nested, the same on every machine."""
+"""Which image is in which split: stratified, nested, the same on every machine.
+
+Our own instead of scikit-learn's: they depend on no library's random numbers, and stay
+when other images come or go.
+"""
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 HELD_OUT = 0.2  # Of train for validation; the paper does not say how much.
 
 
-def order(labels, seed, keys=None):
+def order(
+    labels: np.ndarray, seed: object, keys: Iterable[object] | None = None
+) -> dict[int, np.ndarray]:
     """The images of each class in a random order: {class: i64 indices}.
 
     The order is by a hash of (seed, key), so that it depends on no library's random
@@ -21,13 +28,18 @@ def order(labels, seed, keys=None):
         labels = np.argmax(labels == 1, axis=1)
     keys = range(len(labels)) if keys is None else keys
     ranks = [hashlib.sha256(f'{seed}/{key}'.encode()).digest() for key in keys]
-    result = {int(c): [] for c in np.unique(labels)}
+    result: dict[int, list[int]] = {int(c): [] for c in np.unique(labels)}
     for i in sorted(range(len(labels)), key=ranks.__getitem__):
         result[int(labels[i])].append(i)
     return {c: np.array(v, np.int64) for c, v in result.items()}
 
 
-def hold_out(labels, share=HELD_OUT, seed=0, keys=None):
+def hold_out(
+    labels: np.ndarray,
+    share: float = HELD_OUT,
+    seed: object = 0,
+    keys: Iterable[object] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Splits a set in two, stratified: (kept, held), sorted i64 indices.
 
     Of n images floor(share x n) are held: of a class of m the floor or the ceiling of
@@ -49,8 +61,14 @@ def hold_out(labels, share=HELD_OUT, seed=0, keys=None):
     )
 
 
-def few(labels, splits, per_class, seed=0, keys=None):
-    """Cuts train and valid to `per_class` images a class in both together.
+def few(
+    labels: np.ndarray,
+    splits: Mapping[str, np.ndarray],
+    per_class: int,
+    seed: object = 0,
+    keys: Sequence[object] | None = None,
+) -> dict[str, np.ndarray]:
+    """Cuts train and valid to `per_class` images per class in both together.
 
     One fifth of them (at least one) is for validation, so that the final fit, on train
     + valid, sees exactly `per_class`. Smaller sets are parts of larger ones. A class
@@ -76,5 +94,5 @@ def few(labels, splits, per_class, seed=0, keys=None):
     return result
 
 
-def _sorted(parts):
+def _sorted(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))

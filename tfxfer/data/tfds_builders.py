@@ -9,10 +9,13 @@ import concurrent.futures
 import csv
 import hashlib
 import logging
+import os
 import pathlib
+import typing
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
 import tqdm
@@ -101,17 +104,23 @@ class Birdsnap(tfds.core.GeneratorBasedBuilder):
     URL = 'http://thomasberg.org/datasets/birdsnap/1.1/birdsnap.tgz'
     ARCHIVE = 'birdsnap.tgz'
     MD5 = '1788158175f6ae794aebf27bcd7a3f5d'  # Of the archive; its size is not known.
-    url_infos = {}
+    url_infos: dict[str, UrlInfo] = {}
     # Below the folder of archives: where the authors' script puts the photographs.
     PHOTOGRAPHS = ('birdsnap/download/images', 'download/images')
 
-    def __init__(self, *, archives=None, max_missing=MAX_MISSING, **kwargs):
+    def __init__(
+        self,
+        *,
+        archives: str | os.PathLike | None = None,
+        max_missing: float = MAX_MISSING,
+        **kwargs: typing.Any,
+    ) -> None:
         """Takes what is already there and what may lack.
 
         archives: folder of the archive and of photographs; max_missing: the largest
         share of photographs that may lack, 0-1.
         """
-        self._archives = archives and pathlib.Path(archives)
+        self._archives = pathlib.Path(archives) if archives else None
         self._max_missing = max_missing
         super().__init__(**kwargs)
 
@@ -148,26 +157,26 @@ class Birdsnap(tfds.core.GeneratorBasedBuilder):
         labels = {row['id']: i for i, row in enumerate(species)}
         target = pathlib.Path(dl_manager.download_dir) / 'birdsnap' / 'images'
         folders = [self._archives / p for p in self.PHOTOGRAPHS if self._archives]
-        found, faults = photographs(rows, [*folders, target], target)
+        files, faults = photographs(rows, [*folders, target], target)
         self._report(rows, faults)
         parts = {
             'train': [row for row in rows if row['path'] not in test],
             'test': [row for row in rows if row['path'] in test],
         }
         return {
-            split: self._generate_examples(part, labels, found)
+            split: self._generate_examples(part, labels, files)
             for split, part in parts.items()
         }
 
     def _report(self, rows, faults):
         path = pathlib.Path(self._data_dir_root) / 'birdsnap-missing.tsv'
-        with storage.replacing(path) as aside:
+        with storage.replacing(path) as temporary:
             lines = [
                 f'{row["path"]}\t{row["url"]}\t{faults[row["path"]]}\n'
                 for row in rows
                 if row['path'] in faults
             ]
-            aside.write_text('path\turl\tfault\n' + ''.join(lines))
+            temporary.write_text('path\turl\tfault\n' + ''.join(lines))
         if not faults:
             return
         kinds = collections.Counter(faults.values()).most_common(3)
@@ -185,20 +194,24 @@ class Birdsnap(tfds.core.GeneratorBasedBuilder):
             )
         logging.warning(text)
 
-    def _generate_examples(self, rows, labels, found):
+    def _generate_examples(self, rows, labels, files):
         for row in rows:
-            if row['path'] in found:
+            if row['path'] in files:
                 yield (
                     row['path'],
                     {
-                        'image': str(found[row['path']]),
+                        'image': str(files[row['path']]),
                         'label': labels[row['species_id']],
                         'file_name': row['path'],
                     },
                 )
 
 
-def photographs(rows, folders, target):
+def photographs(
+    rows: Sequence[Mapping[str, str]],
+    folders: Sequence[pathlib.Path],
+    target: pathlib.Path,
+) -> tuple[dict[str, pathlib.Path], dict[str, str | None]]:
     """Finds or downloads the photographs of a list.
 
     Args:
@@ -209,9 +222,10 @@ def photographs(rows, folders, target):
     Returns:
         ({path: file}, {path: why there is none}); each path is in one of them.
     """
-    dead = collections.Counter()  # Hosts that do not answer, and how often.
+    # Hosts that do not answer, and how often.
+    dead: collections.Counter[str] = collections.Counter()
 
-    def fetch(row):
+    def fetch(row: Mapping[str, str]) -> tuple[pathlib.Path | None, str | None]:
         fault = None
         for folder in folders:
             file = folder / row['path']
@@ -234,8 +248,8 @@ def photographs(rows, folders, target):
             return None, 'another MD5 sum'
         file = target / row['path']
         file.parent.mkdir(parents=True, exist_ok=True)
-        with storage.replacing(file) as aside:
-            aside.write_bytes(data)
+        with storage.replacing(file) as temporary:
+            temporary.write_bytes(data)
         return file, None
 
     pool = concurrent.futures.ThreadPoolExecutor(16)
@@ -246,17 +260,17 @@ def photographs(rows, folders, target):
         pairs = [(row['path'], *pair) for row, pair in zip(rows, bar, strict=True)]
     finally:
         pool.shutdown(cancel_futures=True)
-    found = {path: file for path, file, _ in pairs if file}
-    return found, {path: fault for path, file, fault in pairs if not file}
+    files = {path: file for path, file, _ in pairs if file}
+    return files, {path: fault for path, file, fault in pairs if not file}
 
 
-def _table(path):
+def _table(path: pathlib.Path) -> list[dict[str, str]]:
     """Rows of a tab-separated file with a line of names, as dicts."""
     with open(path, newline='', encoding='utf-8') as file:
         return list(csv.DictReader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
 
 
-def _md5(path):
+def _md5(path: pathlib.Path) -> str:
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'md5').hexdigest()
 

@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 from tfxfer import errors
-from tfxfer.data import folders, image_files
+from tfxfer.data import class_folder, image_files
 
 BATCH = 16  # Turned photographs are held as PNG, of up to 20 MB each.
 SHOWN = 3  # Classes in a line.
@@ -46,8 +46,8 @@ def find(names):
         if os.path.isdir(name):
             found = sorted(
                 path
-                for path in folders.walk(name)
-                if path.lower().endswith(folders.SUFFIXES)
+                for path in class_folder.walk(name)
+                if path.lower().endswith(class_folder.SUFFIXES)
             )
             if not found:
                 empty.append(name)

@@ -1,0 +1,175 @@
+"""Files with labels and splits -> Images, each of them checked. No TensorFlow."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfxfer import datasets, errors
+from tfxfer.data import image_files, image_set
+
+# What people call the splits.
+SPLITS = {
+    'train': 'train',
+    'training': 'train',
+    'valid': 'valid',
+    'val': 'valid',
+    'validation': 'valid',
+    'test': 'test',
+    'testing': 'test',
+}
+FEW = 5  # Images of a class, below which one is warned.
+UNEVEN = 10  # Times the smallest class's images that the largest may have unremarked.
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """One image: its path (absolute or from the root, and its key), label, split."""
+
+    path: str
+    label: str
+    split: str | None
+
+
+def gather(
+    dataset: datasets.Dataset,
+    options: image_set.Options,
+    root: pathlib.Path,
+    files: Sequence[File],
+) -> tuple[datasets.Dataset, image_set.Images]:
+    """(Dataset, Images) of Files below a root, each of them checked.
+
+    Raises:
+        errors.InputError: no file can be read, or (unless options.skip_broken) one
+            cannot; no train images.
+    """
+    names = tuple(sorted({file.label for file in files}))
+    copies = image_files.copies(options.cache)
+    paths = [file.path for file in files]
+    checked = image_files.check(root, paths, options.cache, copies)
+    broken = [path for path, check in checked.items() if check.fault]
+    _refuse_or_report(root, checked, broken, skip=options.skip_broken)
+    files = [file for file in files if not checked[file.path].fault]
+    if not files:
+        raise errors.InputError(f'No image of {dataset.path} can be read.')
+    checks = [checked[file.path] for file in files]
+    keys = tuple(file.path for file in files)
+    label_of = {name: c for c, name in enumerate(names)}
+    labels = np.array([label_of[file.label] for file in files], np.int32)
+    splits = image_set.complete(labels, _parts(dataset, files), keys)
+    _warn_of_classes(names, labels)
+    _warn_of_leaks(keys, checks, splits)
+    record = dataclasses.replace(dataset, classes=len(names), class_names=names)
+    return record, image_set.Images(
+        labels=labels,
+        splits=splits,
+        paths=_paths(root, copies, keys, checks),
+        orientations=np.array([check.orientation for check in checks], np.uint8),
+        digest=_digest(files, checks),
+        keys=keys,
+        skipped=tuple(broken),
+    )
+
+
+def _refuse_or_report(
+    root: pathlib.Path,
+    checked: Mapping[str, image_files.Checked],
+    broken: Sequence[str],
+    *,
+    skip: bool,
+) -> None:
+    if broken and not skip:
+        more = f' (and {len(broken) - 1} more)' if len(broken) > 1 else ''
+        raise errors.InputError(
+            f'{root / broken[0]} cannot be read{more}: {checked[broken[0]].fault}. '
+            'Remove or replace it, or go on without with --config.skip_broken.'
+        )
+    for path in broken:
+        # Printable, whatever bytes the name has.
+        printable = os.fsencode(root / path).decode(errors='backslashreplace')
+        logging.warning('Left out %s: %s', printable, checked[path].fault)
+
+
+def _parts(dataset: datasets.Dataset, files: Sequence[File]) -> dict[str, np.ndarray]:
+    """Indices of the files in each split that is given; all are train without one."""
+    split = np.array([file.split or 'train' for file in files])
+    parts = {name: np.flatnonzero(split == name) for name in dict.fromkeys(split)}
+    if 'train' not in parts:
+        raise errors.InputError(
+            f'{dataset.path} has {" and ".join(parts)} but no train images.'
+        )
+    return parts
+
+
+def _paths(
+    root: pathlib.Path,
+    copies: pathlib.Path,
+    keys: Sequence[str],
+    checks: Sequence[image_files.Checked],
+) -> tuple[str, ...]:
+    """What to read for each image: the file itself, or its copy."""
+    paths = tuple(
+        str(copies / f'{check.digest}.png') if check.copied else str(root / key)
+        for key, check in zip(keys, checks, strict=True)
+    )
+    copied = [path for path, c in zip(paths, checks, strict=True) if c.copied]
+    if copied:
+        logging.info(
+            '%d of %d images are read from upright opaque RGB copies, %.1f MB in %s.',
+            len(copied),
+            len(paths),
+            sum(os.path.getsize(path) for path in set(copied)) / 1e6,
+            copies,
+        )
+    return paths
+
+
+def _digest(files: Sequence[File], checks: Sequence[image_files.Checked]) -> str:
+    digest = hashlib.sha256()
+    for file, check in zip(files, checks, strict=True):
+        line = [file.path, file.label, file.split, check.digest]
+        digest.update(f'{json.dumps(line)}\n'.encode())
+    return digest.hexdigest()
+
+
+def _warn_of_classes(names: Sequence[str], labels: np.ndarray) -> None:
+    counts = np.bincount(labels, minlength=len(names))
+    few = [name for name, count in zip(names, counts, strict=True) if count < FEW]
+    if few:
+        logging.warning('Fewer than %d images of: %s.', FEW, ', '.join(few))
+    most, least = int(np.argmax(counts)), int(np.argmin(counts))
+    if counts[most] > UNEVEN * counts[least]:
+        logging.warning(
+            'Uneven classes: %d images of %s, %d of %s. top1 then follows the large '
+            'classes; --config.metric=mean_per_class counts all alike.',
+            counts[most],
+            names[most],
+            counts[least],
+            names[least],
+        )
+
+
+def _warn_of_leaks(
+    keys: Sequence[str],
+    checks: Sequence[image_files.Checked],
+    splits: Mapping[str, np.ndarray],
+) -> None:
+    """Warns of files with the same bytes in several splits."""
+    seen: dict[str | None, dict[str, str]] = collections.defaultdict(dict)
+    for part in ('train', 'valid', 'test'):
+        for i in splits[part].tolist():
+            seen[checks[i].digest].setdefault(part, keys[i])
+    leaks = [places for places in seen.values() if len(places) > 1]
+    if leaks:
+        logging.warning(
+            '%d image(s) are in several splits byte for byte, which flatters the '
+            'scores: for example %s.',
+            len(leaks),
+            ' and '.join(f'{key} ({part})' for part, key in leaks[0].items()),
+        )
