@@ -109,7 +109,7 @@ def test_cmyk_keeps_the_colours(kinds):
 def test_sixteen_bits_are_scaled_not_clipped():
     levels = np.array([[0, 128, 129, 256, 4096, 32768, 65406, 65407, 65535]], np.uint16)
     image = Image.open(io.BytesIO(written(Image.fromarray(levels), 'PNG')))
-    got = np.asarray(image_files._upright_rgb(image))[0, :, 0]
+    got = np.asarray(image_files.upright_rgb(image))[0, :, 0]
     np.testing.assert_array_equal(got, np.round(levels[0] / 257))
 
 
@@ -149,7 +149,7 @@ def test_what_passes_the_check_tensorflow_reads_whatever_the_damage(name, tmp_pa
             4: whole + rng.bytes(9),
         }[i % 5]
         (tmp_path / 'image').write_bytes(data)
-        checked = image_files._read_file(tmp_path / 'image', tmp_path)
+        checked = image_files.check_file(tmp_path / 'image', tmp_path)
         if not checked.fault:
             copy = tmp_path / f'{checked.digest}.png'
             assert copy.exists() == checked.copied

@@ -7,6 +7,7 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from tests.support.tf1_resizing import bilinear
 from tfxfer.data import preprocess
 
 PHOTOGRAPHS = load_sample_images().images
@@ -162,18 +163,6 @@ def test_seed_determines_the_crop():
     first, again = list(crops(3)), list(crops(3))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
-
-
-def bilinear(image, height, width):
-    """TensorFlow 1's, by its definition: pixel i is taken at i x side / result side."""
-    for axis, count in ((0, height), (1, width)):
-        side = image.shape[axis]
-        at = np.arange(count) * (side / count)
-        low = np.floor(at).astype(int)
-        high = np.minimum(low + 1, side - 1)
-        part = (at - low).reshape(-1, *[1] * (2 - axis))
-        image = image.take(low, axis) * (1 - part) + image.take(high, axis) * part
-    return image
 
 
 @pytest.mark.parametrize('shape', [(427, 640), (300, 300), (500, 333), (100, 90)])

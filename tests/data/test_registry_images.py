@@ -8,7 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from tests.data.test_idx import idx_bytes, pictures
+from tests.support.idx_files import idx_bytes, pictures
 from tfxfer import datasets, errors
 from tfxfer.data import image_set, readers, registry_images
 

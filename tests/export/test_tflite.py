@@ -52,24 +52,24 @@ def test_probabilities_are_those_of_the_network(
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_the_file_takes_and_gives_what_its_facts_say(written, tmp_path):
+def test_the_file_takes_and_gives_what_its_metadata_says(written, tmp_path):
     written(own_classifier=False, multi_label=False)
-    facts = tflite.facts(8, CLASSES)
-    reader = interpreter.Interpreter(model_path=str(tmp_path / facts['file']))
+    metadata = tflite.metadata(8, CLASSES)
+    reader = interpreter.Interpreter(model_path=str(tmp_path / metadata['file']))
     predict = reader.get_signature_runner('serving_default')
     for details, specs in (
-        (predict.get_input_details(), facts['inputs']),
-        (predict.get_output_details(), facts['outputs']),
+        (predict.get_input_details(), metadata['inputs']),
+        (predict.get_output_details(), metadata['outputs']),
     ):
         assert {
             name: [np.dtype(each['dtype']).name, each['shape'].tolist()]
             for name, each in details.items()
         } == specs
-    assert (tmp_path / facts['labels']).read_text() == 'blue\ngreen\nred\n'
+    assert (tmp_path / metadata['labels']).read_text() == 'blue\ngreen\nred\n'
 
 
 @pytest.mark.parametrize('name', ['a\nb', 'a\r', ''])
 def test_class_that_is_not_one_line_has_no_place_in_labels(name):
     tflite.check_classes(('cat', 'hot dog'))
-    with pytest.raises(errors.InputError, match='a class a line.*cannot name'):
+    with pytest.raises(errors.InputError, match='one class per line.*cannot name'):
         tflite.check_classes(('cat', name))

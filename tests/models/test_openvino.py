@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from tests.conftest import ROOT
+from tests.support.precision import bfloat16_or_skip
 from tfxfer import architectures, errors, models
 from tfxfer.models import densenet, nasnet, openvino, resnet
 
@@ -22,13 +23,6 @@ SMALL = {
         {'cells': 3, 'channels': 44, 'stem': 32, 'skip_reduction': True},
     ),
 }
-
-
-def bfloat16_or_skip():
-    try:
-        openvino.check('bfloat16')
-    except errors.InputError as error:
-        pytest.skip(str(error))
 
 
 def pictures(batch, side, dtype=np.float32):
@@ -115,7 +109,9 @@ def test_each_family_as_keras_draws_it_gives_what_the_plain_one_does(name):
 def operations(model, images, outputs=('features',)):
     """{operation of OpenVINO: count} of what is computed for each batch."""
     spec = images.shape, tf.as_dtype(images.dtype)
-    network = openvino._network(model, *spec, outputs, 'float32').get_runtime_model()
+    network = openvino.compiled_network(
+        model, *spec, outputs, 'float32'
+    ).get_runtime_model()
     return collections.Counter(
         node.get_rt_info()['layerType'].astype(str) for node in network.get_ops()
     )
@@ -156,7 +152,7 @@ def test_only_the_outputs_asked_for_are_computed():
     ],
 )
 def test_a_batch_is_a_whole_number_of_requests_of_few_pixels(shape, size):
-    assert openvino._request_size(shape) == size
+    assert openvino.request_size(shape) == size
 
 
 def test_batches_that_run_at_once_come_back_as_they_were_given(fakes):

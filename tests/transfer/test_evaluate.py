@@ -5,7 +5,8 @@ import pytest
 from sklearn import metrics as reference
 
 from tests.support import fakes as tiny
-from tests.transfer.test_probe import pretrain
+from tests.support.pretraining import pretrain
+from tests.support.tf1_resizing import bilinear
 from tfxfer import errors, models, results
 from tfxfer.transfer import evaluate, execute
 from tfxfer.transfer.options import ExecutionOptions
@@ -72,8 +73,6 @@ def test_background_is_left_out_and_tf_slims_crop_taken(
 
 
 def evaluated(image, crop):
-    from tests.data.test_preprocess import bilinear
-
     if crop == 'inception':  # The central 87.5 % of 8 pixels: all of them.
         return bilinear(image, 8, 8)
     return bilinear(image, 9, 9)[:8, :8]  # 8 x 256 / 224 = 9.

@@ -5,21 +5,12 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
+from tests.support.pretraining import pretrain
 from tfxfer import config, datasets, errors, models, results
 from tfxfer.data import readers
 from tfxfer.training import loop
 from tfxfer.transfer import execute, probe, resolve
 from tfxfer.transfer.options import ExecutionOptions
-
-SGD = {
-    'steps': 12, 'batch': 16, 'lr': 0.1, 'min_area': 0.5, 'warmup': 0.0, 'decay': 0.0,
-    'ema': 0.9,
-}  # fmt: skip
-
-
-def pretrain(**changes):
-    fields = {'arch': 'tiny', 'dataset': 'colours', 'setting': 'pretrain'}
-    return config.from_dict({**fields, 'hparams': SGD, **changes})
 
 
 def shown(folder, tag):

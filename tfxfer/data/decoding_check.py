@@ -20,16 +20,15 @@ def broken_images(
     options = image_set.Options(data=data, accept_counts=True)
     _, images = readers.read(record, options)
     split_of = {i: part for part in readers.PARTS for i in images.splits[part].tolist()}
-    chunks = [range(i, i + 64) for i in range(0, len(images.keys), 64)]
+    keys = images.keys or ()
+    chunks = [range(i, i + 64) for i in range(0, len(keys), 64)]
     with (
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm.tqdm(desc=f'Checking {name}', total=len(images.keys), unit='image') as bar,
+        tqdm.tqdm(desc=f'Checking {name}', total=len(keys), unit='image') as bar,
     ):
         broken = []
         for chunk in pool.map(lambda chunk: _faults(images, chunk), chunks):
-            broken += [
-                (split_of[i], images.keys[i], fault) for i, fault in chunk if fault
-            ]
+            broken += [(split_of[i], keys[i], fault) for i, fault in chunk if fault]
             bar.update(len(chunk))
     return broken
 

@@ -132,7 +132,7 @@ def _read(
     # A thread per core, which also bounds how many images are in memory.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from tqdm.tqdm(
-            pool.map(lambda path: _read_file(root / path, folder), paths),
+            pool.map(lambda path: check_file(root / path, folder), paths),
             'Checking images',
             len(paths),
             unit='image',
@@ -150,7 +150,7 @@ def _stamp(path: pathlib.Path) -> Stamp | None:
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def _read_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
+def check_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
     """The Checked of one file, its copy made where it needs one."""
     from PIL import Image, UnidentifiedImageError
 
@@ -197,7 +197,7 @@ def _decode(data: bytes, digest: str) -> tuple[Checked, 'Image.Image | None']:
             return Checked(digest, orientation=_orientation(image)), None
         if _plain(image, data):
             return Checked(digest), None
-        return Checked(digest, copied=True), _upright_rgb(image)
+        return Checked(digest, copied=True), upright_rgb(image)
 
 
 def _is_plain_jpeg(image: 'Image.Image', data: bytes) -> bool:
@@ -267,7 +267,7 @@ def _sound_bmp(data: bytes, width: int, height: int) -> bool:
     return known and len(data) == start + row * height
 
 
-def _upright_rgb(image: 'Image.Image') -> 'Image.Image':
+def upright_rgb(image: 'Image.Image') -> 'Image.Image':
     """The image as one should see it: RGB, upright, the first frame, over white.
 
     Colour profiles are ignored, as image libraries for training do.

@@ -115,7 +115,7 @@ def builder_of(
             raise errors.InputError(
                 f'{record.name}: the version here is {tfds_builders.OWN[name].VERSION}.'
             )
-        more = {}
+        more: dict[str, typing.Any] = {}
         if name in archive_files.LOSSY:
             more = {'archives': archives, 'max_missing': max_missing}
             more = {key: value for key, value in more.items() if value is not None}

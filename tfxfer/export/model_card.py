@@ -1,29 +1,36 @@
 """The model card: what an exported model is, how it was measured, how to call it.
 
-The same facts twice: model_card.json for programs, MODEL_CARD.md for people. No
+The same twice: model_card.json for programs, MODEL_CARD.md for people. No
 TensorFlow.
 """
 
 import datetime
+import pathlib
+import typing
+from collections.abc import Iterator, Mapping
 
-from tfxfer import number_format, storage
+from tfxfer import number_format, results, storage
 from tfxfer.analysis import stats
 
 SCHEMA = 1
 
+Card = Mapping[str, typing.Any]  # What a JSON file holds.
 
-def write(facts, folder, name):
+
+def write(card: Card, folder: pathlib.Path, name: str) -> None:
     """Writes both files into `folder`; name: the model's folder, in the example."""
-    storage.write_json(folder / 'model_card.json', facts)
-    (folder / 'MODEL_CARD.md').write_text(text(facts, name))
+    storage.write_json(folder / 'model_card.json', card)
+    (folder / 'MODEL_CARD.md').write_text(text(card, name))
 
 
-def facts(record, model, compared, rounded=None):
+def contents(
+    record: results.Record, model: Card, compared: Card, rounded: Card | None = None
+) -> dict[str, typing.Any]:
     """What model_card.json holds, JSON values.
 
     Args:
         record: of the Run.
-        model: facts that the model itself tells: multi_label, image_size (side of the
+        model: what the model itself tells: multi_label, image_size (side of the
             square that the network sees), shorter_side (to which images are resized),
             digest (of all its weights), signatures and tflite ({inputs, outputs: {name:
             [dtype, shape]}} of each; tflite also file and labels, or None).
@@ -77,15 +84,15 @@ def facts(record, model, compared, rounded=None):
     }
 
 
-def _interval(record, score):
+def _interval(record: results.Record, score: float | None) -> list[float] | None:
     """Wilson's 95 % interval [low, high] of top-1; other metrics have none."""
-    if record.metric != 'top1':
+    if record.metric != 'top1' or score is None:
         return None
     n = record.images['test']
     return [float(bound) for bound in stats.wilson(score * n, n)]
 
 
-def _preprocessing(model):
+def _preprocessing(model: Card) -> str:
     side = model['image_size']
     return (
         f'RGB, 0-255; the shorter side resized to {model["shorter_side"]} pixels '
@@ -94,14 +101,14 @@ def _preprocessing(model):
     )
 
 
-def _use(record):
+def _use(record: results.Record) -> str:
     return (
         f'To tell {len(record.classes)} classes apart in images like those of '
         f'{record.run.dataset}.'
     )
 
 
-def _limits(record, model):
+def _limits(record: results.Record, model: Card) -> list[str]:
     """Sentences on what was not measured, and what the model does not do."""
     single = (
         'An image has one class: the probabilities add up to 1 for any image, also of '
@@ -126,13 +133,13 @@ def _limits(record, model):
     return limits
 
 
-def text(facts, name):
-    """The facts as Markdown; name: the model's folder, in the example."""
-    weights, dataset = facts['weights'], facts['dataset']
+def text(card: Card, name: str) -> str:
+    """The card as Markdown; name: the model's folder, in the example."""
+    weights, dataset = card['weights'], card['dataset']
     lines = [
-        f'# {facts["network"]}, {facts["setting"]}, on {dataset["name"]}',
+        f'# {card["network"]}, {card["setting"]}, on {dataset["name"]}',
         '',
-        facts['use'],
+        card['use'],
         '',
         '## Use',
         '',
@@ -144,89 +151,89 @@ def text(facts, name):
         "print(out['classes'].numpy()[0], out['probabilities'].numpy()[0])",
         '```',
         '',
-        _signature('serving_default', facts['signatures']['serving_default']),
-        _signature('images', facts['signatures']['images']),
-        f'- Preprocessing, inside the model: {facts["preprocessing"]}',
+        _signature('serving_default', card['signatures']['serving_default']),
+        _signature('images', card['signatures']['images']),
+        f'- Preprocessing, inside the model: {card["preprocessing"]}',
     ]
-    if facts['tflite']:
+    if card['tflite']:
         lines += [
-            _signature(facts['tflite']['file'], facts['tflite']),
-            f'- {facts["tflite"]["file"]} takes one image that is preprocessed so; '
-            f'names of its probabilities: {facts["tflite"]["labels"]}.',
+            _signature(card['tflite']['file'], card['tflite']),
+            f'- {card["tflite"]["file"]} takes one image that is preprocessed so; '
+            f'names of its probabilities: {card["tflite"]["labels"]}.',
         ]
     lines += [
         '',
         '## Limits',
         '',
-        *(f'- {limit}' for limit in facts['limits']),
+        *(f'- {limit}' for limit in card['limits']),
         '',
         '## Measured',
         '',
-        *(f'- {line}' for line in _measured(facts)),
+        *(f'- {line}' for line in _measured(card)),
         '',
         '## Made of',
         '',
-        f'- Run: `{facts["run"]}`, seed {facts["seed"]}, exported {facts["exported"]}',
-        f'- Network: {facts["network"]}, {facts["image_size"]} pixels; setting: '
-        f'{facts["setting"]}',
+        f'- Run: `{card["run"]}`, seed {card["seed"]}, exported {card["exported"]}',
+        f'- Network: {card["network"]}, {card["image_size"]} pixels; setting: '
+        f'{card["setting"]}',
         f'- Weights it started from: `{weights["start"]}`, digest '
         f'{weights["digest"] or "none recorded"}{_source(weights["source"])}',
         f'- Weights in the model: digest {weights["exported_digest"]}',
         f'- Dataset: `{dataset["name"]}`, digest '
         f'{dataset["digest"] or "none recorded"}',
         f'- Splits: `{dataset["splits"]}`; images: {_pairs(dataset["images"])}'
-        + (f'; {dataset["per_class"]} a class' if dataset['per_class'] else ''),
-        f'- Versions: {_pairs(facts["versions"])}',
+        + (f'; {dataset["per_class"]} per class' if dataset['per_class'] else ''),
+        f'- Versions: {_pairs(card["versions"])}',
         '',
-        f'## Classes ({len(facts["classes"])})',
+        f'## Classes ({len(card["classes"])})',
         '',
-        *(f'{c}. `{name}`' for c, name in enumerate(facts['classes'])),
+        *(f'{c}. `{name}`' for c, name in enumerate(card['classes'])),
     ]
     return '\n'.join(lines) + '\n'
 
 
-def _measured(facts):
-    metric, compared, rounded = facts['metric'], facts['compared'], facts['rounded']
+def _measured(card: Card) -> Iterator[str]:
+    metric, compared, rounded = card['metric'], card['compared'], card['rounded']
     interval = ''
-    if facts['interval']:
+    if card['interval']:
         interval = (
-            f" (Wilson's 95 % interval {number_format.interval(*facts['interval'])})"
+            f" (Wilson's 95 % interval {number_format.interval(*card['interval'])})"
         )
     yield (
-        f'Test {metric}: {_percent(facts["score"])}{interval}, '
-        f'{facts["dataset"]["images"]["test"]} images'
+        f'Test {metric}: {_percent(card["score"])}{interval}, '
+        f'{card["dataset"]["images"]["test"]} images'
     )
     if rounded:
-        yield _rounded(facts)
-    yield f'Validation {metric}: {_percent(facts["valid_score"])}'
-    measured = facts['valid_score'] is not None
+        yield _rounded(card)
+    yield f'Validation {metric}: {_percent(card["valid_score"])}'
+    measured = card['valid_score'] is not None
     how = 'chosen by validation' if measured else 'as given, no trial preceded'
-    yield f'Hyperparameters, {how}: {_pairs(facts["chosen"])}'
+    yield f'Hyperparameters, {how}: {_pairs(card["chosen"])}'
     against = 'of the network in float32' if rounded else 'stored with the Run'
-    tflite = f', TFLite within {compared["tflite"]:.1e}' if facts['tflite'] else ''
+    tflite = f', TFLite within {compared["tflite"]:.1e}' if card['tflite'] else ''
     yield (
         f'Probabilities of {compared["images"]} test images against those {against}: '
         f'SavedModel within {compared["saved_model"]:.1e}{tflite}'
     )
 
 
-def _rounded(facts):
-    rounded = facts['rounded']
-    answer = 'likeliest class is'
-    if facts['multi_label']:
+def _rounded(card: Card) -> str:
+    rounded = card['rounded']
+    answer = 'predicted class is'
+    if card['multi_label']:
         answer = 'classes above one half are'
     return (
         f'Computed in float32; the features of the Run were computed in '
-        f'{rounded["precision"]} and kept in {rounded["feature_dtype"]}, and its '
-        f'classifier was fitted to those: its own test {facts["metric"]} is '
-        f'{_percent(facts["run_score"])}. Largest difference of probabilities '
+        f'{rounded["precision"]} and cached in {rounded["feature_dtype"]}, and its '
+        f'classifier was fitted to those: its own test {card["metric"]} is '
+        f'{_percent(card["run_score"])}. Largest difference of probabilities '
         f'{rounded["largest"]:.1e}; the {answer} the same for '
         f'{_percent(rounded["same"])} of the images'
     )
 
 
-def _signature(name, signature):
-    def texts(specs):
+def _signature(name: str, signature: Card) -> str:
+    def texts(specs: Card) -> str:
         return ', '.join(
             f'{spec} {dtype} [{", ".join("?" if n is None else str(n) for n in shape)}]'
             for spec, (dtype, shape) in specs.items()
@@ -235,11 +242,11 @@ def _signature(name, signature):
     return f'- `{name}`: {texts(signature["inputs"])} -> {texts(signature["outputs"])}'
 
 
-def _percent(score):
+def _percent(score: float | None) -> str:
     return 'not measured' if score is None else f'{number_format.percent(score)} %'
 
 
-def _source(source):
+def _source(source: Card | None) -> str:
     if not source:
         return ''
     score = source['score']
@@ -250,6 +257,6 @@ def _source(source):
     )
 
 
-def _pairs(values):
+def _pairs(values: Card) -> str:
     known = {name: value for name, value in values.items() if value is not None}
     return ', '.join(f'{name} {value}' for name, value in known.items())

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tqdm
@@ -17,7 +18,7 @@ PRESENT = 0.5  # Above it a class of a multi-label task is said to be there.
 
 
 class Model(typing.NamedTuple):
-    """serve: image_bytes [b] -> {probabilities, classes [b, k]}; see export.Served."""
+    """serve: image bytes [b] -> {probabilities, classes [b, k]}, as of Served."""
 
     serve: typing.Callable
     multi_label: bool
@@ -35,27 +36,28 @@ class Prediction(typing.NamedTuple):
     fault: str | None = None
 
 
-def find(names):
+def find(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """(paths of images, folders without any): files as named, folders searched.
 
     Each path is there once. Whether a file that is named exists is not looked at.
     """
-    paths, empty = {}, []
+    paths: dict[str, None] = {}
+    empty = []
     for name in names:
-        found = [name]
+        images = [name]
         if os.path.isdir(name):
-            found = sorted(
+            images = sorted(
                 path
                 for path in class_folder.walk(name)
                 if path.lower().endswith(class_folder.SUFFIXES)
             )
-            if not found:
+            if not images:
                 empty.append(name)
-        paths |= dict.fromkeys(found)
+        paths |= dict.fromkeys(images)
     return list(paths), empty
 
 
-def load(folder):
+def load(folder: str | os.PathLike) -> Model:
     """The Model in a folder that tfxfer.export wrote; needs TensorFlow alone.
 
     Raises:
@@ -88,33 +90,37 @@ def load(folder):
         ) from error
 
 
-def predictions(model, paths):
+def predictions(model: Model, paths: Sequence[str]) -> Iterator[Prediction]:
     """Yields the Prediction of every path, in order.
 
     Raises:
         RuntimeError: the model gives what is no probability.
     """
-    place = image_files.copies(None)
+    copies = image_files.copies(None)
     starts = range(0, len(paths), BATCH)
     hidden = None if len(starts) > 1 else True  # None: where there is no terminal.
     for start in tqdm.tqdm(
         starts, 'Predicting', unit='batch', leave=False, disable=hidden
     ):
         part = paths[start : start + BATCH]
-        checked = image_files.check(pathlib.Path(), part, None, place)
+        checked = image_files.check(pathlib.Path(), part, None, copies)
         sound = [path for path in part if not checked[path].fault]
-        found = {}
+        of_path = {}
         if sound:
-            data = _upright_files(sound, checked, place)
-            found = dict(zip(sound, _predicted(model, sound, data), strict=True))
+            data = _upright_files(sound, checked, copies)
+            of_path = dict(zip(sound, _predicted(model, sound, data), strict=True))
         for path in part:
-            yield found.get(path) or Prediction(path, fault=checked[path].fault)
+            yield of_path.get(path) or Prediction(path, fault=checked[path].fault)
 
 
-def _upright_files(paths, checked, place):
+def _upright_files(
+    paths: Sequence[str],
+    checked: Mapping[str, image_files.Checked],
+    folder: pathlib.Path,
+) -> list[typing.Any]:
     """What the model is given of sound files: the bytes of each, or of its copy."""
     copies = {
-        path: place / f'{checked[path].digest}.png'
+        path: folder / f'{checked[path].digest}.png'
         for path in paths
         if checked[path].copied
     }
@@ -127,7 +133,7 @@ def _upright_files(paths, checked, place):
     return data
 
 
-def upright(data, orientation):
+def upright(data: typing.Any, orientation: int) -> typing.Any:
     """A file whose pixels lie as EXIF's orientation (1 to 8) says a JPEG's should.
 
     An exported model does not read EXIF. An upright file is returned as it is.
@@ -142,7 +148,9 @@ def upright(data, orientation):
     return tf.io.encode_png(pixels, compression=1)  # The quickest.
 
 
-def _predicted(model, paths, data):
+def _predicted(
+    model: Model, paths: Sequence[str], data: Sequence[typing.Any]
+) -> Iterator[Prediction]:
     import tensorflow as tf
 
     outputs = model.serve(tf.stack(data))
@@ -155,30 +163,36 @@ def _predicted(model, paths, data):
         yield Prediction(path, tuple(names[c] for c in order), row[order])
 
 
-def line(prediction, *, multi_label, top):
+def line(prediction: Prediction, *, multi_label: bool, top: int) -> str:
     """For a person: the path and the `top` likeliest classes, in percent.
 
     All that are present in a multi-label task are shown, and marked.
     """
-    present = multi_label & (prediction.probabilities > PRESENT)
-    count = max(top, np.count_nonzero(present))
-    shown = zip(prediction.classes, prediction.probabilities, present, strict=True)
-    texts = [f'{"*" if mark else ""}{name} {100 * p:.1f} %' for name, p, mark in shown]
+    probabilities = prediction.probabilities
+    assert probabilities is not None  # There was no fault.
+    present = (probabilities > PRESENT) & multi_label
+    count = max(top, int(np.count_nonzero(present)))
+    columns = zip(prediction.classes, probabilities, present, strict=True)
+    texts = [
+        f'{"*" if mark else ""}{name} {100 * p:.1f} %' for name, p, mark in columns
+    ]
     return f'{prediction.path}: {", ".join(texts[:count])}'
 
 
-def json_line(prediction, *, multi_label, top):
+def json_line(prediction: Prediction, *, multi_label: bool, top: int | None) -> str:
     """For a program: path, classes and probabilities, the likeliest first.
 
     Of a multi-label task also `present`, the names of the classes above PRESENT.
     top: how many classes; None: all.
     """
-    facts = {
+    probabilities = prediction.probabilities
+    assert probabilities is not None  # There was no fault.
+    fields: dict[str, typing.Any] = {
         'path': prediction.path,
         'classes': prediction.classes[:top],
-        'probabilities': prediction.probabilities[:top].tolist(),
+        'probabilities': probabilities[:top].tolist(),
     }
     if multi_label:
-        count = np.count_nonzero(prediction.probabilities > PRESENT)
-        facts['present'] = prediction.classes[:count]
-    return json.dumps(facts)
+        count = np.count_nonzero(probabilities > PRESENT)
+        fields['present'] = prediction.classes[:count]
+    return json.dumps(fields)

@@ -91,8 +91,9 @@ def compiled(
     """
     check(precision)
     _check_finite(model)
-    size = _request_size(spec.shape)
-    network = _network(model, [size, *spec.shape[1:]], spec.dtype, outputs, precision)
+    size = request_size(spec.shape)
+    shape = [size, *spec.shape[1:]]
+    network = compiled_network(model, shape, spec.dtype, outputs, precision)
     # All from the caller's thread, whose requests queue up inside.
     idle: list[typing.Any] = []
 
@@ -127,7 +128,7 @@ def _check_finite(model: keras.Model) -> None:
             )
 
 
-def _request_size(shape: Sequence[int]) -> int:
+def request_size(shape: Sequence[int]) -> int:
     """Images of a request, so that a batch has a whole number of them."""
     batch, height, width, _ = shape
     most = max(_PIXELS // (height * width), 1)
@@ -145,10 +146,16 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _network(model, shape, dtype, outputs, precision):
-    """openvino.CompiledModel whose outputs have these names."""
+def compiled_network(
+    model: keras.Model,
+    shape: Sequence[int],
+    dtype: tf.DType,
+    outputs: Sequence[str],
+    precision: str,
+) -> typing.Any:
+    """openvino.CompiledModel of images [*shape] whose outputs have these names."""
     module = tf.Module()
-    module.variables_of_model = [each.value for each in model.variables]
+    module.network_variables = [each.value for each in model.variables]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, dtype, 'image')])
     def infer(image):
