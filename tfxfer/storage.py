@@ -1,7 +1,6 @@
 """Files that are complete or not there; locks and digests."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -12,6 +11,7 @@ import tempfile
 import typing
 from collections.abc import Iterator, Mapping
 
+import filelock
 import numpy as np
 
 from tfxfer import errors
@@ -59,13 +59,16 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f'{path.name}.lock'), 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info('Waiting for another process that makes %s.', path)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = filelock.FileLock(path.with_name(f'{path.name}.lock'))
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        logging.info('Waiting for another process that makes %s.', path)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,102 @@
+"""Dataclasses from what people and files say: every name and type is checked."""
+
+import dataclasses
+import functools
+import math
+import typing
+from collections.abc import Collection, Mapping
+
+from tfxfer import errors
+
+if typing.TYPE_CHECKING:
+    import ml_collections
+
+Record = typing.TypeVar('Record')
+
+
+def build(kind: str, cls: type[Record], values: Mapping[str, typing.Any]) -> Record:
+    """An instance of a dataclass from a dict, every name and type checked.
+
+    Raises:
+        errors.InputError: an unknown or missing field, or a value of another type.
+    """
+    types = _types(cls)
+    for name in values:
+        errors.find(kind, types, name)
+    missing = [
+        f.name
+        for f in dataclasses.fields(typing.cast(typing.Any, cls))
+        if f.default is f.default_factory and f.name not in values  # Both MISSING.
+    ]
+    if missing:
+        raise errors.InputError(f'Missing {kind}: {", ".join(missing)}.')
+    return cls(**{k: _cast(kind, k, types[k], v) for k, v in values.items()})
+
+
+@functools.cache
+def _types(cls: type) -> dict[str, typing.Any]:
+    return typing.get_type_hints(cls)
+
+
+@functools.cache
+def _kinds(expected: typing.Any) -> tuple[tuple[type, ...], typing.Any]:
+    """(types that a value may have, type of a tuple's items or None)."""
+    choices = typing.get_args(expected)
+    plain = tuple(t for t in choices or (expected,) if isinstance(t, type))
+    return plain, choices[0] if typing.get_origin(expected) is tuple else None
+
+
+def _cast(kind: str, name: str, expected: typing.Any, value: typing.Any) -> typing.Any:
+    """The value as the field's type: 1 for 1.0, a list for a tuple, nothing more."""
+    plain, item = _kinds(expected)
+    if type(value) in plain and item is None and type(value) is not float:
+        return value  # As it is nearly always: a study has half a million of them.
+    if item is not None:
+        return tuple(_cast(kind, name, item, v) for v in _items(item, value))
+    if value is None and type(None) in plain:
+        return None
+    if float in plain and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    right = any(isinstance(value, t) for t in plain)
+    if not right or (isinstance(value, bool) and bool not in plain):
+        names = ' or '.join(t.__name__ for t in plain)
+        raise errors.InputError(f'{kind} {name!r} takes {names}; got {value!r}.')
+    if isinstance(value, float) and not math.isfinite(value):
+        raise errors.InputError(f'{kind} {name!r} must be finite; got {value!r}.')
+    return value
+
+
+def _items(item: typing.Any, value: typing.Any) -> typing.Any:
+    """The items of a tuple field, which may be given alone."""
+    if isinstance(value, str) or not hasattr(value, '__iter__'):
+        value = (value,)
+    if item is str:  # A flag gives all names as one: --config.archs=a,b.
+        return [part for text in value for part in str(text).split(',') if part]
+    return value
+
+
+def config_dict(
+    cls: type, *, leave_out: Collection[str] = (), **values: typing.Any
+) -> 'ml_collections.ConfigDict':
+    """The fields of a dataclass as a ConfigDict, so that flags can change each of them.
+
+    Args:
+        cls: a dataclass.
+        leave_out: fields that are not a user's to set, besides those without a default
+            that `values` lack.
+        **values: what differs from the defaults, or is more.
+    """
+    import ml_collections  # Only programs that take a config need it.
+
+    types, config = _types(cls), ml_collections.ConfigDict()
+    for field in dataclasses.fields(cls):
+        value = values.pop(field.name, field.default)
+        if field.name in leave_out or value is dataclasses.MISSING:
+            continue
+        if value is None:
+            (kind,) = set(typing.get_args(types[field.name])) - {type(None)}
+            value = ml_collections.config_dict.placeholder(kind)
+        config[field.name] = value
+    for name, value in values.items():
+        config[name] = value
+    return config
