@@ -45,7 +45,7 @@ def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_last_two_checkpoints_are_kept(fakes, tmp_path):
+def test_the_last_two_checkpoints_stay(fakes, tmp_path):
     fit(tiny_network(), tmp_path, save_every=5)
     assert sorted(p.name for p in (tmp_path / 'ckpt').iterdir()) == ['10', '12']
 
@@ -65,8 +65,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(fakes, small_disk):
     whole = fit(tiny_network())
     with pytest.raises(tf.errors.OpError, match='No space left'):
         fit(tiny_network(), disk, batches=fill, save_every=1)
-    kept = [int(p.name) for p in (disk / 'ckpt').iterdir()]
-    assert kept and max(kept) < 12
+    steps = [int(p.name) for p in (disk / 'ckpt').iterdir()]
+    assert steps and max(steps) < 12
     make_room()
     for a, b in zip(whole, fit(tiny_network(seed=5), disk), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.support import cluster
 from tfxfer import errors, results
+from tfxfer.cli import app, run
 from tfxfer.training import distribution
 
 WORKER = """
@@ -42,14 +43,16 @@ def test_two_workers_train_to_what_one_process_does(tmp_path):
         [*command, str(tmp_path / 'one')], cwd=ROOT, capture_output=True, text=True
     )
     assert alone.returncode == 0, alone.stderr[-2000:]
-    for said, status in cluster.ended(cluster.start([*command, str(tmp_path / 'two')])):
-        assert status == 0, said[-3000:]
+    for stderr, status in cluster.ended(
+        cluster.start([*command, str(tmp_path / 'two')])
+    ):
+        assert status == 0, stderr[-3000:]
     files = ['one/1-0.npz', 'two/2-0.npz', 'two/2-1.npz']
     one, chief, other = (np.load(tmp_path / name) for name in files)
     for name in one.files:
         np.testing.assert_allclose(one[name], chief[name], atol=1e-5)
         np.testing.assert_array_equal(chief[name], other[name])
-    # The chief alone kept checkpoints and events.
+    # The chief alone wrote checkpoints and events.
     assert sorted(p.name for p in (tmp_path / 'two/ckpt').iterdir()) == ['10', '12']
     assert len(list((tmp_path / 'two/tb/train').glob('events.*'))) == 1
 
@@ -80,19 +83,19 @@ def test_a_dead_worker_ends_the_others_and_the_same_command_goes_on(tmp_path):
     processes = cluster.start(command)
     await_step(tmp_path, processes)
     processes[1].kill()
-    (said, status), _ = cluster.ended(processes)
-    assert status == 75, said[-3000:]
-    last = said.strip().splitlines()[-1]
+    (stderr, status), _ = cluster.ended(processes)
+    assert status == 75, stderr[-3000:]
+    last = stderr.strip().splitlines()[-1]
     assert last.startswith('error: Another worker is gone'), last
     assert last.endswith('The same command goes on from there.')
     # One told to stop: both save the same step, and end.
     processes = cluster.start(command)
     await_step(tmp_path, processes, '*/ckpt/[1-9]??')
     processes[1].send_signal(signal.SIGTERM)
-    for said, status in cluster.ended(processes):
-        assert status == 75 and 'error: Stopped at step' in said, said[-3000:]
-    for said, status in cluster.ended(cluster.start(command)):
-        assert status == 0 and 'Going on at step' in said, said[-3000:]
+    for stderr, status in cluster.ended(processes):
+        assert status == 75 and 'error: Stopped at step' in stderr, stderr[-3000:]
+    for stderr, status in cluster.ended(cluster.start(command)):
+        assert status == 0 and 'Going on at step' in stderr, stderr[-3000:]
     (record,) = results.read_all(tmp_path)
     assert record.status == 'done' and record.versions['replicas'] == 2
     folder = results.folder(tmp_path, record.run)
@@ -115,12 +118,10 @@ def test_a_tf_config_that_is_not_understood_is_refused(monkeypatch, text, messag
         distribution.workers()
 
 
-def test_logistic_is_for_one_process(program, tmp_path):
-    done = program(
-        'tfxfer.run', '--config=configs/logistic.py', f'--workdir={tmp_path}',
-        env=cluster.environment([1, 2], 0),
-    )  # fmt: skip
-    assert done.returncode == 2 and 'TF_CONFIG names 2 workers' in done.stderr
+def test_logistic_is_for_one_process(monkeypatch, tmp_path):
+    monkeypatch.setenv('TF_CONFIG', cluster.environment([1, 2], 0)['TF_CONFIG'])
+    with pytest.raises(errors.InputError, match='TF_CONFIG names 2 workers'):
+        app.call(run, ['--config=configs/logistic.py', f'--workdir={tmp_path}'])
 
 
 def test_without_tf_config_there_is_one_worker(monkeypatch):

@@ -81,8 +81,8 @@ def test_control_flags_are_what_this_worker_asks_for():
 
 @pytest.mark.parametrize('sums', [(0, 0), (1, 0), (0, 2), (4, 2)])
 def test_workers_do_what_any_of_them_asks_for(sums):
-    own = hooks.ControlFlags(stop=False, save=False)
-    decided = control(several=True).decided(own, tf.constant(sums, tf.float32))
+    flags = hooks.ControlFlags(stop=False, save=False)
+    decided = control(several=True).decided(flags, tf.constant(sums, tf.float32))
     assert decided == (sums[0] > 0, sums[1] > 0)
 
 

@@ -47,5 +47,5 @@ def test_smoothed_labels_are_those_of_tensorflows_loss(smoothing):
     expected = tf.compat.v1.losses.softmax_cross_entropy(
         np.eye(5)[labels], logits, label_smoothing=smoothing, reduction='none'
     )
-    found = losses.cross_entropy(tf.constant(labels), tf.constant(logits), smoothing)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    ours = losses.cross_entropy(tf.constant(labels), tf.constant(logits), smoothing)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5)

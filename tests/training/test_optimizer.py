@@ -71,12 +71,12 @@ def test_the_rate_follows_the_batch_and_the_decay_of_weights_does_not():
     plain = config.Pretrain(lr=0.2, wd=0.002, **short)
     ruled = config.Pretrain(lr=1.6, wd=0.016, lr_batch=64, **short)
     assert ruled.rate == pytest.approx(0.2) and plain.rate == 0.2
-    found = []
+    weights = []
     for hparams in (plain, ruled):
         model = small_network()
         advance(one_device_step(model, hparams, 24), *random_batches(3, 8))
-        found.append([v.numpy() for v in model.trainable_variables])
-    for one, other in zip(*found, strict=True):
+        weights.append([v.numpy() for v in model.trainable_variables])
+    for one, other in zip(*weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 

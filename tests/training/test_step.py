@@ -91,9 +91,9 @@ def by_hand(weights, hparams, images, labels, *, epoch):
             wi + 0.9 * vi - rate * gi for wi, vi, gi in zip(w, velocity, g, strict=True)
         ]
         mean, variance = 0.9 * mean + 0.1 * m, 0.9 * variance + 0.1 * v
-        keep = min(hparams.ema, (1 + t) / (10 + t))
+        decay = min(hparams.ema, (1 + t) / (10 + t))
         averages = [
-            keep * old + (1 - keep) * new
+            decay * old + (1 - decay) * new
             for old, new in zip(averages, (*w, mean, variance), strict=True)
         ]
     return [*w, mean, variance], averages, norms
@@ -129,7 +129,7 @@ def test_twenty_steps_equal_the_recipe_in_numpy(more):
 @pytest.mark.parametrize('size', [2, 4])
 def test_microbatches_sum_to_the_whole_where_there_is_no_batch_norm(size):
     images, labels = random_batches(5, 8)
-    found = []
+    results = []
     for microbatch in (0, size):
         hparams = config.Finetune(
             lr=0.1, wd=1e-3, steps=5, batch=8, microbatch=microbatch
@@ -138,8 +138,8 @@ def test_microbatches_sum_to_the_whole_where_there_is_no_batch_norm(size):
         train_step = one_device_step(model, hparams, 64)
         advance(train_step, images, labels)
         sums = [float(value) for value in train_step.metrics.sums.values()]
-        found.append([*(v.numpy() for v in model.variables), sums])
-    for whole, parts in zip(*found, strict=True):
+        results.append([*(v.numpy() for v in model.variables), sums])
+    for whole, parts in zip(*results, strict=True):
         np.testing.assert_allclose(whole, parts, atol=1e-6)
 
 
@@ -193,18 +193,18 @@ def test_a_variable_on_which_the_loss_does_not_depend_stays(microbatch):
 def test_mixed_precision_stays_near_float32(precision):
     images, labels = random_batches(20, 16)
     hparams = config.Finetune(lr=0.1, wd=1e-3, steps=20, batch=16, ema=0.9)
-    found = []
+    results = []
     for name in ('float32', precision):
         model = small_network(policy=config.POLICIES[name])
         train_step = one_device_step(model, hparams, 64)
         advance(train_step, images, labels)
         assert {v.dtype for v in model.trainable_variables} == {'float32'}
-        found.append(
+        results.append(
             ([v.numpy() for v in model.variables], train_step.metrics.sums['loss'])
         )
-    for exact, short in zip(found[0][0], found[1][0], strict=True):
+    for exact, short in zip(results[0][0], results[1][0], strict=True):
         assert 0 < np.abs(exact - short).max() < 0.1 * max(1, np.abs(exact).max())
-    assert float(found[1][1]) == pytest.approx(float(found[0][1]), rel=0.01)
+    assert float(results[1][1]) == pytest.approx(float(results[0][1]), rel=0.01)
 
 
 def test_the_step_at_which_the_loss_ends_is_named():
