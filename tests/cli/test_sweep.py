@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.support import made_results, studies
+from tests.support import studies
 from tfxfer import errors, results
-from tfxfer.cli import app, dataset_size, sweep
+from tfxfer.cli import app, sweep
 from tfxfer.study import driver, failures, planning, study_file
 
 CONFIG = f'--config={ROOT}/configs/quickstart.py'
@@ -27,18 +27,11 @@ def tool(capsys):
     return call
 
 
-def rows(text):
-    """{first cell: the others} of the tables in a text."""
-    lines = [
-        [cell.strip() for cell in line.strip('|').split('|')]
-        for line in text.splitlines()
-    ]
-    return {first: others for first, *others in lines}
-
-
 def test_plan_counts_by_hand_and_starts_nothing(tool, tmp_path):
     workdir = tmp_path / 'w'
-    out = rows(tool(CONFIG, f'--workdir={workdir}', '--plan', '--images_per_second=8'))
+    out = studies.rows(
+        tool(CONFIG, f'--workdir={workdir}', '--plan', '--images_per_second=8')
+    )
     # 3 networks; 2 x 2 and 2 x 1 points; 50 and 100 steps of 32 images.
     assert out['finetune trial'][:3] == ['12', '600', '19,200']
     assert out['scratch trial'][:3] == ['6', '600', '19,200']
@@ -55,8 +48,8 @@ def test_axes_are_narrowed_by_names_of_any_kind(tool, tmp_path):
         '--config.archs=mobilenet_v1_0.25,mobilenet_v2_0.35',
         '--config.datasets=digits,digits_5_9', '--config.settings=logistic',
     )  # fmt: skip
-    assert rows(out)['logistic final'][0] == '4'
-    assert rows(out)['pretrain final'][0] == '2'
+    assert studies.rows(out)['logistic final'][0] == '4'
+    assert studies.rows(out)['pretrain final'][0] == '2'
 
 
 def test_plan_measures_this_machine_once(tool, tmp_path):
@@ -100,7 +93,7 @@ print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     # 16 networks x 12 datasets x (1 + 57 + 57).
-    assert rows(ran.stdout)['all'][0] == '22,080'
+    assert studies.rows(ran.stdout)['all'][0] == '22,080'
     *_, heavy, mebibytes = ran.stdout.splitlines()
     assert heavy == '[]' and int(mebibytes) < 500
 
@@ -114,7 +107,7 @@ def test_status_reads_the_folder_alone(tool, tmp_path):
     for status in (1, 2):
         failures.add(tmp_path, name, status, 'error: no')
     out = tool('--status', f'--workdir={tmp_path}')
-    assert rows(out)['mobilenet_v1_0.25'] == ['digits_5_9', '4', '0', '0', '1']
+    assert studies.rows(out)['mobilenet_v1_0.25'] == ['digits_5_9', '4', '0', '0', '1']
     assert '10 of 12 Runs are done, 0 running, 1 failed; 1 more' in out
     assert 'error: no' in out and '--retry_failed' in out
 
@@ -183,22 +176,6 @@ def test_a_sweep_ends_with_its_report_or_says_that_runs_failed(tool, instant, tm
     assert instant[-1].started == [trial.name]
 
 
-def test_dataset_size_says_when_there_is_nothing_to_compare():
-    records = [made_results.final('mobilenet_v1', 'logistic', 0.5, per_class=5)]
-    assert '5' in dataset_size.summary(records)
-
-
-def test_dataset_size_has_its_own_config(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    app.call(
-        dataset_size,
-        [f'--workdir={tmp_path}', '--plan', '--nocalibrate', f'--data={tmp_path}'],
-    )
-    out = rows(capsys.readouterr().out)
-    # 3 datasets x 7 sizes x 3 seeds, of 56 points each.
-    assert out['finetune trial'][0] == f'{63 * 56:,}'
-
-
 def test_the_sbatch_file_starts_a_shard(tmp_path):
     environment = os.environ | {
         'SLURM_ARRAY_TASK_ID': '15',
@@ -211,7 +188,7 @@ def test_the_sbatch_file_starts_a_shard(tmp_path):
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert rows(ran.stdout)['all'][0] == '30'
+    assert studies.rows(ran.stdout)['all'][0] == '30'
     assert flags_in('docs/slurm.sbatch') >= {'--shard', '--nowait'}
 
 
@@ -235,14 +212,6 @@ SMALL = (
     CONFIG, '--config.pretrain.steps=4', '--config.scratch.steps=4',
     '--config.scratch.lrs=0.05', '--config.scratch.wds=1e-5,1e-4',
 )  # fmt: skip
-
-
-@pytest.fixture
-def here(fakes, monkeypatch):
-    """The tiny network is there, and Runs are carried out in this process."""
-    monkeypatch.setattr(
-        sweep.executors, 'Local', lambda workdir, **_: studies.HereExecutor(workdir)
-    )
 
 
 def files(workdir):

@@ -1,7 +1,6 @@
 """One small study on one machine, on shards that are killed, and on a Ray cluster."""
 
 import contextlib
-import csv
 import json
 import os
 import pathlib
@@ -221,44 +220,3 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same(undisturbed, tmp_path):
     assert sweep.returncode == 0, said[-3000:]
     assert left_by_runs(tmp_path) == left_by_runs(undisturbed)
     assert len(list(tmp_path.glob('*/log.txt'))) == RUNS
-
-
-def test_the_dataset_size_experiment_ends_with_its_tables(tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable, '-m', 'tools.dataset_size', *STUDY[:2], *STUDY[3:5],
-            '--config.settings=finetune,scratch', '--config.per_class=4,8',
-            '--config.finetune.lrs=0.05', '--config.finetune.wds=0.0',
-            '--config.finetune.steps=4', '--config.scratch.lrs=0.05',
-            '--config.scratch.wds=1e-5', '--config.scratch.steps=4',
-            '--config.scratch.epochs=2', f'--workdir={tmp_path}',
-        ],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    records = [json.loads(p.read_text()) for p in tmp_path.glob('*/record.json')]
-    steps = {
-        (r['run']['setting'], r['run']['per_class']): r['run']['hparams']['steps']
-        for r in records
-        if r['run']['setting'] != 'pretrain'
-    }
-    # 2 passes of 8 per class of 5 are 80 images, of batch 32: 3 steps, but at least 4.
-    assert steps == {
-        (setting, n): 4 for setting in ('finetune', 'scratch') for n in (4, 8)
-    }
-    for name in ('dataset_size', 'crossings'):
-        assert (tmp_path / 'tables' / f'{name}.csv').exists()
-        text = (tmp_path / 'tables' / f'{name}.md').read_text()
-        assert text.strip() in done.stdout
-    (drawn,) = (tmp_path / 'figures').glob('dataset_size*.csv')
-    with open(drawn) as file:
-        rows = list(csv.DictReader(file))
-    scores = {
-        (r['run']['setting'], r['run']['per_class']): r['score']
-        for r in records
-        if r['score'] is not None and r['run']['setting'] != 'pretrain'
-    }
-    assert len(rows) == len(scores) == 4
-    for row in rows:
-        key = row['setting'], int(row['per_class'])
-        assert float(row['score']) == pytest.approx(scores[key])

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from tests.support import made_results
 from tfxfer import results
 from tfxfer.study import checks, planning
@@ -70,6 +72,15 @@ def write(workdir, run):
     results.write(workdir, made, made_results.predictions(50))
 
 
+def rows(text):
+    """{first cell: the others} of the tables in a text."""
+    lines = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in text.splitlines()
+    ]
+    return {first: others for first, *others in lines}
+
+
 class InstantExecutor:
     """Runs end at once, with made-up records, or with the exit statuses in `ends`."""
 
@@ -123,3 +134,14 @@ class HereExecutor(InstantExecutor):
             ended[name] = 0
         self.running.clear()
         return ended
+
+
+@pytest.fixture
+def here(fakes, monkeypatch):
+    """The tiny network is there, and a sweep carries its Runs out in this process."""
+    from tfxfer.study import executors
+
+    def local(workdir, **options):
+        return HereExecutor(workdir)
+
+    monkeypatch.setattr(executors, 'Local', local)
