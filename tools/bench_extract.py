@@ -1,9 +1,9 @@
-"""Images a second from JPEG files to features, against decoding and network alone.
+"""Images per second from JPEG files to features, against decoding and network alone.
 
     python -m tools.bench_extract --archs=mobilenet_v1,resnet_50
 
 Files are those of tools.bench_input (500 x 375 pixels). Decoding and network share the
-processor's cores, so that with no time lost their rates d and n give
+CPU's cores, so that with no time lost their rates d and n give
 1 / (1/d + 1/n) together; printed are medians of several rounds, in turn, and how much
 of the slower one's rate, and of that bound, is reached.
 """
@@ -11,6 +11,7 @@ of the slower one's rate, and of that bound, is reached.
 import itertools
 import pathlib
 import statistics
+import sys
 import tempfile
 import time
 
@@ -28,7 +29,7 @@ BATCH = 32
 
 
 def rates(arch, images, precision, rounds):
-    """Medians of images a second: {'decoding', 'network', 'together'}."""
+    """Medians of images per second: {'decoding', 'network', 'together'}."""
     network = models.build(arch, 2)
     count = len(images.labels)
 
@@ -62,20 +63,28 @@ def rates(arch, images, precision, rounds):
     return {name: count / statistics.median(each) for name, each in seconds.items()}
 
 
-def main(argv):
-    del argv
-    for name in ARCHS.value:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.strings('archs', ['mobilenet_v1', 'resnet_50'], 'Networks.')
+    define.integer('images', 512, 'JPEG files.', least=2 * BATCH)
+    define.integer('rounds', 3, 'Turns of each.', least=1)
+    define.choice('precision', 'float32', config.PRECISIONS, 'Of the network.')
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    for name in given.archs:
         errors.find('architecture', architectures.ARCHITECTURES, name)
     with tempfile.TemporaryDirectory() as folder:
-        bench_input.make_files(pathlib.Path(folder), IMAGES.value // BATCH * BATCH)
+        bench_input.make_files(pathlib.Path(folder), given.images // BATCH * BATCH)
         _, images = readers.read(datasets.find(f'folder:{folder}'))
-        for name in ARCHS.value:
+        for name in given.archs:
             arch = architectures.ARCHITECTURES[name]
-            found = rates(arch, images, PRECISION.value, ROUNDS.value)
+            found = rates(arch, images, given.precision, given.rounds)
             slower = min(found['decoding'], found['network'])
             bound = 1 / (1 / found['decoding'] + 1 / found['network'])
             print(
-                f'{name} {PRECISION.value}: '
+                f'{name} {given.precision}: '
                 + ', '.join(f'{key} {rate:.0f}/s' for key, rate in found.items())
                 + f'; {100 * found["together"] / slower:.0f} % of the slower, '
                 f'{100 * found["together"] / bound:.0f} % of the bound',
@@ -84,10 +93,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-    ARCHS = flags.DEFINE_list('archs', ['mobilenet_v1', 'resnet_50'], 'Networks.')
-    IMAGES = flags.DEFINE_integer('images', 512, 'JPEG files.', lower_bound=2 * BATCH)
-    ROUNDS = flags.DEFINE_integer('rounds', 3, 'Turns of each.', lower_bound=1)
-    PRECISION = flags.DEFINE_enum(
-        'precision', 'float32', config.PRECISIONS, 'Of the network.'
-    )
-    app.run(main)
+    app.run(sys.modules[__name__])

@@ -16,6 +16,7 @@ import functools
 import gc
 import multiprocessing
 import statistics
+import sys
 import time
 
 import keras
@@ -245,22 +246,26 @@ def lines(name, batch, work, rates, differences, products):
         yield f'{contender:30}{rate:9.1f}{times:9.2f}{share:>12}{off:>12}'
 
 
-def main(argv):
-    del argv
-    for name in ARCHS_FLAG.value:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.strings('archs', ARCHS.split(','), 'Networks.')
+    define.integer('batch', 32, 'Images per batch.', least=1)
+    define.integer('rounds', 5, 'Turns of each.', least=1)
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    for name in given.archs:
         errors.find('architecture', architectures.ARCHITECTURES, name)
-    for name in ARCHS_FLAG.value:
+    for name in given.archs:
         size = architectures.ARCHITECTURES[name].input_size
         work = bench_train.multiply_adds_of(name, size)
-        found = compare(name, BATCH.value, ROUNDS.value)
-        for line in lines(name, BATCH.value, work, *found):
+        found = compare(name, given.batch, given.rounds)
+        for line in lines(name, given.batch, work, *found):
             print(line, flush=True)
         keras.backend.clear_session()
         gc.collect()
 
 
 if __name__ == '__main__':
-    ARCHS_FLAG = flags.DEFINE_list('archs', ARCHS.split(','), 'Networks.')
-    BATCH = flags.DEFINE_integer('batch', 32, 'Images a batch.', lower_bound=1)
-    ROUNDS = flags.DEFINE_integer('rounds', 5, 'Turns of each.', lower_bound=1)
-    app.run(main)
+    app.run(sys.modules[__name__])

@@ -12,6 +12,7 @@ torchvision are installed (pip install torch torchvision).
 
 import importlib.util
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -23,7 +24,6 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from tfxfer import errors
 from tfxfer.cli import app
 
 SIZE = 224
@@ -151,34 +151,41 @@ def measure(side, kind, folder, cores):
     return count / (time.perf_counter() - start)
 
 
-def main(argv):
-    del argv
-    if SIDE.value:
-        side, kind = SIDE.value.split('/')
-        print(json.dumps(measure(side, kind, FOLDER.value, CORES.value)))
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.integer('images', 2048, 'JPEG files to make.', least=2 * BATCH)
+    define.integer('repeats', 5, 'Rounds.', least=1)
+    define.integer('cores', len(os.sched_getaffinity(0)), "PyTorch's worker processes.")
+    define.string('side', None, 'One SIDE/KIND, in --folder (internal).')
+    define.string('folder', None, 'Files for --side (internal).')
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    if given.side:
+        side, kind = given.side.split('/')
+        print(json.dumps(measure(side, kind, given.folder, given.cores)))
         return
-    if IMAGES.value < 2 * BATCH:
-        raise errors.InputError(f'--images must be at least {2 * BATCH}.')
     torch = all(importlib.util.find_spec(name) for name in ('torch', 'torchvision'))
     with tempfile.TemporaryDirectory() as folder:
-        make_files(pathlib.Path(folder), IMAGES.value // BATCH * BATCH)
+        make_files(pathlib.Path(folder), given.images // BATCH * BATCH)
         rates = {
             (kind, side): []
             for kind, sides in SIDES.items()
             for side in sides
             if side != 'pytorch' or torch
         }
-        for _ in range(REPEATS.value):
+        for _ in range(given.repeats):
             for (kind, side), values in rates.items():
                 command = [
                     *(sys.executable, '-m', 'tools.bench_input'),
                     *(f'--side={side}/{kind}', f'--folder={folder}'),
-                    f'--cores={CORES.value}',
+                    f'--cores={given.cores}',
                 ]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
                 values.append(json.loads(done.stdout.splitlines()[-1]))
     rates = {key: statistics.median(values) for key, values in rates.items()}
-    print(f'images a second, medians of {REPEATS.value}, {CORES.value} cores')
+    print(f'images per second, medians of {given.repeats}, {given.cores} cores')
     for (kind, side), rate in rates.items():
         more = '  (not antialiased)' if (kind, side) in OTHER_PIXELS else ''
         print(f'{kind:10} {side:8} {rate:7.0f}{more}')
@@ -198,13 +205,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-    import os
-
-    IMAGES = flags.DEFINE_integer('images', 2048, 'JPEG files to make.')
-    REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds.', lower_bound=1)
-    CORES = flags.DEFINE_integer(
-        'cores', len(os.sched_getaffinity(0)), "PyTorch's worker processes."
-    )
-    SIDE = flags.DEFINE_string('side', None, 'One SIDE/KIND, in --folder (internal).')
-    FOLDER = flags.DEFINE_string('folder', None, 'Files for --side (internal).')
-    app.run(main)
+    app.run(sys.modules[__name__])

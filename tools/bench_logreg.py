@@ -23,6 +23,7 @@ import concurrent.futures
 import multiprocessing
 import pathlib
 import resource
+import sys
 import tempfile
 import time
 import typing
@@ -242,56 +243,64 @@ def made_problem(shape, l2s, every):
     return Bench(f'made {shape}', make, (n, d, classes, apart), l2s[:: every or sparse])
 
 
-def problems(l2s, every):
+def problems(l2s, given):
     """Those that the flags ask for."""
-    chosen = [made_problem(shape, l2s, every) for shape in SHAPE.value]
-    if FOLDERS.value and not CHECKPOINTS.value:
+    chosen = [made_problem(shape, l2s, given.every) for shape in given.shapes]
+    if given.folders and not given.checkpoints:
         raise errors.InputError(
             "--folders needs --checkpoints, the folder of the network's weights."
         )
-    if CHECKPOINTS.value:
-        for name in ('digits', *(f'folder:{path}' for path in FOLDERS.value)):
-            arguments = CHECKPOINTS.value, name
-            chosen.append(Bench(name, extract, arguments, l2s[:: every or 1]))
+    if given.checkpoints:
+        for name in ('digits', *(f'folder:{path}' for path in given.folders)):
+            arguments = given.checkpoints, name
+            chosen.append(Bench(name, extract, arguments, l2s[:: given.every or 1]))
     return chosen
 
 
-def main(argv):
-    del argv
-    chosen = problems(config.Logistic().l2s, EVERY.value)
-    options = Options(LIMIT.value, PEER_TOL.value, PEER_ITERATIONS.value)
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.strings(
+        'shapes', list(SHAPES), 'Made problems: images x features x classes.'
+    )
+    define.string(
+        'checkpoints', '', 'Folder of the MobileNet v1 checkpoint: real features, too.'
+    )
+    define.strings('folders', [], 'More images, one folder per class.')
+    define.integer('repeats', 3, 'Rounds, of which the median.', least=1)
+    define.number(
+        'limit',
+        float('inf'),
+        'Seconds after which the peer goes to no further l2.',
+        least=0.0,
+    )
+    define.number('peer_tol', 1e-4, "scikit-learn's tol.", least=0.0)
+    define.integer('peer_iterations', 1000, "scikit-learn's max_iter.", least=1)
+    define.number(
+        'tighter',
+        1000.0,
+        'Tolerance over that of the solution that gaps are from.',
+        least=1.0,
+    )
+    define.integer(
+        'every',
+        0,
+        'Solve every n-th l2 of the 45; 0: all, of the largest shape every 8th.',
+        least=0,
+    )
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    chosen = problems(config.Logistic().l2s, given)
+    options = Options(given.limit, given.peer_tol, given.peer_iterations)
     print(line(HEAD), flush=True)
     for bench in chosen:
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             in_new_process(bench.prepare, folder, *bench.arguments)
-            cells = compare(folder, bench.l2s, REPEATS.value, options, TIGHTER.value)
+            cells = compare(folder, bench.l2s, given.repeats, options, given.tighter)
             print(line(cells), ' ', bench.name, flush=True)
 
 
 if __name__ == '__main__':
-    SHAPE = flags.DEFINE_list(
-        'shapes', list(SHAPES), 'Made problems: images x features x classes.'
-    )
-    CHECKPOINTS = flags.DEFINE_string(
-        'checkpoints', '', 'Folder of the MobileNet v1 checkpoint: real features, too.'
-    )
-    FOLDERS = flags.DEFINE_list('folders', [], 'More images, one folder per class.')
-    REPEATS = flags.DEFINE_integer('repeats', 3, 'Rounds, of which the median.', 1)
-    LIMIT = flags.DEFINE_float(
-        'limit', float('inf'), 'Seconds after which the peer goes to no further l2.', 0
-    )
-    PEER_TOL = flags.DEFINE_float('peer_tol', 1e-4, "scikit-learn's tol.", 0)
-    PEER_ITERATIONS = flags.DEFINE_integer(
-        'peer_iterations', 1000, "scikit-learn's max_iter.", 1
-    )
-    TIGHTER = flags.DEFINE_float(
-        'tighter', 1000, 'Tolerance over that of the solution that gaps are from.', 1
-    )
-    EVERY = flags.DEFINE_integer(
-        'every',
-        0,
-        'Solve every n-th l2 of the 45; 0: all, of the largest shape every 8th.',
-        0,
-    )
-    app.run(main)
+    app.run(sys.modules[__name__])

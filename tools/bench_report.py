@@ -163,33 +163,37 @@ def report(folder):
     return seconds, peak, pathlib.Path(page)
 
 
-def main(argv):
-    del argv
-    networks = NETWORKS[: NETWORK_COUNT.value]
-    names = DATASETS[: DATASET_COUNT.value]
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
+    define = app.Define(values)
+    define.integer('networks', 16, 'The first so many.', least=1)
+    define.integer('datasets', 12, 'The first so many.', least=1)
+    define.number(
+        'share', 0.1, 'Of the test images of each dataset.', least=0.0, most=1.0
+    )
+    define.string(
+        'keep', '', 'Folder for the made-up results, which stay; else a temporary one.'
+    )
+    return define.given
+
+
+def main(given: app.Given) -> None:
+    networks = NETWORKS[: given.networks]
+    names = DATASETS[: given.datasets]
     with contextlib.ExitStack() as stack:
-        folder = KEEP.value or stack.enter_context(tempfile.TemporaryDirectory())
+        folder = given.keep or stack.enter_context(tempfile.TemporaryDirectory())
         storage.writable(folder)
         if any(pathlib.Path(folder).glob('*/record.json')):
             raise errors.InputError(f'--keep={folder!r} already holds results.')
-        records = make(folder, networks, names, SHARE.value)
+        records = make(folder, networks, names, given.share)
         size = sum(p.stat().st_size for p in pathlib.Path(folder).glob('*/*'))
         seconds, peak, page = report(folder)
         cells = len(networks) * len(names) * len(SETTINGS)
         print(
             f'{cells} cells, {records} Records, {size / 2**20:.0f} MiB '
-            f'({SHARE.value:g} of the test images): {seconds:.1f} s, peak '
+            f'({given.share:g} of the test images): {seconds:.1f} s, peak '
             f'{peak:.0f} MiB, page {page.stat().st_size / 2**20:.1f} MiB'
         )
 
 
 if __name__ == '__main__':
-    NETWORK_COUNT = flags.DEFINE_integer('networks', 16, 'The first so many.', 1, 16)
-    DATASET_COUNT = flags.DEFINE_integer('datasets', 12, 'The first so many.', 1, 12)
-    SHARE = flags.DEFINE_float(
-        'share', 0.1, 'Of the test images of each dataset.', 0, 1
-    )
-    KEEP = flags.DEFINE_string(
-        'keep', '', 'Folder for the made-up results, which stay; else a temporary one.'
-    )
-    app.run(main)
+    app.run(sys.modules[__name__])

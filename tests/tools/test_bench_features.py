@@ -1,3 +1,7 @@
+import pytest
+
+from tfxfer import errors
+from tfxfer.cli import app
 from tools import bench_features
 
 
@@ -18,7 +22,6 @@ def test_a_table_says_rates_ratios_shares_and_differences():
     ]
 
 
-def test_an_unknown_network_is_refused(program):
-    done = program('tools.bench_features', '--archs=resnet_5')
-    assert done.returncode == 2
-    assert "'resnet_5'" in done.stderr
+def test_an_unknown_network_is_refused():
+    with pytest.raises(errors.InputError, match="'resnet_5'"):
+        app.call(bench_features, ['--archs=resnet_5'])

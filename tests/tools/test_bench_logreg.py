@@ -1,3 +1,10 @@
+import pytest
+
+from tfxfer import errors
+from tfxfer.cli import app
+from tools import bench_logreg
+
+
 def run(program, *flags):
     done = program('tools.bench_logreg', '--repeats=1', '--every=9', *flags)
     assert done.returncode == 0, done.stderr
@@ -22,13 +29,11 @@ def test_a_peer_that_was_stopped_gives_a_lower_bound(program):
     assert line[4].startswith('>=')
 
 
-def test_a_shape_that_is_none_is_refused(program):
-    done = program('tools.bench_logreg', '--shapes=60x5')
-    assert done.returncode == 2
-    assert "'60x5'" in done.stderr and 'images x features x classes' in done.stderr
+def test_a_shape_that_is_none_is_refused():
+    with pytest.raises(errors.InputError, match="'60x5'.*images x features x classes"):
+        app.call(bench_logreg, ['--shapes=60x5'])
 
 
-def test_folders_without_a_checkpoint_are_refused(program):
-    done = program('tools.bench_logreg', '--shapes=', '--folders=images')
-    assert done.returncode == 2
-    assert '--checkpoints' in done.stderr
+def test_folders_without_a_checkpoint_are_refused():
+    with pytest.raises(errors.InputError, match='--checkpoints'):
+        app.call(bench_logreg, ['--shapes=', '--folders=images'])

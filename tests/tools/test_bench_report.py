@@ -2,6 +2,10 @@ import re
 
 import pytest
 
+from tfxfer import errors
+from tfxfer.cli import app
+from tools import bench_report
+
 
 def test_the_bench_times_a_made_study(program, tmp_path):
     done = program(
@@ -17,5 +21,5 @@ def test_the_bench_times_a_made_study(program, tmp_path):
     assert seconds > 0 and peak > 50
     size = (tmp_path / 'report.html').stat().st_size / 2**20
     assert page == pytest.approx(size, abs=0.06)
-    again = program('tools.bench_report', f'--keep={tmp_path}')
-    assert again.returncode == 2 and 'already holds results' in again.stderr
+    with pytest.raises(errors.InputError, match='already holds results'):
+        app.call(bench_report, [f'--keep={tmp_path}'])

@@ -4,12 +4,10 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
 from tests.support.extraction import (
-    ALL,
     METADATA,
     extract,
     extract_and_note,
@@ -131,48 +129,3 @@ def test_two_processes_do_not_compute_the_same_features(tmp_path):
     assert (tmp_path / 'asked').read_text() == 'x'
     one, other = (np.load(path) for path in tmp_path.glob('*.npy'))
     np.testing.assert_array_equal(one, other)
-
-
-@pytest.fixture
-def kept(images, tmp_path):
-    """A workdir with features of the first 20 images."""
-    x, _ = extract(images, tmp_path / 'cache', network, ALL[:20])
-    return tmp_path, x
-
-
-def test_the_program_lists_with_sizes_and_removes(kept, program):
-    workdir, _ = kept
-    done = program('tools.features', f'--workdir={workdir}', '--list')
-    assert done.returncode == 0, done.stderr
-    (store,) = features.stores(workdir / 'cache')
-    row = done.stdout.splitlines()[1].split()
-    assert row[:3] == [store.path.name, 'tiny', 'colours'] and '20 of 90' in done.stdout
-    wrong = program('tools.features', f'--workdir={workdir}', '--remove=abc')
-    assert wrong.returncode == 2 and store.path.name in wrong.stderr
-    done = program(
-        'tools.features', f'--workdir={workdir}', f'--remove={store.path.name}'
-    )
-    assert done.returncode == 0 and not features.stores(workdir / 'cache')
-
-
-@pytest.mark.parametrize('suffix', ['npz', 'parquet', 'csv'])
-def test_an_export_has_features_labels_names_and_splits(kept, images, program, suffix):
-    workdir, x = kept
-    path = workdir / f'out.{suffix}'
-    done = program('tools.features', f'--workdir={workdir}', f'--export={path}')
-    assert done.returncode == 0, done.stderr
-    if suffix == 'npz':
-        with np.load(path) as arrays:
-            got, split = arrays['features'], arrays['split']
-            index, label = arrays['index'], arrays['label']
-            assert arrays['name'][3] == '3'
-    else:
-        read = {'csv': pd.read_csv, 'parquet': pd.read_parquet}[suffix]
-        table = read(path)
-        got = table[[f'f{i}' for i in range(8)]].to_numpy()
-        index, label, split = (table[name] for name in ('index', 'label', 'split'))
-    np.testing.assert_allclose(got, x, rtol=1e-6)
-    np.testing.assert_array_equal(index, ALL[:20])
-    np.testing.assert_array_equal(label, images.labels[:20])
-    expected = ['valid' if i in images.splits['valid'] else 'train' for i in range(20)]
-    assert list(split) == expected

@@ -197,11 +197,7 @@ class Program(typing.Protocol):
     def main(self) -> typing.Callable[[Given], None]: ...
 
 
-def run(
-    program: Program | types.ModuleType,
-    argv: Sequence[str] | None = None,
-    positional=False,
-):
+def run(program: Program | types.ModuleType, argv: Sequence[str] | None = None) -> None:
     """Runs a program as the process' own, and exits.
 
     Args:
@@ -209,8 +205,6 @@ def run(
         argv: the command line, the program's name first; default: sys.argv.
     """
     _quiet_tensorflow()
-    if not hasattr(program, 'define_flags'):
-        return _run_main(program, positional)
     given = program.define_flags()
 
     def parse(argv: Sequence[str]) -> Sequence[str]:
@@ -332,76 +326,3 @@ def describe(error: OSError) -> str:
     path = f' ({error.filename})' if error.filename else ''
     advice = _ADVICE.get(error.errno, '') if error.errno else ''
     return f'{error.strerror or error}{path}. {advice}'.strip()
-
-
-# Until every program is converted.
-flags.disclaim_key_flags()
-
-
-def _run_main(main, positional):
-    class Old:
-        def main(given):
-            main(argv)
-
-    argv = None
-
-    def parse(args):
-        nonlocal argv
-        try:
-            argv = flags.FLAGS([_quoted(argument) for argument in args])
-        except (AttributeError, KeyError) as error:
-            stop(_unknown_field(str(error)))
-        except OSError as error:
-            stop(describe(error))
-        except (flags.Error, TypeError, ValueError) as error:
-            stop(f'{error} See --help.')
-        except SystemExit:
-            sys.exit(0)
-        if len(argv) > 1 and not positional:
-            stop(f'Unknown argument {argv[1]!r}; options start with --, see --help.')
-        return argv
-
-    app.run(lambda _: _guard(Old, None), flags_parser=parse)
-
-
-def config_file(default=None):
-    from ml_collections import config_flags
-
-    return config_flags.DEFINE_config_file(
-        'config',
-        default,
-        'File of configs/ that says what to run; --config.field=value changes a field.',
-        lock_config=True,
-    )
-
-
-def checkpoints_folder():
-    return flags.DEFINE_string(
-        'checkpoints',
-        None,
-        'Folder of TF-Slim checkpoints, for weights=slim. Default: the environment '
-        'variable TFXFER_CHECKPOINTS.',
-    )
-
-
-def data_folder():
-    return flags.DEFINE_string(
-        'data',
-        None,
-        'Folder of the datasets that tools.prepare_dataset makes. Default: the '
-        "environment variable TFXFER_DATA, or TensorFlow Datasets' own folder.",
-    )
-
-
-def kept_images():
-    return (
-        flags.DEFINE_enum(
-            'keep',
-            None,
-            config.CACHE_FORMS,
-            'Keeps training images at hand, as files or as pixels. Default: they are '
-            'read and decoded each time. The numbers do not change.',
-        ),
-        flags.DEFINE_enum('keep_in', 'memory', config.CACHE_PLACES, 'Where.'),
-        flags.DEFINE_float('keep_gib', 4.0, 'At most so many GiB of them, a Run.'),
-    )
