@@ -57,7 +57,7 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
     np.testing.assert_array_equal(*predictions)
 
 
-def test_a_trial_in_two_parts_equals_one_that_went_through(tmp_path, capsys, caplog):
+def test_a_trial_in_two_parts_equals_one_that_went_through(tmp_path, capsys):
     """As successive halving makes them."""
     whole = config.Run(
         'mobilenet_v1_0.25', 'digits_5_9', 'scratch',
@@ -71,14 +71,12 @@ def test_a_trial_in_two_parts_equals_one_that_went_through(tmp_path, capsys, cap
         for each in runs:
             results.write_run(tmp_path / workdir, each)
             path = results.folder(tmp_path / workdir, each) / 'run.json'
-            caplog.clear()
-            caplog.set_level('INFO', logger='absl')
             app.call(run, [f'--run={path}', f'--workdir={tmp_path / workdir}'])
             # The last words of its bar: steps done here.
             count = 3 if workdir == 'parts' else 6
             bar = capsys.readouterr().err
             assert f'| {count if each is first else 6}/' in bar
-            assert ('Going on at step 3' in caplog.text) == (each is second)
+            assert ('Going on at step 3' in bar) == (each is second)
     parts, through = (tmp_path / name for name in ('parts', 'whole'))
     assert [p.name for p in (parts / first.id / 'ckpt').iterdir()] == ['3']
     assert not (parts / second.id / 'ckpt').exists()
