@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.conftest import ROOT
@@ -104,3 +108,30 @@ def test_help_has_the_docstring_and_the_programs_flags_alone():
     assert text.startswith(Echo.__doc__)
     for name in ('--name', '--config', '--[no]fast', '--kind', '--share'):
         assert name in text
+
+
+def test_importing_the_package_sets_no_variable_and_a_program_quiets_tensorflow():
+    code = (
+        'import os, sys\n'
+        'import tfxfer\n'
+        'assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ\n'
+        'assert tfxfer.analysis.__name__ == "tfxfer.analysis"\n'
+        'assert not {"tensorflow", "absl"} & set(sys.modules)\n'
+        'from tfxfer.cli import app\n'
+        'class Program:\n'
+        '    """Help."""\n'
+        '    define_flags = staticmethod(lambda: app.Define(app.flags.FLAGS).given)\n'
+        '    main = print\n'
+        'assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ\n'
+        'try:\n'
+        '    app.run(Program, ["program"])\n'
+        'finally:\n'
+        '    print(os.environ["TF_CPP_MIN_LOG_LEVEL"])\n'
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith('TF_')}
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, env=environment, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] in ('2', '3')
