@@ -195,8 +195,7 @@ _REPORTS = {
 }
 _EXPERIMENTS = {
     'python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size': By(
-        'tests/study/test_anywhere.py::'
-        'test_the_dataset_size_experiment_ends_with_its_tables'
+        'tests/cli/test_dataset_size.py::test_the_experiment_ends_with_its_tables'
     ),
     f'{_SWEEP}/convergence.py --data=MY_DATA --workdir=runs/convergence': (
         Called(PLAN, 'scratch trial')
