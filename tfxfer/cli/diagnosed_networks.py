@@ -29,8 +29,8 @@ def pretrained(
         for record in cells.read(workdir)
         if (results.folder(workdir, record.run) / 'model.weights.h5').exists()
     }
-    own = [name for name, made in known.items() if made.setting == 'pretrain']
-    if not (ids or own):
+    pretrain = [name for name, made in known.items() if made.setting == 'pretrain']
+    if not (ids or pretrain):
         raise errors.InputError(
             f'{str(workdir)!r} holds no finished pretrain Run that has its weights. '
             'Make one: python -m tfxfer.run --config=configs/pretrain.py; or name '
@@ -38,13 +38,13 @@ def pretrained(
         )
     runs = [
         errors.find('finished Run with weights', known, name)
-        for name in dict.fromkeys(ids or own)
+        for name in dict.fromkeys(ids or pretrain)
     ]
-    found = [
+    networks = [
         Network(name, _logistic(made.arch, f'run:{made.id}', made, fields), made)
         for name, made in zip(names(runs), runs, strict=True)
     ]
-    return found if ids else sorted(found, key=lambda network: network.name)
+    return networks if ids else sorted(networks, key=lambda network: network.name)
 
 
 def public(archs: Iterable[str], weights: str, fields: Fields) -> list[Network]:
@@ -53,7 +53,7 @@ def public(archs: Iterable[str], weights: str, fields: Fields) -> list[Network]:
     Raises:
         errors.InputError: an unknown architecture, or one without such weights.
     """
-    found = []
+    networks = []
     for name in dict.fromkeys(archs):
         arch = errors.find('architecture', architectures.ARCHITECTURES, name)
         if weights == 'keras' and weights not in arch.weights:
@@ -62,8 +62,8 @@ def public(archs: Iterable[str], weights: str, fields: Fields) -> list[Network]:
                 f'{", ".join(arch.weights) or "none; pretrain it"}.'
             )
         label = f'{name} ({pathlib.PurePath(weights).name})'
-        found.append(Network(label, _logistic(name, weights, None, fields), None))
-    return found
+        networks.append(Network(label, _logistic(name, weights, None, fields), None))
+    return networks
 
 
 def _logistic(arch, weights, trained, fields):
@@ -77,22 +77,22 @@ def _logistic(arch, weights, trained, fields):
 
 def names(runs: Sequence[config.Run]) -> list[str]:
     """Of each Run the architecture, and where several have it what differs."""
-    found = []
+    labels = []
     flat = [{**vars(one), **vars(one.hparams)} for one in runs]
-    for one, facts in zip(runs, flat, strict=True):
-        own = [other for other in flat if other['arch'] == one.arch]
+    for one, values in zip(runs, flat, strict=True):
+        alike = [other for other in flat if other['arch'] == one.arch]
         differ = {
-            name: facts[name]
-            for name in facts
+            name: values[name]
+            for name in values
             if name not in ('id', 'hparams', 'trials', 'search', 'resume')
-            and len({str(other.get(name)) for other in own}) > 1
+            and len({str(other.get(name)) for other in alike}) > 1
         }
         text = training_options.combination(differ)
-        found.append(', '.join(filter(None, (one.arch, text))))
-    counts = collections.Counter(found)
+        labels.append(', '.join(filter(None, (one.arch, text))))
+    counts = collections.Counter(labels)
     return [
         f'{name} {one.id[-6:]}' if counts[name] > 1 else name
-        for name, one in zip(found, runs, strict=True)
+        for name, one in zip(labels, runs, strict=True)
     ]
 
 

@@ -4,8 +4,8 @@
     python -m tools.features --workdir=runs/mine --remove=KEY[,KEY...]
     python -m tools.features --workdir=runs/mine --key=KEY --export=features.npz
 
-An export holds a row for each image whose features are there: index, label, name, split
-and the features, as .npz (arrays), .parquet (a data frame, a column a feature) or .csv.
+An export holds a row for each image whose features are cached: index, label, name,
+split and the features, as .npz (arrays), .parquet (one column per feature) or .csv.
 """
 
 import pathlib
@@ -23,7 +23,7 @@ ENDINGS = ('.npz', '.parquet', '.csv')
 
 
 def listing(cache: pathlib.Path) -> pd.DataFrame:
-    """One row a store, as a data frame."""
+    """One row per store, as a data frame."""
     from tfxfer.transfer import features  # TensorFlow: not for --help.
 
     rows = [
@@ -46,14 +46,14 @@ def listing(cache: pathlib.Path) -> pd.DataFrame:
 def arrays(store: typing.Any) -> dict[str, np.ndarray]:
     """{index, label, name, split, features} of the images that are done."""
     index = np.flatnonzero(store.done)
-    with np.load(store.path / 'images.npz') as found:
+    with np.load(store.path / 'images.npz') as images:
         split = np.full(len(store.done), '', 'U5')
         for name in ('train', 'valid', 'test'):
-            split[found[f'split_{name}']] = name
+            split[images[f'split_{name}']] = name
         return {
             'index': index,
-            'label': found['labels'][index],
-            'name': found['names'][index],
+            'label': images['labels'][index],
+            'name': images['names'][index],
             'split': split[index],
             'features': np.asarray(store.rows[index], np.float32),
         }
@@ -74,7 +74,7 @@ def export(store: typing.Any, path: pathlib.Path) -> None:
             table.insert(place, name, columns[name])
         labels = columns['label'].reshape(len(table), -1)
         names = ['label']
-        if labels.shape[1] > 1:  # One column a class: 1, 0, -1 (difficult).
+        if labels.shape[1] > 1:  # One column per class: 1, 0, -1 (difficult).
             names = [f'label{c}' for c in range(labels.shape[1])]
         for c, name in enumerate(names):
             table.insert(3 + c, name, labels[:, c])

@@ -25,7 +25,7 @@ HEADER = (
 
 
 def rows(checkpoints: str | None = None) -> Iterator[tuple[str, ...]]:
-    """One tuple of texts a network, as in HEADER.
+    """One tuple of texts per network, as in HEADER.
 
     Args:
         checkpoints: folder of TF-Slim checkpoints; None: as weight_files.find.

@@ -2,7 +2,7 @@
 
     python -m tfxfer.predict_images --model=my_model photo.jpg scans/
 
-prints one line an image, and one JSON object an image with --json. Folders are
+prints one line per image, or one JSON object per image with --json. Folders are
 searched, sub-folders too. EXIF rotation, transparency, CMYK, TIFF and the like are
 treated as in the evaluation of a Run. A file that cannot be read is named on stderr;
 the rest is predicted, and the exit status is 1. Where an image may have several

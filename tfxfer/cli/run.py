@@ -1,4 +1,4 @@
-"""Runs one cell of the study: a network, a task, a setting.
+"""Runs one cell of a study: a network on a dataset in a setting.
 
     python -m tfxfer.run --config=configs/logistic.py --config.dataset=folder:/my/images
 
