@@ -61,7 +61,7 @@ class Architecture:
     options: tuple[tuple[str, typing.Any], ...] = ()
     dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
     keras: Keras | None = None
-    graph: str = 'slim'  # Who draws it for random weights: slim, or keras.
+    graph: str = 'slim'  # Whose layers it has with random weights: slim, keras.
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -78,21 +78,38 @@ def _table(*records: Architecture) -> dict[str, Architecture]:
     return {record.name: record for record in records}
 
 
-def _inception(name, scope, size, features, parameters, multiply_adds, top1, **facts):
+class _Size(typing.NamedTuple):
+    features: int
+    parameters: int
+    multiply_adds: int
+
+
+def _inception(
+    name: str,
+    scope: str,
+    pixels: int,
+    size: _Size,
+    top1: float,
+    **fields: typing.Any,
+) -> Architecture:
     return Architecture(
         name=name,
         builder=name,
-        input_size=size,
-        features=features,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
+        input_size=pixels,
+        **size._asdict(),
         imagenet_top1=top1,
         dropout=0.2,
-        **{'head': f'{scope}/Logits/Conv2d_1c_1x1', **facts},
+        **{'head': f'{scope}/Logits/Conv2d_1c_1x1', **fields},
     )
 
 
-def _resnet(layers, units, parameters, multiply_adds, top1):
+def _resnet(
+    layers: int,
+    units: tuple[int, ...],
+    parameters: int,
+    multiply_adds: int,
+    top1: float,
+) -> Architecture:
     scope = f'resnet_v1_{layers}'
     return Architecture(
         name=f'resnet_{layers}',
@@ -115,14 +132,18 @@ def _resnet(layers, units, parameters, multiply_adds, top1):
     )
 
 
-def _densenet(layers, depths, features, parameters, multiply_adds, top1, archive=''):
+def _densenet(
+    layers: int,
+    depths: tuple[int, ...],
+    size: _Size,
+    top1: float,
+    archive: str = '',
+) -> Architecture:
     return Architecture(
         name=f'densenet_{layers}',
         builder='densenet',
         input_size=224,
-        features=features,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
+        **size._asdict(),
         head=f'densenet{layers}/logits',
         imagenet_top1=top1,
         top1_source="torchvision's weights",
@@ -139,28 +160,28 @@ def _densenet(layers, depths, features, parameters, multiply_adds, top1, archive
     )
 
 
-def _mobilenet(version, width, features, parameters, multiply_adds, **facts):
+def _mobilenet(
+    version: int, width: float, size: _Size, **fields: typing.Any
+) -> Architecture:
     return Architecture(
         name=f'mobilenet_v{version}' + (f'_{width}' if width != 1 else ''),
         builder=f'mobilenet_v{version}',
-        features=features,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
+        **size._asdict(),
         head=f'MobilenetV{version}/Logits/Conv2d_1c_1x1',
         options=(('width', width),),
         dropout={1: 0.001, 2: 0.2}[version],
-        **facts,
+        **fields,
     )
 
 
-def _public_mobilenet(version, width, features, parameters, multiply_adds, top1, keras):
+def _public_mobilenet(
+    version: int, width: float, size: _Size, top1: float, keras: Keras
+) -> Architecture:
     stem = f'mobilenet_v{version}_{width}_224'
     return _mobilenet(
         version,
         width,
-        features,
-        parameters,
-        multiply_adds,
+        size,
         input_size=224,
         imagenet_top1=top1,
         checkpoint=stem,
@@ -169,13 +190,11 @@ def _public_mobilenet(version, width, features, parameters, multiply_adds, top1,
     )
 
 
-def _small_mobilenet(version, width, features, parameters, multiply_adds):
+def _small_mobilenet(version: int, width: float, size: _Size) -> Architecture:
     return _mobilenet(
         version,
         width,
-        features,
-        parameters,
-        multiply_adds,
+        size,
         input_size=64,
         keras=Keras(
             {1: 'MobileNet', 2: 'MobileNetV2'}[version],
@@ -186,17 +205,15 @@ def _small_mobilenet(version, width, features, parameters, multiply_adds):
     )
 
 
-def _small_inception(name, features, parameters, multiply_adds, **facts):
+def _small_inception(name: str, size: _Size, **fields: typing.Any) -> Architecture:
     """A quarter of the channels and a third of the inner blocks, at 75 pixels."""
     return Architecture(
         name=f'{name}_small',
         builder=name,
         input_size=75,
-        features=features,
-        parameters=parameters,
-        multiply_adds=multiply_adds,
+        **size._asdict(),
         options=(('width', 0.25), ('depth', 1 / 3)),
-        **facts,
+        **fields,
     )
 
 
@@ -206,9 +223,7 @@ ARCHITECTURES = _table(
         'inception_v1',
         'InceptionV1',
         224,
-        1024,
-        5_592_624,
-        1_497_352_192,
+        _Size(1024, 5_592_624, 1_497_352_192),
         0.698,
         head='InceptionV1/Logits/Conv2d_0c_1x1',
         checkpoint='inception_v1',
@@ -218,9 +233,7 @@ ARCHITECTURES = _table(
         'bn_inception',
         'InceptionV2',
         224,
-        1024,
-        10_153_336,
-        1_933_833_216,
+        _Size(1024, 10_153_336, 1_933_833_216),
         0.739,
         checkpoint='inception_v2',
         archive='inception_v2_2016_08_28.tar.gz',
@@ -229,9 +242,7 @@ ARCHITECTURES = _table(
         'inception_v3',
         'InceptionV3',
         299,
-        2048,
-        21_768_352,
-        5_711_168_096,
+        _Size(2048, 21_768_352, 5_711_168_096),
         0.780,
         aux_head='InceptionV3/AuxLogits/Conv2d_2b_1x1',
         checkpoint='inception_v3',
@@ -244,9 +255,7 @@ ARCHITECTURES = _table(
         'inception_v4',
         'InceptionV4',
         299,
-        1536,
-        41_111_232,
-        12_252_438_624,
+        _Size(1536, 41_111_232, 12_252_438_624),
         0.802,
         head='InceptionV4/Logits/Logits',
         aux_head='InceptionV4/AuxLogits/Aux_logits',
@@ -257,9 +266,7 @@ ARCHITECTURES = _table(
         'inception_resnet_v2',
         'InceptionResnetV2',
         299,
-        1536,
-        54_276_192,
-        13_154_258_016,
+        _Size(1536, 54_276_192, 13_154_258_016),
         0.804,
         head='InceptionResnetV2/Logits/Logits',
         aux_head='InceptionResnetV2/AuxLogits/Logits',
@@ -276,38 +283,30 @@ ARCHITECTURES = _table(
     _densenet(
         121,
         (6, 12, 24, 16),
-        1024,
-        6_953_856,
-        2_833_137_664,
+        _Size(1024, 6_953_856, 2_833_137_664),
         0.748,
         archive='tf-densenet121.tar.gz',
     ),
     _densenet(
         169,
         (6, 12, 32, 32),
-        1664,
-        12_484_480,
-        3_358_179_328,
+        _Size(1664, 12_484_480, 3_358_179_328),
         0.759,
         archive='tf-densenet169.tar.gz',
     ),
     # Nobody published a checkpoint of it for TF-Slim.
-    _densenet(201, (6, 12, 48, 32), 1920, 18_092_928, 4_289_445_888, 0.773),
+    _densenet(201, (6, 12, 48, 32), _Size(1920, 18_092_928, 4_289_445_888), 0.773),
     _public_mobilenet(
         1,
         1.0,
-        1024,
-        3_206_976,
-        567_716_352,
+        _Size(1024, 3_206_976, 567_716_352),
         0.709,
         Keras('MobileNet', 'mobilenet_1_0_224_tf.h5'),
     ),
     _public_mobilenet(
         2,
         1.0,
-        1280,
-        2_223_872,
-        299_494_272,
+        _Size(1280, 2_223_872, 299_494_272),
         0.719,
         Keras(
             'MobileNetV2',
@@ -317,9 +316,7 @@ ARCHITECTURES = _table(
     _public_mobilenet(
         2,
         1.4,
-        1792,
-        4_315_776,
-        580_403_824,
+        _Size(1792, 4_315_776, 580_403_824),
         0.749,
         Keras(
             'MobileNetV2',
@@ -373,13 +370,11 @@ ARCHITECTURES = _table(
     # multiplier. No ImageNet weights are known here; pretrain them on a source task.
     _small_inception(
         'inception_v3',
-        512,
-        766_532,
-        12_970_800,
+        _Size(512, 766_532, 12_970_800),
         head='InceptionV3/Logits/Conv2d_1c_1x1',
         aux_head='InceptionV3/AuxLogits/Conv2d_2b_1x1',
     ),
-    _small_mobilenet(1, 0.25, 256, 213_072, 3_328_512),
-    _small_mobilenet(1, 0.5, 512, 818_592, 12_162_048),
-    _small_mobilenet(2, 0.35, 1280, 396_128, 4_735_168),
+    _small_mobilenet(1, 0.25, _Size(256, 213_072, 3_328_512)),
+    _small_mobilenet(1, 0.5, _Size(512, 818_592, 12_162_048)),
+    _small_mobilenet(2, 0.35, _Size(1280, 396_128, 4_735_168)),
 )
