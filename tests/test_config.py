@@ -2,27 +2,11 @@ import dataclasses
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from tfxfer import config, errors
 
 FIELDS = {'arch': 'a', 'dataset': 'd', 'setting': 'finetune', 'weights': 'slim'}
-
-
-def test_protocol_numbers_of_the_logistic_grid():
-    l2s = config.Logistic().l2s
-    np.testing.assert_allclose(l2s, np.logspace(-6, 5, 45), rtol=1e-12)
-
-
-def test_protocol_numbers_of_the_training_grids():
-    finetune, scratch = config.GRIDS['finetune'], config.GRIDS['scratch']
-    np.testing.assert_allclose(finetune['lrs'], np.logspace(-4, -1, 7))
-    np.testing.assert_allclose(finetune['wds'], [0, *np.logspace(-6, -3, 7)])
-    np.testing.assert_allclose(scratch['lrs'], np.logspace(-3, 0, 7))
-    np.testing.assert_allclose(scratch['wds'], np.logspace(-5, -1.5, 8))
-    assert (config.Finetune().steps, config.Finetune().batch) == (20_000, 256)
-    assert config.Scratch().steps == 40_000
 
 
 def test_run_is_the_same_after_a_trip_through_json():
@@ -49,6 +33,8 @@ OTHER = {
     'weights_digest': 'y',
     'until': 5,
 }
+
+
 PROVENANCE = {'trials': ('t',), 'search': 'grid', 'resume': 'r'}
 
 
@@ -98,14 +84,6 @@ def test_id_is_the_same_in_another_process():
     code = f'from tfxfer import config;print(config.from_dict({FIELDS!r}).id)'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.strip() == config.from_dict(FIELDS).id
-
-
-def test_find_names_the_nearest_and_all_known():
-    with pytest.raises(errors.InputError) as error:
-        errors.find('fruit', {'apple': 1, 'pear': 2}, 'appel')
-    assert str(error.value) == (
-        "No fruit named 'appel'. Did you mean 'apple'? Known: apple, pear."
-    )
 
 
 @pytest.mark.parametrize(
@@ -170,12 +148,3 @@ def test_scale_names_a_run_only_where_it_is_off():
         errors.InputError, match="No hyperparameter of finetune.*'scale"
     ):
         config.hparams_from('finetune', {'scale': False})
-
-
-def test_the_rate_is_linear_in_the_batch():
-    # The protocol's 1.6 at a batch of 4,096.
-    hparams = config.Pretrain(batch=256, lr_batch=4096)
-    assert hparams.rate == pytest.approx(0.1)
-    assert config.Pretrain().rate == 1.6
-    with pytest.raises(errors.InputError, match='lr_batch must not be negative'):
-        config.hparams_from('pretrain', {'lr_batch': -1})
