@@ -20,7 +20,7 @@ def build(kind: str, cls: type[Record], values: Mapping[str, typing.Any]) -> Rec
     Raises:
         errors.InputError: an unknown or missing field, or a value of another type.
     """
-    types = _types(cls)
+    types = _types(typing.cast(typing.Any, cls))
     for name in values:
         errors.find(kind, types, name)
     missing = [
