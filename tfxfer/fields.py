@@ -11,7 +11,7 @@ from tfxfer import errors
 if typing.TYPE_CHECKING:
     import ml_collections
 
-Record = typing.TypeVar('Record')
+Record = typing.TypeVar('Record', bound=typing.Hashable)
 
 
 def build(kind: str, cls: type[Record], values: Mapping[str, typing.Any]) -> Record:
