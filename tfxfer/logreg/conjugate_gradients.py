@@ -53,7 +53,9 @@ def inexact_step(
     Gauss-Radau bound. Ends early where `too_slow`.
     """
     step = Step(np.zeros_like(equation.gradient), np.zeros_like(equation.point.scores))
-    direction_scores = np.empty_like(step.scores)
+    if state.workspace is None:
+        state.workspace = np.empty_like(step.scores)
+    direction_scores = state.workspace
     r = -equation.gradient
     s = precondition(r)
     direction, rho, won = s, problem.dot(r, s), np.zeros_like(goal)

@@ -103,8 +103,6 @@ def solve(problem: Problem, state: State, l2: float) -> Solution:
     backend = problem.backend
     with contextlib.nullcontext() if state.exact else backend.one_blas_thread():
         start = warm_start.start(problem, state, l2)
-        # The older move has served; its scores make room.
-        state.moves = state.moves[:1]
         solution = newton.descend(problem, state, start, l2, recycled=state.solution)
     state.remember(solution.point)
     return solution

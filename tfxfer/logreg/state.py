@@ -48,6 +48,9 @@ class State:
     # quarter of the smallest Ritz value seen.
     eigenvalue_bound: np.ndarray | None = None
     passes: int = 0  # Over the images, for the present l2.
+    # Memory [k, n] for the scores of the directions of conjugate gradients; nothing in
+    # it outlasts a step.
+    workspace: np.ndarray | None = None
 
     def remember(self, solution: Point) -> None:
         """Makes it the last solution, with the move that led there."""
