@@ -45,7 +45,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 
 
 def main(given: app.Given) -> None:
-    from tfxfer.transfer import evaluate  # TensorFlow.
+    from tfxfer.transfer import evaluate
 
     result = evaluate.evaluate(
         given.weights,

@@ -6,8 +6,7 @@ import typing
 import numpy as np
 
 from tfxfer import architectures, datasets, errors, metrics, models, results
-from tfxfer.data import image_set, pipeline, preprocess, readers
-from tfxfer.models import predict
+from tfxfer.data import image_set, readers
 
 IMAGENET = 'imagenet2012'
 # Evaluation of TF-Slim's checkpoints, by the scaling that they take.
@@ -63,6 +62,39 @@ def evaluate(
         errors.InputError: an unknown name, files that are missing, a task of several
             labels, or weights with another number of classes than the dataset has.
     """
+    source = _source(weights, arch, dataset, options)
+    logits, labels = _scored(source, selection, checkpoints)
+    task, whole = source.dataset, selection.split == 'test'
+    return {
+        'arch': source.arch.name,
+        'weights': str(weights),
+        'dataset': source.name,
+        'split': selection.split,
+        'crop': crop_of(source.arch, weights, selection.crop),
+        'images': len(labels),
+        'top1': metrics.top1(labels, logits),
+        'top5': metrics.top5(labels, logits) if task.classes > 5 else None,
+        'known': _known(source) if whole else None,
+    }
+
+
+class _Source(typing.NamedTuple):
+    """What is evaluated, every name looked up."""
+
+    weights: str
+    record: results.Record | None  # Of the Run that made the weights, if one did.
+    arch: architectures.Architecture
+    name: str  # Of the dataset.
+    dataset: datasets.Dataset
+    images: image_set.Images
+
+
+def _source(
+    weights: str,
+    arch: str | None,
+    dataset: str | None,
+    options: image_set.Options | None,
+) -> _Source:
     record = results.read(weights) if pathlib.Path(weights).is_dir() else None
     if record:
         arch = arch or record.run.arch
@@ -73,45 +105,45 @@ def evaluate(
     task = datasets.find(name)
     if task.multi_label:
         raise errors.InputError(f'{name} has several labels per image, no top-1.')
-    task, images = readers.read(task, options)
-    size = selection.image_size or (record.run.image_size if record else None)
-    if selection.crop != 'own':
-        errors.find('crop', preprocess.CROPS, selection.crop)
-    path = pathlib.Path(weights) / 'model.weights.h5' if record else weights
+    return _Source(weights, record, network, name, *readers.read(task, options))
+
+
+def _scored(
+    source: _Source, selection: Selection, checkpoints: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [n, classes of the dataset] and labels [n] of the selected images."""
+    # TensorFlow, once all names were found.
+    from tfxfer.data import pipeline, preprocess
+    from tfxfer.models import predict
+
+    crop = crop_of(source.arch, source.weights, selection.crop)
+    errors.find('crop', preprocess.CROPS, crop)
+    size = selection.image_size or (
+        source.record.run.image_size if source.record else None
+    )
+    folder = pathlib.Path(source.weights)
     model = models.build(
-        network,
+        source.arch,
         None,
-        path,
+        folder / 'model.weights.h5' if source.record else source.weights,
         models.NetworkOptions(size, aux=False),
         checkpoint_folder=checkpoints,
     )
-    classes = model.output['logits'].shape[-1]
-    if classes not in (task.classes, task.classes + 1):
+    outputs, classes = model.output['logits'].shape[-1], source.dataset.classes
+    if outputs not in (classes, classes + 1):
         raise errors.InputError(
-            f'These weights tell {classes} classes apart; {name} has {task.classes}.'
+            f'These weights tell {outputs} classes apart; {source.name} has {classes}.'
         )
-    crop = crop_of(network, weights, selection.crop)
-    indices = _spread(images.splits[selection.split], selection.limit)
-    seen = predict.predict(
-        model,
-        _batches(images, indices, size or network.input_size, crop),
-        indices,
-        predict.Inference(('logits',)),
-    )
-    logits = seen['logits'][:, classes - task.classes :]  # TF-Slim's 0 is background.
-    return {
-        'arch': network.name,
-        'weights': str(weights),
-        'dataset': name,
-        'split': selection.split,
-        'crop': crop,
-        'images': len(indices),
-        'top1': metrics.top1(seen['label'], logits),
-        'top5': metrics.top5(seen['label'], logits) if task.classes > 5 else None,
-        'known': _known(record, network, weights, name)
-        if selection.split == 'test'
-        else None,
-    }
+    indices = _spread(source.images.splits[selection.split], selection.limit)
+    batches = pipeline.evaluation(
+        source.images, indices, size or source.arch.input_size, preprocess.CROPS[crop],
+        64,
+        # The crops of TF-Slim's evaluation keep fractions of grey levels.
+        'float32' if crop in CROPS.values() else 'uint8',
+    )  # fmt: skip
+    scored = predict.predict(model, batches, indices, predict.Inference(('logits',)))
+    # TF-Slim's class 0 is the background.
+    return scored['logits'][:, outputs - classes :], scored['label']
 
 
 def _spread(indices: np.ndarray, limit: int | None) -> np.ndarray:
@@ -121,22 +153,10 @@ def _spread(indices: np.ndarray, limit: int | None) -> np.ndarray:
     return indices
 
 
-def _batches(
-    images: image_set.Images, indices: np.ndarray, size: int, crop: str
-) -> typing.Any:
-    # The crops of TF-Slim's evaluation keep fractions of grey levels.
-    dtype = 'float32' if crop in CROPS.values() else 'uint8'
-    return pipeline.evaluation(images, indices, size, preprocess.CROPS[crop], 64, dtype)
-
-
-def _known(
-    record: results.Record | None,
-    arch: architectures.Architecture,
-    weights: str,
-    dataset: str,
-) -> float | None:
+def _known(source: _Source) -> float | None:
     """The top-1 accuracy that is recorded or published for all the test images."""
+    record = source.record
     if record:
-        same = record.run.dataset == dataset and record.metric == 'top1'
+        same = record.run.dataset == source.name and record.metric == 'top1'
         return record.score if same else None
-    return arch.top1(weights) if dataset == IMAGENET else None
+    return source.arch.top1(source.weights) if source.name == IMAGENET else None
