@@ -239,7 +239,7 @@ def test_a_run_that_is_done_is_not_done_again(weights, tmp_path, monkeypatch):
 
 
 def test_every_setting_has_its_hyperparameters():
-    assert methods.SETTINGS.keys() == config.HPARAMS.keys()
+    assert methods.METHODS.keys() == config.HPARAMS.keys()
 
 
 def test_every_dataset_has_a_metric_and_a_source():
