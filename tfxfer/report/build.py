@@ -182,7 +182,7 @@ def _missing(study, table, unfinished):
     if lines:
         parts.append(
             page.Fold(
-                f'Notes on {len(lines)} Runs and tables',
+                f'{len(lines)} note{"s" if len(lines) > 1 else ""}',
                 [page.Bullets(lines)],
                 open=len(lines) <= 10,
             )
