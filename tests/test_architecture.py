@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import itertools
+import os
 import subprocess
 import sys
 
@@ -96,8 +97,14 @@ def test_vocabulary_study_and_report_need_no_tensorflow():
         'assert not bad, bad\n'
         'assert dict(os.environ) == before\n'
     )
+    quiet = 'TF_CPP_MIN_LOG_LEVEL'  # Which these tests set for themselves.
+    environment = {k: v for k, v in os.environ.items() if k != quiet}
     done = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
 
@@ -112,6 +119,42 @@ def test_importing_a_module_defines_no_flag(name):
     assert set(flags.FLAGS) == before
     if package(name) != 'cli':
         assert 'flags.FLAGS' not in modules()[name].read_text()
+
+
+def functions(name):
+    """(function's node, its parameters but self and cls, whether it is public)."""
+
+    def visit(node, in_class, public):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                yield from visit(child, True, public and child.name[0] != '_')
+            elif isinstance(child, ast.FunctionDef):
+                given = [*child.args.posonlyargs, *child.args.args]
+                if in_class and given and given[0].arg in ('self', 'cls'):
+                    given = given[1:]
+                named = child.name.startswith('__') or child.name[0] != '_'
+                yield child, [*given, *child.args.kwonlyargs], public and named
+                yield from visit(child, False, False)
+            else:
+                yield from visit(child, in_class, public)
+
+    return visit(ast.parse(modules()[name].read_text()), False, True)
+
+
+@pytest.mark.parametrize('name', modules())
+def test_no_function_takes_more_than_six_parameters(name):
+    long = [node.name for node, given, _ in functions(name) if len(given) > 6]
+    assert not long
+
+
+@pytest.mark.parametrize('name', modules())
+def test_public_signatures_are_typed(name):
+    for node, given, public in functions(name):
+        variable = [each for each in (node.args.vararg, node.args.kwarg) if each]
+        if public:
+            untyped = [a.arg for a in (*given, *variable) if a.annotation is None]
+            assert not untyped, node.name
+            assert node.returns is not None or node.name == '__init__', node.name
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'configs').glob('*.py')), ids=str)

@@ -19,12 +19,18 @@ are in memory at a time; for CKA all are in a temporary folder of the cache.
 import dataclasses
 import os
 import pathlib
+import typing
+from collections.abc import Iterator
 
+import numpy as np
 from absl import flags
 
 from tfxfer import config, datasets, errors, storage
 from tfxfer.cli import app, diagnosed_networks
 from tfxfer.transfer import diagnosed
+
+if typing.TYPE_CHECKING:
+    from tfxfer.report import style
 
 FORMATS = ('csv', 'md')
 TSNE_IMAGES = 2000  # Of ten classes together; t-SNE takes seconds per thousand.
@@ -133,7 +139,12 @@ def _networks(given):
     return networks
 
 
-def tsne_figures(network, dataset, x, labels):
+def tsne_figures(
+    network: diagnosed.Network,
+    dataset: datasets.Dataset,
+    x: np.ndarray,
+    labels: np.ndarray,
+) -> 'Iterator[style.Drawing]':
     """Yields the t-SNE Drawing of a network, where it has images and classes for it."""
     from tfxfer.report import feature_diagnostics, style, tsne
     from tfxfer.transfer import diagnose
