@@ -31,6 +31,7 @@ def weights_of(folder):
     return checkpoints.digest(folder / 'model.weights.h5')
 
 
+@pytest.mark.slow
 def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_path):
     whole = program('tfxfer.run', *SMALL, f'--workdir={tmp_path / "whole"}')
     assert whole.returncode == 0, whole.stderr[-2000:]
@@ -57,6 +58,7 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
     np.testing.assert_array_equal(*predictions)
 
 
+@pytest.mark.slow
 def test_a_trial_in_two_parts_equals_one_that_went_through(tmp_path, capsys):
     """As successive halving makes them."""
     whole = config.Run(
@@ -91,6 +93,7 @@ def test_a_trial_in_two_parts_equals_one_that_went_through(tmp_path, capsys):
     assert not np.array_equal(half, logits[0])
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_carry_out_the_same_run(program, tmp_path):
     arguments = [*SMALL, '--config.hparams.steps=2000', f'--workdir={tmp_path}']
     process = subprocess.Popen(
@@ -190,6 +193,7 @@ def test_help_tells_a_newcomer_what_to_type(program):
         assert name in done.stdout
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(program, small_disk):
     disk, make_room = small_disk
     arguments = [*SMALL, '--config.hparams.steps=6', f'--workdir={disk}']

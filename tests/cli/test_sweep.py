@@ -242,6 +242,7 @@ def test_finals_take_what_trials_chose_and_weights_what_pretraining_made(
         assert f'{100 * record.score:.1f}' in out
 
 
+@pytest.mark.slow
 def test_a_run_that_crashes_costs_one_run_and_what_is_done_is_not_done_again(
     tool, tmp_path, monkeypatch, capsys
 ):

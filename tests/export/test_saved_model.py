@@ -225,6 +225,7 @@ def test_a_run_with_auxiliary_classifier_and_dropout_is_exported_without(
     assert saved_model.export(fixed, tmp_path / 'fixed') < 1e-5
 
 
+@pytest.mark.slow
 def test_weights_with_an_auxiliary_classifier_are_a_start_for_others(aux, finished):
     trained, folder = aux('fake')
     kinds = f'run:{trained.run.id}', str(folder), str(folder / 'model.weights.h5')

@@ -1,4 +1,4 @@
-"""The Inception family: what its options do. Equality with TF-Slim: test_nets.py."""
+"""The Inception family: what its options do; test_networks.py has the equality."""
 
 import collections
 import functools
@@ -60,12 +60,27 @@ QUARTER_FEATURES = {
 # Standard deviation of the unit normal cut at 2: TensorFlow's truncated normal.
 CUT = scipy.stats.truncnorm(-2, 2).std()
 
-every_net = pytest.mark.parametrize('name', BUILDERS)
-every_net_with_aux = pytest.mark.parametrize('name', AUX_CONVS)
+
+def marked(rows):
+    """Marks as slow the two largest networks, which take as long as all the rest.
+
+    rows: names of networks, or tuples that begin with one.
+    """
+    marked_rows = []
+    for row in rows:
+        values = (row,) if isinstance(row, str) else row
+        large = values[0] in ('inception_v4', 'inception_resnet_v2')
+        marks = [pytest.mark.slow] if large else []
+        marked_rows.append(pytest.param(*values, marks=marks))
+    return marked_rows
+
+
+every_net = pytest.mark.parametrize('name', marked(BUILDERS))
+every_net_with_aux = pytest.mark.parametrize('name', marked(AUX_CONVS))
 
 
 def build(name, size, *, aux=False, **options):
-    """nets.Outputs for [size, size] images (None: any), and their model."""
+    """blocks.Outputs for [size, size] images (None: any), and their model."""
     images = keras.Input((size, size, 3))
     if aux and name in AUX_CONVS:
         options['aux'] = True
@@ -243,43 +258,45 @@ def test_the_auxiliary_kernel_is_as_large_as_its_map_and_at_most_5(side, kernel)
 # the initialiser is variance scaling, sqrt(2 / (fan in + fan out)) where it is Xavier.
 @pytest.mark.parametrize(
     'name, variable, expected',
-    [
-        ('inception_v1', 'InceptionV1.Conv2d_2c_3x3/kernel', 0.01 * CUT),
-        ('bn_inception', 'InceptionV2.Conv2d_1a_7x7/depthwise_kernel', CUT),
-        ('bn_inception', 'InceptionV2.Conv2d_1a_7x7/pointwise_kernel', CUT),
-        ('bn_inception', 'InceptionV2.Conv2d_2b_1x1/kernel', 0.1 * CUT),
-        (
-            'bn_inception',
-            'InceptionV2.Mixed_5a.Branch_1.Conv2d_0a_1x1/kernel',
-            0.09 * CUT,
-        ),
-        (
-            'bn_inception',
-            'InceptionV2.Mixed_5b.Branch_3.Conv2d_0b_1x1/kernel',
-            0.1 * CUT,
-        ),
-        (
-            'bn_inception',
-            'InceptionV2.Mixed_5a.Branch_1.Conv2d_0b_3x3/kernel',
-            np.sqrt(2 / (9 * 192)),
-        ),
-        (
-            'inception_v3',
-            'InceptionV3.Mixed_6b.Branch_0.Conv2d_0a_1x1/kernel',
-            np.sqrt(2 / 768),
-        ),
-        ('inception_v3', 'InceptionV3.AuxLogits.Conv2d_2a_5x5/kernel', 0.01 * CUT),
-        (
-            'inception_v4',
-            'InceptionV4.AuxLogits.Conv2d_2a/kernel',
-            np.sqrt(2 / (25 * 128)),
-        ),
-        (
-            'inception_resnet_v2',
-            'InceptionResnetV2.Conv2d_7b_1x1/kernel',
-            np.sqrt(2 / (2080 + 1536)),
-        ),
-    ],
+    marked(
+        [
+            ('inception_v1', 'InceptionV1.Conv2d_2c_3x3/kernel', 0.01 * CUT),
+            ('bn_inception', 'InceptionV2.Conv2d_1a_7x7/depthwise_kernel', CUT),
+            ('bn_inception', 'InceptionV2.Conv2d_1a_7x7/pointwise_kernel', CUT),
+            ('bn_inception', 'InceptionV2.Conv2d_2b_1x1/kernel', 0.1 * CUT),
+            (
+                'bn_inception',
+                'InceptionV2.Mixed_5a.Branch_1.Conv2d_0a_1x1/kernel',
+                0.09 * CUT,
+            ),
+            (
+                'bn_inception',
+                'InceptionV2.Mixed_5b.Branch_3.Conv2d_0b_1x1/kernel',
+                0.1 * CUT,
+            ),
+            (
+                'bn_inception',
+                'InceptionV2.Mixed_5a.Branch_1.Conv2d_0b_3x3/kernel',
+                np.sqrt(2 / (9 * 192)),
+            ),
+            (
+                'inception_v3',
+                'InceptionV3.Mixed_6b.Branch_0.Conv2d_0a_1x1/kernel',
+                np.sqrt(2 / 768),
+            ),
+            ('inception_v3', 'InceptionV3.AuxLogits.Conv2d_2a_5x5/kernel', 0.01 * CUT),
+            (
+                'inception_v4',
+                'InceptionV4.AuxLogits.Conv2d_2a/kernel',
+                np.sqrt(2 / (25 * 128)),
+            ),
+            (
+                'inception_resnet_v2',
+                'InceptionResnetV2.Conv2d_7b_1x1/kernel',
+                np.sqrt(2 / (2080 + 1536)),
+            ),
+        ]
+    ),
 )
 def test_kernels_start_with_tf_slims_deviation(name, variable, expected):
     _, model = full(name)
@@ -288,13 +305,19 @@ def test_kernels_start_with_tf_slims_deviation(name, variable, expected):
 
 @pytest.mark.parametrize(
     'name, head, aux',
-    [
-        ('inception_v1', np.sqrt(2 / 1024), None),
-        ('bn_inception', np.sqrt(2 / 1024), None),
-        ('inception_v3', np.sqrt(2 / 2048), 0.001 * CUT),
-        ('inception_v4', np.sqrt(2 / (1536 + 100)), np.sqrt(2 / (768 + 100))),
-        ('inception_resnet_v2', np.sqrt(2 / (1536 + 100)), np.sqrt(2 / (768 + 100))),
-    ],
+    marked(
+        [
+            ('inception_v1', np.sqrt(2 / 1024), None),
+            ('bn_inception', np.sqrt(2 / 1024), None),
+            ('inception_v3', np.sqrt(2 / 2048), 0.001 * CUT),
+            ('inception_v4', np.sqrt(2 / (1536 + 100)), np.sqrt(2 / (768 + 100))),
+            (
+                'inception_resnet_v2',
+                np.sqrt(2 / (1536 + 100)),
+                np.sqrt(2 / (768 + 100)),
+            ),
+        ]
+    ),
 )
 def test_classifiers_start_with_tf_slims_deviation(name, head, aux):
     outputs, _ = full(name)
@@ -316,8 +339,8 @@ def inner_blocks(model):
 
 @every_net
 def test_a_third_of_the_depth_keeps_a_block_a_stage_and_all_features(name):
-    _, whole = build(name, 75, width=0.25, aux=True)
-    _, third = build(name, 75, width=0.25, depth=1 / 3, aux=True)
+    whole = quarter(name, options=True)
+    _, third = build(name, 75, width=0.25, depth=1 / 3, scale=True, aux=True)
     for output in whole.output:
         assert third.output[output].shape == whole.output[output].shape
     assert third.count_params() < whole.count_params()

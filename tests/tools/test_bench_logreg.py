@@ -23,6 +23,7 @@ def test_both_sides_are_timed_and_ours_is_within_the_tolerance(program):
     assert all(30 < int(peak) < 2000 for peak in line[9:11])
 
 
+@pytest.mark.slow
 def test_a_peer_that_was_stopped_gives_a_lower_bound(program):
     _, (line,) = run(program, '--shapes=60x5x2', '--limit=0')
     assert line[1] == '1/5'

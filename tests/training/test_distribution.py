@@ -35,6 +35,7 @@ distribution.wait_for_all(devices)
 """
 
 
+@pytest.mark.slow
 def test_two_workers_train_to_what_one_process_does(tmp_path):
     for name in ('one', 'two'):
         (tmp_path / name).mkdir()

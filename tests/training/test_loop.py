@@ -95,6 +95,7 @@ def test_stopped_twice_it_ends_at_once(fakes, tmp_path, monkeypatch):
     assert not (tmp_path / 'ckpt').exists()
 
 
+@pytest.mark.slow
 def test_out_of_memory_says_what_to_lower(fakes):
     with models.seeded(0):
         images = keras.Input((8, 8, 3))

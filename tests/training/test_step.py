@@ -287,6 +287,7 @@ print('SAME')
 """
 
 
+@pytest.mark.slow
 def test_one_two_and_four_replicas_give_the_same_losses_and_weights():
     done = subprocess.run(
         [sys.executable, '-c', REPLICAS],

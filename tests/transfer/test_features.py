@@ -114,6 +114,7 @@ def test_killed_in_the_middle_it_goes_on_at_the_last_complete_chunk(images, tmp_
     np.testing.assert_array_equal(x[:20], whole[:20] + np.float32(1))
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_compute_the_same_features(tmp_path):
     context = multiprocessing.get_context('spawn')
     start = context.Barrier(2)
