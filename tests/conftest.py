@@ -21,6 +21,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: tests that wait for other processes leave theirs idle."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.fixture
 def shared():
     """The folder of golden data beside the project."""

@@ -52,7 +52,7 @@ def rates(arch, images, precision, rounds):
             for finish in [begin(batch) for _ in range(count // BATCH)]:
                 finish()
             seconds['network'].append(time.perf_counter() - start)
-            # The engine's own preparation, a few seconds a network, is left out.
+            # The engine's own preparation, a few seconds per network, is left out.
             inference = predict.Inference(('features',), precision, title='Features')
             parts = predict.stream(network, batches(), inference)
             next(parts)

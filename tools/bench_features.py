@@ -2,11 +2,11 @@
 
     python -m tools.bench_features --archs=resnet_50,densenet_121 --rounds=5
 
-Prints a table a network: images a second (median of the rounds, in which all take
+Prints a table per network: images per second (median of the rounds, in which all take
 turns, each in a process of its own), how many times Keras' that is, its operations as a
 share of those of a product of two matrices in that precision, and for what runs the
 same weights the largest difference from the plain network, as a share of the largest
-feature. Weights are random. Ours is OpenVINO by way of tfxfer/engine.py; the OpenVINO
+feature. Weights are random. Ours is OpenVINO by tfxfer/models/openvino.py; the OpenVINO
 beside it takes whole batches, as one would use it first. PyTorch (timm's network of
 that name, channels last) takes part where it is installed: the extra `bench`.
 """
@@ -153,7 +153,7 @@ def serve(pipe, contender, name, batch):
     """A contender, in a process of its own, so that no other's threads are in its way.
 
     Sends the difference from the plain network, None if it is none, or a text, why the
-    contender cannot take part; then images a second whenever it gets True.
+    contender cannot take part; then images per second whenever it gets True.
     """
     make, same = CONTENDERS[contender]
     network, images = network_of(name), images_of(name, batch)
@@ -202,7 +202,7 @@ def compare(name, batch, rounds):
     """Rates, differences, and operations a second of products by precision.
 
     Returns:
-        {contender: images a second}, {contender: difference or None} and {precision:
+        {contender: images per second}, {contender: difference or None} and {precision:
         operations a second of a product}.
     """
     pipes, differences = {}, {}

@@ -182,7 +182,7 @@ SMALL = {
         architectures.ARCHITECTURES['inception_v3'],
         name='tiny',
         input_size=75,
-        options=(('width', 0.25),),
+        options=(('width', 0.25), ('depth', 1 / 3)),
     ),
 }
 

@@ -173,11 +173,14 @@ def test_a_converted_checkpoint_holds_the_same_values(name, tmp_path):
     path = weights.write_checkpoint(tmp_path / 'model.ckpt', weights.tensors(name))
     output = tmp_path / 'model.weights.h5'
     convert.convert(arch, str(path), output)
-    direct = models.build(arch, None, path)
-    converted = models.build(arch, None, output)
-    for ours, theirs in zip(converted.weights, direct.weights, strict=True):
-        assert ours.name == theirs.name
-        if ours.name != 'seed_generator_state':
+    model = models.build(arch, None, path)
+    names = [variable.path for variable in model.weights]
+    direct = model.get_weights()
+    for variable in model.weights:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    models.load_weights(model, output)
+    for name, ours, theirs in zip(names, model.get_weights(), direct, strict=True):
+        if 'seed_generator_state' not in name:
             np.testing.assert_array_equal(ours, theirs)
 
 

@@ -14,7 +14,7 @@ NAME = 'results'
 def main_table(
     all_cells: Sequence[cells.Cell], missing: Iterable[cells.Missing]
 ) -> formats.Table:
-    """One row a network and dataset; what is missing stands in it too."""
+    """One row per network and dataset; what is missing stands in it too."""
     items: list[typing.Any] = [*missing, *all_cells]
     by_key = {(_row_key(item), item.setting): item for item in items}
     keys = sorted({key for key, _ in by_key}, key=_row_order)
