@@ -1,5 +1,6 @@
 """What several test files use."""
 
+import gc
 import os
 import pathlib
 import shutil
@@ -25,6 +26,12 @@ SHARED = ROOT.parent / 'shared'
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores: tests that wait for other processes leave theirs idle."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_collection_finish() -> None:
+    """What TensorFlow's import leaves is not searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

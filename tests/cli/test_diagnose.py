@@ -63,6 +63,7 @@ def workdir(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_table_cka_and_figures_are_written(workdir, capsys):
     arguments = [f'--workdir={workdir}', '--dataset=digits_5_9', '--limit=100']
     app.call(diagnose, arguments)

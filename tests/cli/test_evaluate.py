@@ -1,11 +1,14 @@
 import json
 
+import pytest
+
 from tfxfer import config, datasets, results
 from tfxfer.cli import app, evaluate
 from tfxfer.transfer import execute
 from tfxfer.transfer.options import ExecutionOptions
 
 
+@pytest.mark.slow
 def test_accuracies_are_printed_and_written(tmp_path, capsys):
     hparams = {'steps': 2, 'batch': 8, 'warmup': 0.0, 'decay': 0.0, 'ema': 0.0}
     made = config.from_dict({

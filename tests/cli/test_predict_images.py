@@ -36,6 +36,7 @@ def exported(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 def test_program_predicts_the_rest_and_names_what_is_broken(
     exported, photographs, program, tmp_path
 ):

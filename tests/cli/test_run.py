@@ -128,6 +128,7 @@ def test_interrupted_politely_it_says_how_to_go_on(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_pre_empted_it_saves_and_ends_with_a_status_of_its_own(program, tmp_path):
     arguments = [*SMALL, '--config.hparams.steps=2000', f'--workdir={tmp_path}']
     process = subprocess.Popen(

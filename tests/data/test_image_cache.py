@@ -38,8 +38,12 @@ def assert_same(expected, cached):
             np.testing.assert_array_equal(batch[name], got[name])
 
 
+# The other one is slow: it shares all code but the decoding.
+FORMS = ['encoded', pytest.param('decoded', marks=pytest.mark.slow)]
+
+
 @pytest.mark.parametrize('place', config.CACHE_PLACES)
-@pytest.mark.parametrize('form', config.CACHE_FORMS)
+@pytest.mark.parametrize('form', FORMS)
 def test_cached_images_give_the_same_batches(images, tmp_path, form, place):
     expected = list(batches(images))
     options = image_cache.CacheOptions(form, place)
@@ -54,7 +58,7 @@ def test_cached_images_give_the_same_batches(images, tmp_path, form, place):
 
 
 @pytest.mark.parametrize('place', config.CACHE_PLACES)
-@pytest.mark.parametrize('form', config.CACHE_FORMS)
+@pytest.mark.parametrize('form', FORMS)
 def test_the_bound_holds_and_the_rest_is_read_from_its_files(
     images, tmp_path, caplog, form, place
 ):

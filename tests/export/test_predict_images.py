@@ -94,6 +94,7 @@ def test_odd_files_are_predicted_as_the_run_evaluated_them(
         np.testing.assert_allclose(got.probabilities, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_a_rotated_photograph_is_predicted_as_pillow_turns_it(
     exported, tmp_path, orientation

@@ -13,14 +13,22 @@ from PIL import Image
 
 from tests.support.cards import card
 from tests.support.fakes import ARCHITECTURE, tiny
-from tfxfer import architectures, config, errors, metrics, models, results
+from tfxfer import architectures, errors, metrics, models, results
 from tfxfer.export import saved_model, tflite
 from tfxfer.models import blocks, checkpoints
 from tfxfer.transfer import resolve
 from tfxfer.transfer.options import ExecutionOptions
 
 
-@pytest.mark.parametrize('setting', config.HPARAMS)
+@pytest.mark.parametrize(
+    'setting',
+    [
+        'logistic',
+        'finetune',
+        pytest.param('scratch', marks=pytest.mark.slow),
+        pytest.param('pretrain', marks=pytest.mark.slow),
+    ],
+)
 def test_exported_model_predicts_the_runs_predictions_from_bytes(
     finished, tmp_path, setting
 ):
@@ -156,7 +164,9 @@ def test_the_cards_example_runs_as_it_stands(finished, tmp_path, monkeypatch, ca
     assert "b'blue' b'green' b'red'" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
+@pytest.mark.parametrize(
+    'precision', ['bfloat16', pytest.param('float16', marks=pytest.mark.slow)]
+)
 def test_a_network_trained_in_half_precision_is_exported_as_it_was_scored(
     finished, tmp_path, precision
 ):
@@ -210,7 +220,8 @@ def auxiliary_classes(folder):
 
 
 @pytest.mark.parametrize(
-    'name', ['fake', pytest.param('inception_v3', marks=pytest.mark.slow)]
+    'name',
+    [pytest.param(name, marks=pytest.mark.slow) for name in ('fake', 'inception_v3')],
 )
 def test_a_run_with_auxiliary_classifier_and_dropout_is_exported_without(
     aux, finished, tmp_path, name

@@ -88,6 +88,7 @@ def test_weights_of_one_graph_are_not_for_the_other(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_keras_weights_come_from_its_cache_or_the_file_to_get_is_named(tmp_path):
     (tmp_path / 'models').mkdir()
     theirs = applications.MobileNet(weights=None)

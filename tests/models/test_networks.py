@@ -53,10 +53,8 @@ PRINTED_MULTIPLY_ADDS = {
 FAST = {
     'inception_v1',
     'resnet_50',
-    'densenet_121',
     'mobilenet_v1',
     'mobilenet_v2',
-    'nasnet_mobile',
 }
 
 every_net = pytest.mark.parametrize(
@@ -68,7 +66,7 @@ every_net = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def forget_models():
     """Some of these networks take gigabytes."""
     yield
@@ -125,6 +123,7 @@ def multiply_adds(model):
     return total
 
 
+@pytest.mark.usefixtures('forget_models')
 @every_net
 def test_a_checkpoint_gives_what_it_gave_in_tf_slims_graph(name, tmp_path):
     arch, numbers = architectures.ARCHITECTURES[name], weights.golden(name).numbers
@@ -161,6 +160,7 @@ def test_a_checkpoint_gives_what_it_gave_in_tf_slims_graph(name, tmp_path):
         assert_near(values.std((1, 2)), numbers[f'std/{endpoint}'], summary_tolerance)
 
 
+@pytest.mark.usefixtures('forget_models')
 @pytest.mark.parametrize(
     'name',
     [
@@ -275,6 +275,7 @@ def test_kernels_start_as_in_tf_slims_arg_scope(name):
     assert np.std(head) == pytest.approx(stddev(head), rel=0.05)
 
 
+@pytest.mark.usefixtures('forget_models')
 @pytest.mark.parametrize(
     'name',
     [

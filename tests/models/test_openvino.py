@@ -62,7 +62,12 @@ def assert_same(model, images, tolerance=1e-5, **options):
 
 
 @pytest.mark.parametrize(
-    'name', ['mobilenet_v1_0.25', 'mobilenet_v2_0.35', 'bn_inception']
+    'name',
+    [
+        'mobilenet_v1_0.25',
+        'mobilenet_v2_0.35',
+        pytest.param('bn_inception', marks=pytest.mark.slow),
+    ],
 )
 def test_compiled_networks_give_what_the_plain_ones_do(name):
     assert_same(

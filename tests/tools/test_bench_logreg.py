@@ -12,6 +12,7 @@ def run(program, *flags):
     return head.split(), [line.split() for line in lines]
 
 
+@pytest.mark.slow
 def test_both_sides_are_timed_and_ours_is_within_the_tolerance(program):
     head, (line,) = run(program, '--shapes=60x5x3')
     assert head[0] == 'problem' and line[:2] == ['60x5x3', '5/5']

@@ -63,7 +63,7 @@ EVERYTHING = dataclasses.replace(
     'kind, error',
     [(signal.SIGTERM, errors.Stopped), (signal.SIGINT, KeyboardInterrupt)],
 )
-@pytest.mark.parametrize('stop', [1, 7])
+@pytest.mark.parametrize('stop', [1, pytest.param(7, marks=pytest.mark.slow)])
 def test_stopped_and_resumed_equals_never_stopped(
     fakes, tmp_path, monkeypatch, kind, error, stop
 ):

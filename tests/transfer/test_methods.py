@@ -39,6 +39,15 @@ def made(setting, weights, phase='final', **changes):
     return config.from_dict({**fields, **RUNS[setting], **changes})
 
 
+# Scratch and pretrain share all code of finetune but the weights.
+SOME_SETTINGS = [
+    pytest.param(
+        name, marks=[pytest.mark.slow] if name in ('scratch', 'pretrain') else []
+    )
+    for name in config.HPARAMS
+]
+
+
 @pytest.mark.parametrize('setting', config.HPARAMS)
 def test_every_setting_learns_the_colours_and_writes_a_whole_record(
     weights, tmp_path, setting
@@ -58,7 +67,7 @@ def test_every_setting_learns_the_colours_and_writes_a_whole_record(
     assert record.seconds['total'] > 0 and record.run.seed == 0
 
 
-@pytest.mark.parametrize('setting', config.HPARAMS)
+@pytest.mark.parametrize('setting', SOME_SETTINGS)
 def test_same_run_same_record(weights, tmp_path, setting):
     first = execute.execute(made(setting, weights), ExecutionOptions(tmp_path / 'a'))
     again = execute.execute(made(setting, weights), ExecutionOptions(tmp_path / 'b'))
