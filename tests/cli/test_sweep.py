@@ -52,6 +52,7 @@ def test_axes_are_narrowed_by_names_of_any_kind(tool, tmp_path):
     assert studies.rows(out)['pretrain final'][0] == '2'
 
 
+@pytest.mark.slow
 def test_plan_measures_this_machine_once(tool, tmp_path):
     flags = [
         CONFIG, f'--workdir={tmp_path}', '--plan', '--config.image_size=32',

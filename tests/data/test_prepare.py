@@ -419,7 +419,9 @@ runpy.run_module('tools.prepare_dataset', run_name='__main__')
 """
 
 
-@pytest.mark.parametrize('stop', [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    'stop', [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_stopped_in_the_middle_it_leaves_nothing_and_can_be_run_again(
     stop, monkeypatch, tmp_path
 ):

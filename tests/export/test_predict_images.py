@@ -56,6 +56,7 @@ def odd_files(image, folder):
     image.save(folder / 'plain.jpg')
 
 
+@pytest.mark.slow
 def test_odd_files_are_predicted_as_the_run_evaluated_them(
     fakes, photographs, tmp_path
 ):

@@ -52,6 +52,7 @@ def test_exported_model_predicts_the_runs_predictions_from_bytes(
     np.testing.assert_allclose(arrays['probabilities'], got['probabilities'], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_exported_model_needs_tensorflow_alone(finished, tmp_path):
     _, folder = finished('finetune')
     saved_model.export(folder, tmp_path / 'model')
@@ -86,6 +87,7 @@ def test_tflite_predicts_what_the_saved_model_does(finished, photographs, tmp_pa
     assert labels[got.argmax()] == 'green'
 
 
+@pytest.mark.slow
 def test_tflite_of_a_trained_network_equals_its_stored_predictions(finished, tmp_path):
     _, folder = finished('finetune')
     saved_model.export(folder, tmp_path / 'model', tflite=True)
@@ -145,6 +147,7 @@ def test_card_says_what_the_record_says(finished, tmp_path):
         assert fact in text
 
 
+@pytest.mark.slow
 def test_card_of_a_trained_network_says_that_it_sees_the_centre(finished, tmp_path):
     _, folder = finished('scratch')
     saved_model.export(folder, tmp_path / 'model')

@@ -230,6 +230,7 @@ print('SAME')
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_share_statistics_and_predict_each_image_once():
     done = subprocess.run(
         [sys.executable, '-c', REPLICAS],

@@ -83,7 +83,7 @@ def test_same_run_same_record(weights, tmp_path, setting):
     np.testing.assert_array_equal(*logits)
 
 
-@pytest.mark.parametrize('setting', config.HPARAMS)
+@pytest.mark.parametrize('setting', SOME_SETTINGS)
 def test_a_trial_cannot_open_the_test_split(weights, tmp_path, setting, monkeypatch):
     opened = []
     original = Task.indices
@@ -104,7 +104,7 @@ def test_a_trial_cannot_open_the_test_split(weights, tmp_path, setting, monkeypa
         task.indices('test')
 
 
-@pytest.mark.parametrize('setting', config.HPARAMS)
+@pytest.mark.parametrize('setting', SOME_SETTINGS)
 def test_a_final_run_opens_test_once(weights, tmp_path, setting, monkeypatch):
     opened = []
     for method in ('features', 'predictions'):
@@ -276,7 +276,9 @@ def test_the_chosen_metric_is_the_one_that_scores(weights, tmp_path):
     assert record.score == pytest.approx(np.mean(each), rel=1e-12)
 
 
-@pytest.mark.parametrize('form', ['encoded', 'decoded'])
+@pytest.mark.parametrize(
+    'form', ['encoded', pytest.param('decoded', marks=pytest.mark.slow)]
+)
 def test_kept_images_train_the_same_network(weights, tmp_path, photographs, form):
     dataset = f'folder:{photographs()}'
     asked = made('finetune', weights, dataset=dataset)
@@ -364,6 +366,7 @@ def test_fine_tuning_real_weights_beats_scratch_and_logistic(shared, tmp_path):
         assert p.pvalue < 1e-4, (name, won, lost)
 
 
+@pytest.mark.slow
 def test_scale_is_a_switch_of_pretraining_and_goes_with_the_weights(fakes, tmp_path):
     for scale in (True, False):
         hparams = {**SGD, 'scale': scale}
