@@ -16,7 +16,12 @@ os.environ.setdefault(
     'TF_CPP_MIN_LOG_LEVEL', '2' if shutil.which('nvidia-smi') else '3'
 )
 
-pytest_plugins = ['tests.support.fakes', 'tests.support.studies']
+pytest_plugins = [
+    'tests.support.exported',
+    'tests.support.fakes',
+    'tests.support.offline',
+    'tests.support.studies',
+]
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'

@@ -1,22 +1,10 @@
-import urllib.request
-
 import pytest
 
 from tests.support import archives
+from tests.support.offline import DEAD
 from tfxfer import errors
 from tfxfer.cli import app, prepare_dataset
 from tfxfer.data import prepare
-
-DEAD = 'http://127.0.0.1:9'  # Nothing listens on port 9.
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """Every address is out of reach, at once."""
-    for name in ('http_proxy', 'https_proxy'):
-        monkeypatch.setenv(name, DEAD)
-    monkeypatch.setenv('no_proxy', '')
-    monkeypatch.setattr(urllib.request, '_opener', None)  # It remembers the proxies.
 
 
 def test_every_missing_file_is_named_with_its_address(program, tmp_path):

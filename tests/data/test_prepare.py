@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import urllib.request
 
 import numpy as np
 import pytest
@@ -36,17 +35,6 @@ from tfxfer.data import (
 from tfxfer.export import saved_model
 from tfxfer.transfer import execute
 from tfxfer.transfer.options import ExecutionOptions
-
-DEAD = 'http://127.0.0.1:9'  # Nothing listens on port 9.
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """Every address is out of reach, at once."""
-    for name in ('http_proxy', 'https_proxy'):
-        monkeypatch.setenv(name, DEAD)
-    monkeypatch.setenv('no_proxy', '')
-    monkeypatch.setattr(urllib.request, '_opener', None)  # It remembers the proxies.
 
 
 @pytest.fixture(scope='module')

@@ -9,37 +9,12 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from scipy import special
 
-from tests.support.fakes import ARCHITECTURE, tiny
-from tfxfer import config, errors, models, results, storage
-from tfxfer.data import preprocess
+from tests.support.exported import CLASSES
+from tests.support.fakes import ARCHITECTURE
+from tfxfer import config, errors, models, results
 from tfxfer.export import predict_images, saved_model
 from tfxfer.transfer import execute
 from tfxfer.transfer.options import ExecutionOptions
-
-CLASSES = ('blue', 'green', 'red')
-
-
-@pytest.fixture(scope='module')
-def exported(tmp_path_factory):
-    """{multi_label: folder of a model} of random weights."""
-    made = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.BUILDERS, 'tiny', tiny)
-        network = models.build(
-            ARCHITECTURE, classes=3, options=models.NetworkOptions(seed=7)
-        )
-    w = np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32)
-    for multi_label in (False, True):
-        folder = tmp_path_factory.mktemp('exported')
-        module = saved_model.Served(
-            network, w, CLASSES, 8, preprocess.whole, multi_label
-        )
-        tf.saved_model.save(
-            module, str(folder), signatures={'serving_default': module.serve}
-        )
-        storage.write_json(folder / 'model_card.json', {'multi_label': multi_label})
-        made[multi_label] = folder
-    return made
 
 
 def odd_files(image, folder):
