@@ -17,8 +17,8 @@ os.environ.setdefault(
 )
 
 pytest_plugins = [
-    'tests.support.exported',
     'tests.support.fakes',
+    'tests.support.exported',  # Which imports the fakes.
     'tests.support.offline',
     'tests.support.studies',
 ]
