@@ -1,4 +1,4 @@
-"""The rules between packages, and other facts about the source itself."""
+"""The rules between packages, and other properties of the source."""
 
 import ast
 import dataclasses
@@ -30,7 +30,7 @@ MAY_IMPORT = {
     'cli': {*BELOW_TRANSFER, 'analysis', 'study', 'transfer', 'report', 'export'},
 }
 # Those that are there to start a program.
-DOORS = ('run', 'predict_images', '__main__')
+DOORS = ('run', 'predict_images', '__main__', 'report.__main__', 'export.__main__')
 # Where TensorFlow may stand at the top of a file.
 WITH_TENSORFLOW = {'models', 'training', 'transfer', 'export'}
 FILES_WITH_TENSORFLOW = {'data.preprocess', 'data.pipeline', 'data.image_cache'}
@@ -39,12 +39,9 @@ HEAVY = ('tensorflow', 'keras', 'orbit', 'tensorflow_datasets')
 
 def modules():
     """{dotted name below tfxfer: path} of every module that is not a door."""
-    found = {}
-    for path in sorted(PACKAGE.rglob('*.py')):
-        parts = path.relative_to(PACKAGE).with_suffix('').parts
-        if parts[-1] not in DOORS or len(parts) > 2:
-            found['.'.join(parts)] = path
-    return found
+    paths = sorted(PACKAGE.rglob('*.py'))
+    names = ['.'.join(p.relative_to(PACKAGE).with_suffix('').parts) for p in paths]
+    return {n: p for n, p in zip(names, paths, strict=True) if n not in DOORS}
 
 
 def package(name):

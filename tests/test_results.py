@@ -115,13 +115,16 @@ def test_not_a_number_is_never_written(tmp_path):
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path):
     target = tmp_path / 'cache'
-    with pytest.raises(KeyboardInterrupt), storage.replacing_folder(target) as aside:
-        (aside / 'half').write_text('x')
+    with (
+        pytest.raises(KeyboardInterrupt),
+        storage.replacing_folder(target) as temporary,
+    ):
+        (temporary / 'half').write_text('x')
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
     for text in ('old', 'new'):
-        with storage.replacing_folder(target) as aside:
-            (aside / 'whole').write_text(text)
+        with storage.replacing_folder(target) as temporary:
+            (temporary / 'whole').write_text(text)
     assert (target / 'whole').read_text() == 'new'
     assert list(tmp_path.iterdir()) == [target]
 
@@ -142,7 +145,7 @@ def test_a_record_that_is_no_json_is_named(tmp_path):
         results.read_all(tmp_path)
 
 
-def test_frame_has_a_row_a_record():
+def test_frame_has_a_row_per_record():
     frame = results.frame([RECORD])
     assert frame.loc[0, ['arch', 'score', 'images.test', 'chosen.l2']].tolist() == [
         'a',

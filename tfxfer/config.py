@@ -50,15 +50,16 @@ __all__ = [  # With the names of hyperparameters, which all that read a Run need
 
 PHASES = ('trial', 'final')
 SEARCHES = ('grid', 'halving', 'asha')
-PRECISIONS = ('float32', 'bfloat16')  # Of inference; and of training, as Keras' policy:
+PRECISIONS = ('float32', 'bfloat16')  # Of inference.
+# Of training: Keras' dtype policies.
 POLICIES = {
     'float32': 'float32',
     'bfloat16': 'mixed_bfloat16',
     'float16': 'mixed_float16',
 }
 FEATURE_DTYPES = ('float32', 'float16')
-CACHE_FORMS = ('encoded', 'decoded')  # Of cached images, and the cache's place.
-CACHE_PLACES = ('memory', 'disk')
+CACHE_FORMS = ('encoded', 'decoded')  # How images are cached,
+CACHE_PLACES = ('memory', 'disk')  # and where.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Run:
     def id(self) -> str:
         """Readable name and a digest of all that may change the number.
 
-        Fields that are as by default are left out, so that a field which a later
+        Fields that have their default value are left out, so that a field which a later
         version adds does not rename the Runs of today.
         """
         identity = {

@@ -15,7 +15,7 @@ class Stopped(Exception):
 
 
 class Busy(Exception):
-    """Another process is at this very work. Programs exit with status 75 likewise."""
+    """Another process does this work already. Programs exit with status 75, too."""
 
 
 class InputError(ValueError):

@@ -153,7 +153,7 @@ def _check_sgd(hparams: Sgd) -> None:
         )
 
 
-# Of hyperparameters that came later: what changes nothing, where that is not 0.
+# The value at which a hyperparameter changes nothing, where that is not 0.
 _UNCHANGED = {'scale': True}
 
 

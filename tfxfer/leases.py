@@ -130,7 +130,7 @@ def claim(
             _link(temporary, path)
         except FileExistsError:
             _refuse(_holder(path, now))
-            raise errors.Busy(f'Another process has just started {name}.') from None
+            raise errors.Busy(f'one that has just started {name}.') from None
     finally:
         temporary.unlink(missing_ok=True)
     for number in _numbers(folder, name):

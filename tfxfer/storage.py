@@ -59,7 +59,10 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_name(f'{path.name}.lock'))
+    # A soft lock would outlive a killed process.
+    lock = filelock.FileLock(
+        path.with_name(f'{path.name}.lock'), fallback_to_soft=False
+    )
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:

@@ -24,9 +24,11 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
+from tfxfer import config
 from tfxfer.cli import app
 
 SIZE = 224
+RECIPE = config.Finetune()  # Whose augmentation is taken.
 SHAPE = (375, 500)
 BATCH = 64
 SIDES = {
@@ -73,7 +75,9 @@ def ours(kind, folder, cores):
     if kind == 'evaluation':
         batches = pipeline.evaluation(images, indices, SIZE, preprocess.whole, BATCH)
     else:
-        stream = pipeline.TrainingStream(SIZE, BATCH)
+        stream = pipeline.TrainingStream(
+            SIZE, BATCH, seed=0, min_area=RECIPE.min_area, flip=RECIPE.flip
+        )
         batches = pipeline.training(images, indices, stream)
         batches = batches.take(len(indices) // BATCH)
     return lambda: batches

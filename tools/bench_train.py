@@ -54,6 +54,7 @@ from tfxfer.cli import app
 from tools import bench_input
 
 CLASSES = 10
+RECIPE = config.Finetune()  # Whose augmentation is taken.
 FEEDS = ('ready', 'memory', 'files')
 PRODUCT = 2048  # Side of the matrices.
 
@@ -132,7 +133,9 @@ def batches(problem: Problem, feed: str) -> typing.Any:
     if feed == 'memory':
         options = image_cache.CacheOptions('decoded')
         images = image_cache.cached(images, indices, options, problem.folder)
-    stream = pipeline.TrainingStream(problem.size, problem.batch)
+    stream = pipeline.TrainingStream(
+        problem.size, problem.batch, seed=0, min_area=RECIPE.min_area, flip=RECIPE.flip
+    )
     return pipeline.training(images, indices, stream)
 
 

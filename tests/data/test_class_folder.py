@@ -16,7 +16,7 @@ from tfxfer.data import pipeline, preprocess
 def test_folder_without_splits_holds_a_fifth_out_for_test_and_of_the_rest(photographs):
     record, images = read(photographs(count=20))
     assert record.class_names == ('blue', 'green', 'red') and record.classes == 3
-    # 20 a class: 4 for test; of the other 16, 3 (3.2) for validation.
+    # 20 per class: 4 for test; of the other 16, 3 (3.2) for validation.
     assert record.sizes == (39, 9, 12)
     for path, label in zip(images.paths, images.labels, strict=True):
         assert path.split(os.sep)[-2] == record.class_names[label]

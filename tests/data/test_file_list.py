@@ -74,6 +74,6 @@ def test_same_bytes_in_two_splits_are_warned_about(photographs, caplog):
     (root / 'test/red/0.png').write_bytes((root / 'train/red/0.png').read_bytes())
     read(root)
     assert (
-        '2 image(s) are in several splits byte for byte, which flatters the scores: '
-        'for example train/red/0.png (train) and test/red/0.png (test).'
+        '2 image(s) occur in several splits, byte for byte, which makes scores too '
+        'high: for example train/red/0.png (train) and test/red/0.png (test).'
     ) in caplog.text

@@ -25,7 +25,7 @@ def images(tmp_path):
 
 def batches(images, count=4):
     indices = images.splits['train']
-    stream = pipeline.TrainingStream(32, 8, min_area=0.2)
+    stream = pipeline.TrainingStream(32, 8, seed=0, min_area=0.2, flip=True)
     found = pipeline.training(images, indices, stream).as_numpy_iterator()
     yield from itertools.islice(found, count)
     last = pipeline.evaluation(images, indices, 32, preprocess.whole, 8)

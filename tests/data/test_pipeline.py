@@ -67,7 +67,7 @@ def test_workers_share_the_batch_that_one_would_have(workers):
         pipeline.training(
             made(),
             np.arange(10),
-            pipeline.TrainingStream(8, 6, **AUGMENTATION),
+            pipeline.TrainingStream(8, 6, 0, **AUGMENTATION),
             start=2,
             shard=pipeline.Shard(worker, workers),
         ).as_numpy_iterator()
@@ -86,7 +86,7 @@ def test_a_batch_that_does_not_divide_by_the_workers_is_refused():
         pipeline.training(
             made(),
             np.arange(10),
-            pipeline.TrainingStream(8, 6),
+            pipeline.TrainingStream(8, 6, 0, **AUGMENTATION),
             shard=pipeline.Shard(0, workers=4),
         )
 

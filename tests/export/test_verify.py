@@ -51,7 +51,6 @@ def test_tflite_that_gives_nan_is_an_error_and_nothing_is_written(
     assert not (tmp_path / 'model').exists()
 
 
-@pytest.mark.slow
 def test_rotated_photographs_are_compared_too(finished, photographs, tmp_path):
     """A phone may turn all of them: none left to compare would say nothing."""
     root = photographs('phone')

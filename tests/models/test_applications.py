@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import applications
 
 from tests.conftest import ROOT
+from tests.support.offline import DEAD
 from tests.support.small_networks import pixels
 from tfxfer import architectures, errors, models
 from tfxfer.models import weights
@@ -103,15 +104,14 @@ def test_keras_weights_come_from_its_cache_or_the_file_to_get_is_named(tmp_path)
         'except errors.InputError as error:\n'
         '    print(error)\n'
     )
-    nobody = 'http://127.0.0.1:9'
     done = subprocess.run(
         [sys.executable, '-c', code],
         cwd=ROOT,
         env={
             **os.environ,
             'KERAS_HOME': str(tmp_path),
-            'http_proxy': nobody,
-            'https_proxy': nobody,
+            'http_proxy': DEAD,
+            'https_proxy': DEAD,
         },
         capture_output=True,
         text=True,

@@ -179,8 +179,8 @@ def test_a_converted_checkpoint_holds_the_same_values(name, tmp_path):
     for variable in model.weights:
         variable.assign(np.zeros(variable.shape, variable.dtype))
     models.load_weights(model, output)
-    for name, ours, theirs in zip(names, model.get_weights(), direct, strict=True):
-        if 'seed_generator_state' not in name:
+    for path, ours, theirs in zip(names, model.get_weights(), direct, strict=True):
+        if 'seed_generator_state' not in path:
             np.testing.assert_array_equal(ours, theirs)
 
 

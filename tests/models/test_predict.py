@@ -7,6 +7,7 @@ from sklearn import linear_model
 
 from tests.conftest import ROOT
 from tests.support.fakes import ARCHITECTURE, colours
+from tests.support.precision import bfloat16_or_skip
 from tfxfer import datasets, errors, models
 from tfxfer.data import pipeline, preprocess, readers
 from tfxfer.models import openvino, predict
@@ -119,10 +120,7 @@ def test_replicas_share_the_batches_in_float32_only():
 
 @pytest.mark.slow
 def test_bfloat16_hardly_changes_the_accuracy_of_imagenet_features(shared):
-    try:
-        openvino.check('bfloat16')
-    except errors.InputError as error:
-        pytest.skip(str(error))
+    bfloat16_or_skip()
     _, images = readers.read(datasets.DATASETS['digits'])
     model = models.build(
         'mobilenet_v1',

@@ -91,3 +91,13 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(errors.InputError, match=r'\.weights\.h5; got'):
         models.save_weights(models.build(SMALL, 3), tmp_path / 'a.h5')
+
+
+def test_saved_weights_remember_their_auxiliary_classifier(tmp_path):
+    path = tmp_path / 'a.weights.h5'
+    for aux in (True, False):
+        options = models.NetworkOptions(image_size=75, aux=aux)
+        model = models.build('inception_v3_small', 3, options=options)
+        models.save_weights(model, path)
+        again = models.build('inception_v3_small', None, path)
+        assert ('aux_logits' in again.output) == aux

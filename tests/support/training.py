@@ -69,7 +69,9 @@ def batches(start, share=(0, 1), parts=1, *, image_size=8):
     return pipeline.training(
         noise(),
         np.arange(24),
-        pipeline.TrainingStream(image_size, HPARAMS.batch, min_area=0.5),
+        pipeline.TrainingStream(
+            image_size, HPARAMS.batch, seed=0, min_area=0.5, flip=True
+        ),
         start=start,
         shard=pipeline.Shard(*share, parts),
     )

@@ -11,6 +11,7 @@ from absl import flags
 
 from tfxfer import architectures, errors
 from tfxfer.cli import app
+from tfxfer.models import weight_files
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
@@ -29,6 +30,7 @@ def main(given: app.Given) -> None:
         if not getattr(given, name):
             raise errors.InputError(f'--{name} is missing; see --help.')
     arch = errors.find('architecture', architectures.ARCHITECTURES, given.arch)
+    weight_files.check_output(given.output)
     from tfxfer.models import convert  # TensorFlow.
 
     lines = convert.convert(

@@ -28,7 +28,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.number(
         'max_missing',
         None,
-        "Largest share of Birdsnap's photographs that may lack. Default: 0.3.",
+        "Largest share of Birdsnap's photographs that may be missing. Default: 0.3.",
         least=0.0,
         most=1.0,
     )

@@ -38,7 +38,7 @@ def read(
 
 
 def _files(path: pathlib.Path) -> list[file_list.File]:
-    """Of a CSV's rows."""
+    """The Files that a CSV's rows name."""
     rows = _rows(path)
     order = _columns(path, *rows[0])
     if order and len(rows) == 1:

@@ -24,8 +24,8 @@ SPLITS = {
     'test': 'test',
     'testing': 'test',
 }
-FEW = 5  # Images of a class, below which one is warned.
-UNEVEN = 10  # Times the smallest class's images that the largest may have unremarked.
+FEW = 5  # A class with fewer images is warned about.
+UNEVEN = 10  # A class of more than so many times the smallest is warned about.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _refuse_or_report(
         more = f' (and {len(broken) - 1} more)' if len(broken) > 1 else ''
         raise errors.InputError(
             f'{root / broken[0]} cannot be read{more}: {checked[broken[0]].fault}. '
-            'Remove or replace it, or go on without with --config.skip_broken.'
+            'Remove or replace it, or leave it out with --config.skip_broken.'
         )
     for path in broken:
         # Printable, whatever bytes the name has.
@@ -147,7 +147,7 @@ def _warn_of_classes(names: Sequence[str], labels: np.ndarray) -> None:
     if counts[most] > UNEVEN * counts[least]:
         logging.warning(
             'Uneven classes: %d images of %s, %d of %s. top1 then follows the large '
-            'classes; --config.metric=mean_per_class counts all alike.',
+            'classes; --config.metric=mean_per_class weights all classes equally.',
             counts[most],
             names[most],
             counts[least],
@@ -168,8 +168,8 @@ def _warn_of_leaks(
     leaks = [places for places in seen.values() if len(places) > 1]
     if leaks:
         logging.warning(
-            '%d image(s) are in several splits byte for byte, which flatters the '
-            'scores: for example %s.',
+            '%d image(s) occur in several splits, byte for byte, which makes scores '
+            'too high: for example %s.',
             len(leaks),
             ' and '.join(f'{key} ({part})' for part, key in leaks[0].items()),
         )

@@ -75,7 +75,7 @@ class Cached:
 class Images:
     """All images of a task, and which of them are in which split.
 
-    One of pixels, paths and packed is given.
+    One of pixels, paths and packed is set; the others are None.
 
     Attributes:
         labels: i32 [n], or [n, k] for a multi-label task: 1, 0, -1 (difficult).

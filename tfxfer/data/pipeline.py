@@ -69,9 +69,9 @@ class TrainingStream:
 
     size: int
     batch: int
-    seed: int = 0
-    min_area: float = 0.08
-    flip: bool = True
+    seed: int
+    min_area: float
+    flip: bool
 
 
 @dataclasses.dataclass(frozen=True)

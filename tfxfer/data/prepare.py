@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
-import fcntl
 import pathlib
 import shutil
 import typing
 from collections.abc import Iterator, Sequence
+
+import filelock
 
 from tfxfer import datasets, errors
 from tfxfer.data import archives as archive_files
@@ -24,9 +25,10 @@ def prepare(
 
     Args:
         name: of datasets.find.
-        data: folder for the result; None: prepared.data_folder's choice.
+        data: folder for the result; None: tfds_prepared.data_folder's choice.
         archives: folder of archives that are already there; None: download all.
-        max_missing: share of Birdsnap's photographs that may lack; None: the builder's.
+        max_missing: share of Birdsnap's photographs that may be missing; None: the
+            builder's.
 
     Returns:
         Lines of a summary.
@@ -197,11 +199,14 @@ def _brief(error, length=500):
 def _alone(folder: pathlib.Path, name: str) -> Iterator[None]:
     """Refuses to build what another process is building."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f'.{name}.lock', 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise errors.InputError(
-                f'Another process is preparing {name} in {folder}; wait for it.'
-            ) from error
+    lock = filelock.FileLock(folder / f'.{name}.lock', fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise errors.InputError(
+            f'Another process is preparing {name} in {folder}; wait for it.'
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()

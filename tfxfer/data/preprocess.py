@@ -45,7 +45,7 @@ class Jpeg(typing.NamedTuple):
         return tf.io.decode_jpeg(self.data, channels=3, dct_method=_DCT)
 
     def window(self, begin: tf.Tensor, extent: tf.Tensor) -> tf.Tensor:
-        # Colour is kept at half the resolution, so that a column depends on its
+        # Colour is stored at half the resolution, so that a column depends on its
         # neighbours: two more on each side, where there are, make it what it is in
         # the whole image.
         left = tf.maximum(begin[1] - 2, 0)

@@ -1,7 +1,7 @@
 """TensorFlow Datasets builders of our own: what TFDS lacks of the study's datasets.
 
-Both take the archives as their authors publish them. Only who prepares data imports
-this module.
+Both take the archives as their authors publish them. Only prepare.py imports this
+module.
 """
 
 import collections
@@ -33,7 +33,7 @@ TIMEOUT = 20  # Seconds for a photograph.
 class FgvcAircraft(tfds.core.GeneratorBasedBuilder):
     """FGVC-Aircraft 2013b (Maji et al. 2013), labelled by variant.
 
-    Images are kept as they are, with the banner of 20 pixels at the bottom that names
+    Images are stored as they are, with the banner of 20 pixels at the bottom that names
     the photographer. The archive's readme asks to remove it; the study does not say
     whether it did, and torchvision's loader, for one, leaves it in.
     """
@@ -115,10 +115,10 @@ class Birdsnap(tfds.core.GeneratorBasedBuilder):
         max_missing: float = MAX_MISSING,
         **kwargs: typing.Any,
     ) -> None:
-        """Takes what is already there and what may lack.
+        """Takes what is already there, and how much may be missing.
 
         archives: folder of the archive and of photographs; max_missing: the largest
-        share of photographs that may lack, 0-1.
+        share of photographs that may be missing, 0-1.
         """
         self._archives = pathlib.Path(archives) if archives else None
         self._max_missing = max_missing

@@ -35,7 +35,7 @@ class Served(tf.Module):
         self.classifier = None if classifier is None else tf.Variable(classifier)
         self.classes = tf.constant(classes)
         self.size, self.crop, self.multi_label = size, crop, multi_label
-        # As tf.Module finds those that are saved.
+        # tf.Module saves the variables that it finds in its attributes.
         self.network_variables = network.variables
 
     @tf.function(

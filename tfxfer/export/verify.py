@@ -157,7 +157,8 @@ def _float32_logits(module: 'Served', reference: Reference) -> np.ndarray:
 
 
 def _refuse_drop(record: results.Record, score: float, images: int) -> None:
-    of_run = record.score or 0.0
+    of_run = record.score
+    assert of_run is not None  # A final Run has one.
     if score < of_run - DROP - 2 / images:  # Two images may be many percent.
         run = record.run
         raise errors.InputError(

@@ -23,7 +23,8 @@ def graph(
     if aux or scale is not None:
         raise errors.InputError(
             f'The Keras graph of {arch.name} has no auxiliary classifier and no choice '
-            'of batch-norm scale: leave both unset. Slim and random weights take them.'
+            'of batch-norm scale: leave both unset. Weights of TF-Slim and random '
+            'ones allow both.'
         )
     make, record = _application(arch)
     trunk = _copied(
@@ -97,8 +98,8 @@ def _application(
 def _copied(model: keras.Model) -> keras.Model:
     """The network with layers of our own: other names, and our batch norm.
 
-    Keras' own layers are left alone. The copy has their values, and has drawn no random
-    number that those of the layers to come depend on.
+    Keras' own layers are left alone. The copy has their values; making it leaves
+    the random numbers of later layers as they were.
     """
     names = _layer_names(model)
 

@@ -35,7 +35,7 @@ def convert(
         errors.InputError: no checkpoint, or not a sound one of this network; nothing
             is written then.
     """
-    check_output(output)
+    weight_files.check_output(output)
     with _unpacked(checkpoint) as folder:
         path = weight_files.find(arch, folder)
         weights = checkpoints.read(path, arch, averages=averages)
@@ -57,17 +57,6 @@ def convert(
         f'digest: {digest}',
         f'written: {output}',
     ]
-
-
-def check_output(output: str) -> None:
-    """Refuses what is no path of a file of weights, before the work."""
-    folder = pathlib.Path(output).parent
-    if not str(output).endswith('.weights.h5'):
-        raise errors.InputError(
-            f'--output must end in .weights.h5; got {str(output)!r}.'
-        )
-    if not folder.is_dir():
-        raise errors.InputError(f'--output: there is no folder {str(folder)!r}.')
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ class TransferNetwork(keras.Model):
         graph: str,
     ) -> None:
         """images: input [b, h, w, 3]; outputs: features, logits, perhaps aux_logits;
-        graph: who drew the layers, a key of models.GRAPHS.
+        graph: whose layers it has, a key of models.GRAPHS.
         """
         super().__init__(images, outputs, name=architecture.name)
         self._architecture = architecture
@@ -33,7 +33,7 @@ class TransferNetwork(keras.Model):
 
     @property
     def graph(self) -> str:
-        """Who drew the layers, and so what they are called: slim or keras."""
+        """Whose layers it has, and so what they are called: slim or keras."""
         return self._graph
 
     @property

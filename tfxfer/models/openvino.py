@@ -137,7 +137,7 @@ def request_size(shape: Sequence[int]) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TensorFlow's word on each file that it writes."""
+    """Without TensorFlow's log line for each file that it writes."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

@@ -77,11 +77,11 @@ def stream(
     inference = inference or Inference()
     devices = inference.devices or tf.distribute.get_strategy()
     replicas = devices.num_replicas_in_sync
-    # First: on another CPU it would be refused for this reason all the same.
+    # Before openvino.check, so that the answer does not depend on this machine's CPU.
     if inference.precision != 'float32' and replicas > 1:
         raise errors.InputError(
-            f'precision={inference.precision} is for one device; these are {replicas} '
-            'replicas. Use float32.'
+            f'precision={inference.precision} is for one device, a CPU; these are '
+            f'{replicas} replicas. Use float32.'
         )
     openvino.check(inference.precision)
     if replicas == 1 and openvino.available():

@@ -1,4 +1,4 @@
-"""Under what Keras' layers are made: the seed of their values, their dtype policy."""
+"""The seed and the dtype policy with which Keras' layers are made."""
 
 import contextlib
 import random

@@ -50,6 +50,19 @@ def find(
     return str(prefix)
 
 
+def check_output(output: str | os.PathLike) -> None:
+    """Refuses what is no path of a new file of weights, before the work.
+
+    Raises:
+        errors.InputError: another ending, or no such folder.
+    """
+    folder = pathlib.Path(output).parent
+    if not str(output).endswith(SUFFIX):
+        raise errors.InputError(f'--output must end in {SUFFIX}; got {str(output)!r}.')
+    if not folder.is_dir():
+        raise errors.InputError(f'--output: there is no folder {str(folder)!r}.')
+
+
 def _find_slim(
     arch: architectures.Architecture, folder: str | os.PathLike | None
 ) -> str:

@@ -81,15 +81,15 @@ class Weights:
         """
         name = model.architecture.name
         taken, problems = [], _Problems()
-        kept = [layer for layer in model.layers if layer.name not in skip]
-        for layer in kept:
+        assigned = [layer for layer in model.layers if layer.name not in skip]
+        for layer in assigned:
             for variable in network.variables(layer):
                 source = self.name(layer, variable.name)
                 array = _value(self, source, variable)
                 problems.note(source, array, variable)
                 taken.append((variable, array))
         problems.refuse(self.path, name)
-        _refuse_lost_scales(name, self, kept)
+        _refuse_lost_scales(name, self, assigned)
         for variable, array in taken:
             variable.assign(array)
 
@@ -106,16 +106,13 @@ class Weights:
 def _value(weights: Weights, source: str, variable: typing.Any) -> np.ndarray | None:
     """What the file has for a variable, in its shape where possible, or None."""
     array = weights.values.get(source)
-    if array is None and variable.name == 'gamma' and not _scaled(weights):
+    # Batch norm without gammas, of which the file says so.
+    unscaled = weights.metadata['scale'] is False
+    if array is None and variable.name == 'gamma' and unscaled:
         return np.ones(variable.shape, variable.dtype)
     if array is not None and len(variable.shape) == 2 and array.shape[:-2] == (1, 1):
         return array[0, 0]  # A 1 x 1 convolution as a dense layer.
     return array
-
-
-def _scaled(weights: Weights) -> bool:
-    """Whether the file's batch norm has gammas, or may have some."""
-    return weights.metadata['scale'] is not False
 
 
 @dataclasses.dataclass
@@ -153,15 +150,15 @@ class _Problems:
 
 
 def _refuse_lost_scales(
-    name: str, weights: Weights, layers: Sequence[keras.Layer]
+    name: str, weights: Weights, assigned: Sequence[keras.Layer]
 ) -> None:
     """Raises InputError where the file has gammas of layers that have none."""
     lost = []
-    for layer in layers:
-        variables = {variable.name for variable in network.variables(layer)}
-        source = weights.name(layer, 'gamma')
-        if variables >= {'beta'} and 'gamma' not in variables:
-            lost += [source] if source in weights.values else []
+    for layer in assigned:
+        names = {variable.name for variable in network.variables(layer)}
+        gamma = weights.name(layer, 'gamma')
+        if 'beta' in names and 'gamma' not in names and gamma in weights.values:
+            lost.append(gamma)
     if lost:
         raise errors.InputError(
             f'{weights.path!r} has batch-norm scales (gamma) which {name} built '

@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from tfxfer import architectures, config, datasets, errors
 from tfxfer.study.study import AXES, OF_GRID, PRETRAIN, TRAINED, Study, Values
 
-Hparams: typing.TypeAlias = (
-    config.Logistic | config.Finetune | config.Scratch | config.Pretrain
-)
 Switches: typing.TypeAlias = tuple[tuple[str, typing.Any], ...]
 
 
@@ -114,7 +111,9 @@ def pretrain_run(study: Study, arch: str, seed: int, values: Values) -> config.R
     )
 
 
-def base_run(study: Study, combination: Combination, hparams: Hparams) -> config.Run:
+def base_run(
+    study: Study, combination: Combination, hparams: config.Hparams
+) -> config.Run:
     """The final Run of a combination, but for what trials choose."""
     logistic = combination.setting == 'logistic'
     pretrained = combination.setting != 'scratch'
@@ -139,7 +138,7 @@ def base_run(study: Study, combination: Combination, hparams: Hparams) -> config
 
 def hparams_of(
     study: Study, setting: str, switches: Switches, **values: typing.Any
-) -> Hparams:
+) -> config.Hparams:
     """Hyperparameters of a setting in the study; those of its grid as in `values`."""
     own = dict(study.hparams(setting))
     for name in OF_GRID if setting in TRAINED else ():
@@ -149,7 +148,7 @@ def hparams_of(
 
 def grid(
     study: Study, setting: str, switches: Switches, steps: int
-) -> tuple[Hparams, ...]:
+) -> tuple[config.Hparams, ...]:
     """Hyperparameters of every point, by learning rate and weight decay.
 
     Raises:
