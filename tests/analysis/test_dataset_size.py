@@ -37,6 +37,19 @@ def test_all_images_stand_at_their_mean_number_a_class():
     assert [s.images for s in found] == [4, 10]
 
 
+def test_the_number_of_images_is_that_used_not_that_asked_for():
+    """As where 20 per class are asked for of classes of 14."""
+    used = {'train': 50, 'valid': 20, 'test': 100, 'skipped': 0}  # Of 5 classes.
+    records = [
+        made.final('a', 'scratch', 0.5, per_class=4),
+        made.final('a', 'scratch', 0.6, per_class=20, images=used),
+    ]
+    found, notes = sizes(records)
+    assert [(s.per_class, s.images) for s in found] == [(4, 4), (20, 14)]
+    (note,) = notes
+    assert '20 images per class were asked for; there are 14 ' in note
+
+
 def test_one_size_is_no_experiment_nor_are_sizes_of_different_datasets():
     records = [
         made.final('a', 'scratch', 0.5, per_class=4),

@@ -59,6 +59,35 @@ def test_per_class_counts_train_and_valid_together():
     assert np.bincount(LABELS[few['valid']]).tolist() == [2, 2, 1]
 
 
+@pytest.mark.parametrize('train, valid', [(10, 10), (40, 40), (12, 3), (3, 12)])
+def test_a_part_that_is_short_is_filled_up_from_the_other(train, valid):
+    """Official splits halve flowers, dtd and aircraft: 10, 40 and 33 each."""
+    labels = np.tile(np.arange(3), train + valid)
+    parts = {
+        'train': np.arange(3 * train),
+        'valid': np.arange(3 * train, 3 * (train + valid)),
+    }
+    before = {'train': set(), 'valid': set()}
+    for per_class in range(2, train + valid + 3):
+        few = splits.few(labels, parts, per_class, seed=7)
+        assert set(few['train']) <= set(parts['train'])  # Official parts stay apart.
+        assert set(few['valid']) <= set(parts['valid'])
+        assert all(before[name] <= set(few[name]) for name in before)  # Nested.
+        before = {name: set(few[name]) for name in before}
+        both = np.concatenate([few['train'], few['valid']])
+        used = min(per_class, train + valid)
+        assert np.bincount(labels[both]).tolist() == [used] * 3
+        assert len(few['train']) and len(few['valid'])
+
+
+def test_a_class_of_one_part_alone_is_cut_too():
+    labels = np.repeat([0, 1, 2], 10)
+    parts = {'train': np.arange(15), 'valid': np.arange(15, 30)}  # Class 1 is in both.
+    few = splits.few(labels, parts, 6)
+    assert np.bincount(labels[few['train']], minlength=3).tolist() == [6, 5, 0]
+    assert np.bincount(labels[few['valid']], minlength=3).tolist() == [0, 1, 6]
+
+
 def test_one_image_a_class_is_refused():
     with pytest.raises(ValueError, match='at least 2'):
         splits.few(LABELS, {'train': np.arange(62), 'valid': np.arange(0)}, 1)

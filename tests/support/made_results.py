@@ -67,12 +67,18 @@ def record(of, score, *, n=100, valid_score=0.9, metric='top1', seconds=1.0, **f
     if of.weights.startswith('run:') and of.arch in NETWORKS:
         right = SOURCE_RIGHT[NETWORKS.index(of.arch)]
         origin = {'dataset': 'digits_0_4', 'score': right / 200, 'images': 200}
+    train = 4 * (of.per_class or 10)  # Of 5 classes; a fifth of all is for valid.
     defaults = {
         'run': of,
         'metric': metric,
         'score': score if final else None,
         'valid_score': valid_score,
-        'images': {'train': 40, 'valid': 10, 'test': n if final else 0, 'skipped': 0},
+        'images': {
+            'train': train,
+            'valid': train // 4,
+            'test': n if final else 0,
+            'skipped': 0,
+        },
         'classes': tuple('56789'),
         'chosen': chosen,
         'curve': curve,

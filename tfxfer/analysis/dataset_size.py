@@ -14,10 +14,10 @@ from tfxfer.analysis.points import one_recipe
 class Size(typing.NamedTuple):
     """A network on a dataset in a setting, with so many training images per class.
 
-    images: per class, of train + valid, which the final fit sees; of a Run on all
-    images their mean over the classes. log_odds, error: mean over seeds and its
-    standard error, None of one seed. score: 0-1, whose log odds the mean is. seeds: how
-    many; each draws its own subset.
+    images: per class, of train + valid, which the final fit saw; their mean over the
+    classes. per_class: as asked for, None for all; a class may have fewer. log_odds,
+    error: mean over seeds and its standard error, None of one seed. score: 0-1, whose
+    log odds the mean is. seeds: how many; each draws its own subset.
     """
 
     network: str
@@ -47,7 +47,10 @@ def sizes(all_cells: Iterable[cells.Cell]) -> tuple[list[Size], list[str]]:
         points, left_out = _one_recipe_each(group)
         if len({size.per_class for size in points}) > 1:
             measured += points
-            notes += [f'{network} on {dataset}, dataset size: {t}' for t in left_out]
+            notes += [
+                f'{network} on {dataset}, dataset size: {text}'
+                for text in (*left_out, *_fewer(points))
+            ]
     order = {setting: i for i, setting in enumerate(cells.SETTINGS)}
     measured.sort(key=lambda s: (s.network, s.dataset, order[s.setting], s.images))
     return measured, notes
@@ -64,6 +67,16 @@ def _one_recipe_each(group):
     return points, notes
 
 
+def _fewer(points):
+    """Sentences on the sizes that have fewer images than was asked for."""
+    return dict.fromkeys(
+        f'{size.per_class} images per class were asked for; there are '
+        f'{plain(size.images)} (mean over the classes).'
+        for size in points
+        if size.per_class is not None and size.images < size.per_class
+    )
+
+
 def _size(cell):
     x = [
         float(stats.log_odds(record.score, record.images['test']))
@@ -77,7 +90,7 @@ def _size(cell):
         dataset=cell.dataset,
         image_size=cell.image_size,
         setting=cell.setting,
-        images=cell.per_class or trained_on / len(first.classes),
+        images=trained_on / len(first.classes),
         per_class=cell.per_class,
         log_odds=mean,
         error=standard_error(x),

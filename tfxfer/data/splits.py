@@ -71,8 +71,9 @@ def few(
     """Cuts train and valid to `per_class` images per class in both together.
 
     One fifth of them (at least one) is for validation, so that the final fit, on train
-    + valid, sees exactly `per_class`. Smaller sets are parts of larger ones. A class
-    that has fewer keeps what it has.
+    + valid, sees exactly `per_class`. Where train or valid holds fewer of a class than
+    its share, as official splits may, the other gives the rest. Smaller sets are parts
+    of larger ones. A class that has fewer keeps what it has.
 
     splits: {'train', 'valid', ...: i64 indices into labels}; others pass unchanged.
 
@@ -84,14 +85,31 @@ def few(
             f'per_class must be at least 2 (one to train on, one to choose '
             f'hyperparameters by); got {per_class}.'
         )
-    valid = max(1, round(HELD_OUT * per_class))
-    result = dict(splits)
-    for name, count in {'train': per_class - valid, 'valid': valid}.items():
-        indices = np.asarray(splits[name])
-        names = indices if keys is None else [keys[i] for i in indices]
-        ordered = order(np.asarray(labels)[indices], seed, names)
-        result[name] = _sorted([indices[part[:count]] for part in ordered.values()])
-    return result
+    share = max(1, round(HELD_OUT * per_class))
+    train, valid = (
+        _ordered(labels, splits[name], seed, keys) for name in ('train', 'valid')
+    )
+    none = np.empty(0, np.int64)
+    parts: dict[str, list[np.ndarray]] = {'train': [], 'valid': []}
+    for c in sorted({*train, *valid}):
+        to_train, to_choose = train.get(c, none), valid.get(c, none)
+        held = min(max(share, per_class - len(to_train)), len(to_choose))
+        parts['train'].append(to_train[: per_class - held])
+        parts['valid'].append(to_choose[:held])
+    return {**splits, **{name: _sorted(part) for name, part in parts.items()}}
+
+
+def _ordered(
+    labels: np.ndarray,
+    indices: np.ndarray,
+    seed: object,
+    keys: Sequence[object] | None,
+) -> dict[int, np.ndarray]:
+    """The images of a split in the order of `order`: {class: indices into labels}."""
+    indices = np.asarray(indices)
+    names = indices if keys is None else [keys[i] for i in indices]
+    ordered = order(np.asarray(labels)[indices], seed, names)
+    return {c: indices[places] for c, places in ordered.items()}
 
 
 def _sorted(parts: Sequence[np.ndarray]) -> np.ndarray:
