@@ -61,6 +61,17 @@ def test_seeds_are_averaged_with_their_standard_error(tmp_path):
     assert cell.runs == 15
 
 
+def test_equal_seeds_of_logistic_regression_have_no_standard_error():
+    alike = [made.final('a', 'logistic', 0.8, seed=seed) for seed in range(3)]
+    cell = only(cells.cells(alike))
+    assert len(cell.records) == 3 and not cell.varies
+    assert cell.error is None
+    few = [made.final('a', 'logistic', 0.8, seed=s, per_class=5) for s in range(3)]
+    assert only(cells.cells(few)).varies
+    assert only(cells.cells(few)).error == pytest.approx(0, abs=1e-15)
+    assert only(cells.cells([made.final('a', 'finetune', 0.8)])).varies
+
+
 def test_seeds_of_the_pretrain_run_are_one_network(tmp_path):
     arch = made.NETWORKS[0]
     for seed in (0, 1):
@@ -68,7 +79,8 @@ def test_seeds_of_the_pretrain_run_are_one_network(tmp_path):
         results.write(tmp_path, made.record(source, 0.9), made.predictions(9, 10))
         run = made.run(arch, 'logistic', seed=seed, weights=f'run:{source.id}')
         results.write(tmp_path, made.record(run, 0.8), made.predictions(80))
-    assert len(only(cells.cells(cells.read(tmp_path))).records) == 2
+    cell = only(cells.cells(cells.read(tmp_path)))
+    assert len(cell.records) == 2 and cell.varies
 
 
 def test_seeds_of_the_pretrain_run_that_chose_different_rates_are_one_cell():

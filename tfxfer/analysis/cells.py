@@ -102,9 +102,21 @@ class Cell:
         return float(np.mean([record.score for record in self.records]))
 
     @property
+    def varies(self) -> bool:
+        """Whether the seed changes anything that was measured.
+
+        Logistic regression is convex and its features are fixed: only the subset of
+        images, or weights that several Runs made, differ from seed to seed.
+        """
+        weights = {record.run.weights for record in self.records}
+        return (
+            self.setting != 'logistic' or self.per_class is not None or len(weights) > 1
+        )
+
+    @property
     def error(self) -> float | None:
-        """Standard error of the mean over seeds, 0-1; None of one seed."""
-        if self.diverged or len(self.records) < 2:
+        """Standard error of the mean over seeds, 0-1; None if there is none to say."""
+        if self.diverged or not self.varies or len(self.records) < 2:
             return None
         scores = np.array([record.score for record in self.records], float)
         return float(np.std(scores, ddof=1) / np.sqrt(len(scores)))

@@ -16,8 +16,9 @@ class Size(typing.NamedTuple):
 
     images: per class, of train + valid, which the final fit saw; their mean over the
     classes. per_class: as asked for, None for all; a class may have fewer. log_odds,
-    error: mean over seeds and its standard error, None of one seed. score: 0-1, whose
-    log odds the mean is. seeds: how many; each draws its own subset.
+    error: mean over seeds and its standard error, None of one seed or where seeds
+    change nothing. score: 0-1, whose log odds the mean is. seeds: how many; each
+    draws its own subset.
     """
 
     network: str
@@ -93,7 +94,7 @@ def _size(cell):
         images=trained_on / len(first.classes),
         per_class=cell.per_class,
         log_odds=mean,
-        error=standard_error(x),
+        error=standard_error(x) if cell.varies else None,
         score=float(stats.proportion(mean)),
         seeds=len(x),
     )

@@ -22,7 +22,8 @@ class Study:
 
     Attributes:
         archs, datasets, settings, seeds: one Run, or one set of trials and their final
-            Run, for each combination.
+            Run, for each combination; of logistic on all images and given weights one,
+            as a seed changes nothing there.
         per_class: training images per class; 0 is all.
         lengths: training steps of finetune and scratch, each with its own schedule and
             its own trials; empty: the one length that their hyperparameters say.
