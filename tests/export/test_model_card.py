@@ -57,7 +57,7 @@ def test_card_says_what_the_record_says():
     for said in (
         f"Test top1: 80.0 % (Wilson's 95 % interval {low:.1f}-{high:.1f}), 100 images",
         'Validation top1: 90.0 %',
-        'Hyperparameters, chosen by validation: l2 1.0',
+        'Hyperparameters, the best of 3 on validation: l2 1.0',
         f'`{record.run.id}`, seed 0',
         f'`{record.run.weights}`, digest none recorded, trained on digits_0_4 '
         '(its score there 90.0 %)',  # 180 of 200.
@@ -77,8 +77,11 @@ def test_card_says_what_the_record_says():
 def test_card_does_not_call_given_hyperparameters_chosen():
     _, _, text = made('scratch', valid_score=None)
     assert 'Validation top1: not measured' in text
-    assert 'Hyperparameters, as given, no trial preceded: lr 0.1, wd 0.0' in text
+    assert 'Hyperparameters, as given, not chosen: lr 0.1, wd 0.0' in text
     assert 'started from: `random`, digest none recorded\n' in text
+    _, card, text = made(run={'hparams': {'l2s': [1.0]}})
+    assert 'Hyperparameters, as given, not chosen: l2 1.0' in text
+    assert card['tried'] == 1
 
 
 @pytest.mark.parametrize('metric', ['mean_per_class', 'voc_map'])

@@ -9,7 +9,7 @@ import pathlib
 import typing
 from collections.abc import Iterator, Mapping
 
-from tfxfer import number_format, results, storage
+from tfxfer import config, number_format, results, storage
 from tfxfer.analysis import stats
 
 SCHEMA = 1
@@ -71,6 +71,7 @@ def contents(
         'valid_score': record.valid_score,
         'rounded': rounded,
         'chosen': record.chosen,
+        'tried': _tried(run),
         'seed': run.seed,
         'image_size': model['image_size'],
         'preprocessing': _preprocessing(model),
@@ -90,6 +91,13 @@ def _interval(record: results.Record, score: float | None) -> list[float] | None
         return None
     n = record.images['test']
     return [float(bound) for bound in stats.wilson(score * n, n)]
+
+
+def _tried(run: config.Run) -> int:
+    """How many values validation chose among; 1: there was no choice."""
+    if isinstance(run.hparams, config.Logistic):
+        return len(run.hparams.l2s)
+    return max(1, len(run.trials))
 
 
 def _preprocessing(model: Card) -> str:
@@ -206,8 +214,8 @@ def _measured(card: Card) -> Iterator[str]:
     if rounded:
         yield _rounded(card)
     yield f'Validation {metric}: {_percent(card["valid_score"])}'
-    measured = card['valid_score'] is not None
-    how = 'chosen by validation' if measured else 'as given, no trial preceded'
+    tried = card['tried']
+    how = f'the best of {tried} on validation' if tried > 1 else 'as given, not chosen'
     yield f'Hyperparameters, {how}: {_pairs(card["chosen"])}'
     against = 'of the network in float32' if rounded else 'stored with the Run'
     tflite = f', TFLite within {compared["tflite"]:.1e}' if card['tflite'] else ''
