@@ -3,10 +3,11 @@
     python -m tools.sweep --config=configs/convergence.py --data=MY_DATA --plan
 
 says what it costs; start it without --plan. Each length has its own cosine schedule and
-its own grid, because training that is stopped early is not the same as short training.
-The table `convergence` gives the steps and epochs to 90 % of the best odds, and how
-many times longer scratch takes; the paper reports 1,151 steps (26 epochs) and 19,531
-steps (444 epochs), 17 times.
+its own grid, because training that is stopped early is not the same as short training;
+what the first seed's trials choose is trained with three seeds. The table `convergence`
+gives the steps and epochs to 90 % of the best odds, and how many times longer scratch
+takes; the paper reports 1,151 steps (26 epochs) and 19,531 steps (444 epochs), 17
+times.
 """
 
 from configs import study

@@ -2,9 +2,9 @@
 
     python -m tools.sweep --config=configs/imagenet.py --checkpoints=MY_CHECKPOINTS
 
-gives logistic and finetune at 224 pixels with 20 images per class, in minutes on two
-CPU cores. Steps and grid are small, for a CPU. The protocol's need a GPU:
---config.finetune.steps=20000 --config.finetune.batch=256.
+gives logistic and finetune at 224 pixels with 20 images per class, three seeds, in
+minutes on two CPU cores. Steps and grid are small, for a CPU. The protocol's need a
+GPU: --config.finetune.steps=20000 --config.finetune.batch=256.
 """
 
 from configs import quickstart

@@ -1,13 +1,16 @@
-"""The whole study: 16 networks x 12 datasets x 3 settings, some 22,000 Runs.
+"""The whole study: 16 networks x 12 datasets x 3 settings, 3 seeds, some 23,000 Runs.
 
     python -m tools.sweep --config=configs/study.py --plan
     python -m tools.sweep --config=configs/study.py --data=MY_DATA --workdir=runs/study
 
-The first says in seconds what the study costs; the second needs many GPUs
+The first says in a minute what the study costs; the second needs many GPUs
 (docs/studies.md says how to use a cluster). Flags select a part of an axis, as in
 --config.archs=resnet_50,inception_v4, and --config.search=halving takes a sixth of the
-steps. Weights are the public ones: from TF-Slim where it has them
+trials' steps. Weights are the public ones: from TF-Slim where it has them
 (--checkpoints=FOLDER), else from Keras.
+
+The trials of the first seed choose the hyperparameters; all three seeds train with
+them to the end. --config.choose=every gives each seed trials of its own.
 """
 
 from configs import quickstart
@@ -29,7 +32,9 @@ def get_config():
             *('food101', 'cifar10', 'cifar100', 'birdsnap', 'sun397', 'cars'),
             *('aircraft', 'voc2007', 'dtd', 'pets', 'caltech101', 'flowers'),
         ),
+        seeds=(0, 1, 2),
         weights='public',
+        choose='once',
     )
     config.pretrain_also, config.finetune_also = {}, {}
     config.logistic = protocol.config_dict(protocol.Logistic)

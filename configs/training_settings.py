@@ -4,11 +4,11 @@
 
 pretrains each network on ImageNet with every combination of no batch-norm scale, label
 smoothing, dropout and an auxiliary classifier (8 for the two networks that have none),
-and transfers all of them, logistic and fine-tuned, the latter also with dropout and the
-auxiliary classifier during fine-tuning. --config.combine=ladder does as the paper did:
-it starts with all four switched on, as the public checkpoints were trained, and
-switches off one after the other. Years of one GPU; training_settings_small.py is the
-same experiment within two hours of two CPU cores.
+with three seeds, and transfers all of them, logistic and fine-tuned, the latter also
+with dropout and the auxiliary classifier during fine-tuning. --config.combine=ladder
+does as the paper did: it starts with all four switched on, as the public checkpoints
+were trained, and switches off one after the other. Years of one GPU;
+training_settings_small.py is the same experiment within two hours of two CPU cores.
 """
 
 from configs import study

@@ -16,7 +16,6 @@ def get_config():
     config.archs = ('inception_v3_small',)
     config.datasets = ('fashion_target', 'mnist', 'digits', 'quickdraw_animals')
     config.settings = ('logistic',)
-    config.seeds = (0, 1, 2)
     config.per_class = (50,)
     config.source = 'fashion_source'
     recipe = {'min_area': 0.4, 'batch': 64}

@@ -124,7 +124,9 @@ def main(given: app.Given) -> None:
         arguments.append(f'--checkpoints={given.checkpoints}')
     searches = {}
     for name in given.searches:
-        study = checks.study_from({**given.config.to_dict(), 'search': name})
+        # Each seed is one repetition of the search.
+        fields = given.config.to_dict() | {'search': name, 'choose': 'every'}
+        study = checks.study_from(fields)
         options = ExecutionOptions(workdir, given.checkpoints)
         study = study_inputs.read(study, options).study
         local = executors.Local(workdir, jobs=jobs, arguments=arguments)

@@ -30,7 +30,7 @@ def test_the_experiment_ends_with_its_tables(here, capsys, tmp_path):
         dataset_size,
         [
             f'--config={ROOT}/configs/quickstart.py', '--config.archs=tiny',
-            '--config.datasets=colours', '--config.source=colours',
+            '--config.datasets=colours', '--config.source=colours', '--config.seeds=0',
             '--config.pretrain.steps=4', '--config.settings=finetune,scratch',
             '--config.per_class=4,8', '--config.finetune.lrs=0.05',
             '--config.finetune.wds=0.0', '--config.finetune.steps=4',

@@ -32,11 +32,15 @@ def test_plan_counts_by_hand_and_starts_nothing(tool, tmp_path):
     out = studies.rows(
         tool(CONFIG, f'--workdir={workdir}', '--plan', '--images_per_second=8')
     )
-    # 3 networks; 2 x 2 and 2 x 1 points; 50 and 100 steps of 32 images.
-    assert out['finetune trial'][:3] == ['12', '600', '19,200']
-    assert out['scratch trial'][:3] == ['6', '600', '19,200']
-    assert out['pretrain final'][:3] == ['3', '900', '28,800']
-    assert out['all'][0] == '30'
+    # 2 networks; 2 x 1 points each, tried with one of 3 seeds; 50 and 100 steps of 32
+    # images, 300 for pretraining.
+    assert out['finetune trial'][:3] == ['4', '200', '6,400']
+    assert out['finetune final'][:3] == ['6', '300', '9,600']
+    assert out['scratch trial'][:3] == ['4', '400', '12,800']
+    assert out['scratch final'][:3] == ['6', '600', '19,200']
+    assert out['pretrain final'][:3] == ['6', '1,800', '57,600']
+    # The other 6: logistic, on other images with each seed.
+    assert out['all'][0] == '32'
     trained, seen = (int(out['all'][i].replace(',', '')) for i in (2, 3))
     assert out['all'][4] == f'{(trained / 8 + seen / 24) / 3600:.2g}'
     assert not workdir.exists()
@@ -48,8 +52,8 @@ def test_axes_are_narrowed_by_names_of_any_kind(tool, tmp_path):
         '--config.archs=mobilenet_v1_0.25,mobilenet_v2_0.35',
         '--config.datasets=digits,digits_5_9', '--config.settings=logistic',
     )  # fmt: skip
-    assert studies.rows(out)['logistic final'][0] == '4'
-    assert studies.rows(out)['pretrain final'][0] == '2'
+    assert studies.rows(out)['logistic final'][0] == '12'
+    assert studies.rows(out)['pretrain final'][0] == '6'
 
 
 @pytest.mark.slow
@@ -93,8 +97,8 @@ print(int(status.partition('VmHWM:')[2].split()[0]) // 1024)
         [sys.executable, '-c', code, *flags, f'--workdir={tmp_path / "w"}'],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    # 16 networks x 12 datasets x (1 + 57 + 57).
-    assert studies.rows(ran.stdout)['all'][0] == '22,080'
+    # 16 networks x 12 datasets x (1 + 59 + 59): three seeds, one of them with trials.
+    assert studies.rows(ran.stdout)['all'][0] == '22,848'
     *_, heavy, mebibytes = ran.stdout.splitlines()
     assert heavy == '[]' and int(mebibytes) < 500
 
@@ -154,8 +158,9 @@ def instant(monkeypatch):
 def test_a_sweep_ends_with_its_report_or_says_that_runs_failed(tool, instant, tmp_path):
     flags = (
         CONFIG, f'--workdir={tmp_path}', '--config.archs=mobilenet_v1_0.25',
-        '--config.settings=scratch', '--config.scratch.lrs=0.1', '--jobs=1',
-        '--threads=2', '--keep=encoded', '--keep_gib=0', f'--data={tmp_path}',
+        '--config.settings=scratch', '--config.scratch.lrs=0.1', '--config.seeds=0',
+        '--jobs=1', '--threads=2', '--keep=encoded', '--keep_gib=0',
+        f'--data={tmp_path}',
     )  # fmt: skip
     out = tool(*flags)
     assert out.splitlines()[-1] == str(tmp_path / 'report.html')
@@ -189,7 +194,7 @@ def test_the_sbatch_file_starts_a_shard(tmp_path):
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert studies.rows(ran.stdout)['all'][0] == '30'
+    assert studies.rows(ran.stdout)['all'][0] == '32'
     assert flags_in('docs/slurm.sbatch') >= {'--shard', '--nowait'}
 
 
@@ -210,7 +215,7 @@ def flags_in(path):
 # Whole sweeps.
 
 SMALL = (
-    CONFIG, '--config.pretrain.steps=4', '--config.scratch.steps=4',
+    CONFIG, '--config.seeds=0', '--config.pretrain.steps=4', '--config.scratch.steps=4',
     '--config.scratch.lrs=0.05', '--config.scratch.wds=1e-5,1e-4',
 )  # fmt: skip
 
@@ -302,7 +307,7 @@ def test_weights_that_are_not_there_are_said_with_the_file_to_get(tool, tmp_path
 @pytest.mark.slow
 def test_study_from_the_real_imagenet_checkpoint(tool, shared, tmp_path, monkeypatch):
     flags = (
-        IMAGENET, '--config.per_class=5', f'--workdir={tmp_path}',
+        IMAGENET, '--config.per_class=5', '--config.seeds=0', f'--workdir={tmp_path}',
         '--config.image_size=96', '--config.finetune.steps=4',
         '--config.finetune.lrs=0.01', '--config.finetune.wds=0.0',
     )  # fmt: skip

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 STUDY = (
     '--config=configs/quickstart.py',
     '--config.archs=mobilenet_v1_0.25',
+    '--config.seeds=0',
     '--config.settings=logistic,finetune',
     '--config.image_size=32',
     '--config.pretrain.steps=4',

@@ -18,6 +18,7 @@ def test_names_on_an_axis_may_come_as_one_flag_gives_them():
         ({'settings': ('pretrain',)}, "weights='pretrain' adds it"),
         ({'archs': ()}, 'archs is empty'),
         ({'seeds': (0, 0)}, 'seeds names something twice'),
+        ({'choose': 'one'}, "No value of choose named 'one'.*'once'"),
         ({'finetune': {'lrs': ()}}, 'finetune.lrs is empty'),
         ({'finetune': {'lr': 'x'}}, 'takes float'),
         ({'scratch': {'lrz': (0.1,)}}, "named 'lrz'"),

@@ -54,6 +54,22 @@ def combinations(study: Study) -> Iterator[Combination]:
                 )
 
 
+def chooser(study: Study, combination: Combination) -> Combination:
+    """The Combination whose trials choose for this one: itself, or the first seed's."""
+    if study.choose == 'every' or combination.seed == study.seeds[0]:
+        return combination
+    source = combination.source
+    if source is None:
+        return dataclasses.replace(combination, seed=study.seeds[0])
+    source = dataclasses.replace(source, seed=study.seeds[0])
+    return dataclasses.replace(
+        combination,
+        seed=study.seeds[0],
+        source=source,
+        weights=f'run:{source.id}',
+    )
+
+
 def _weights(
     study: Study, arch: str, setting: str, seed: int
 ) -> Iterator[tuple[config.Run | None, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from tfxfer import architectures, config, datasets, errors
 from tfxfer.study import planning
-from tfxfer.study.study import AXES, COMBINE, OF_GRID, PRETRAIN, PUBLIC, Study
+from tfxfer.study.study import AXES, CHOOSE, COMBINE, OF_GRID, PRETRAIN, PUBLIC, Study
 
 
 def study_from(fields: Mapping) -> Study:
@@ -37,6 +37,7 @@ def _check_axes(study: Study) -> None:
 
 def _check_search(study: Study) -> None:
     errors.find('search', dict.fromkeys(config.SEARCHES), study.search)
+    errors.find('value of choose', dict.fromkeys(CHOOSE), study.choose)
     if study.eta < 2 or study.rungs < 1:
         raise errors.InputError(
             f'eta must be at least 2 and rungs at least 1; got eta={study.eta} and '

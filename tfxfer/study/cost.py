@@ -62,7 +62,7 @@ def loads(study_cells: Sequence[Cell], sizes: AllSizes) -> Loads:
     sources = {cell.source.id: cell.source for cell in study_cells if cell.source}
     found: Loads = collections.defaultdict(Load)
     for part in (
-        *(_of_trials(cell, sizes) for cell in trained),
+        *(_of_trials(cell, sizes) for cell in trained if not cell.follows),
         *(_of_training(cell.base, sizes) for cell in trained),
         _of_features(logistic, sizes),
         *(_of_training(run, sizes) for run in sources.values()),

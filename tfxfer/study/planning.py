@@ -31,16 +31,18 @@ class Cell:
         base: the final Run, but for the hyperparameters that trials choose.
         grid: those trials; none for logistic, which chooses within its Run.
         source: the pretrain Run whose weights it takes, if any.
+        follows: the trials are those of another Cell, of the first seed.
     """
 
     base: config.Run
     grid: search.Grid = search.Grid()
     source: config.Run | None = None
+    follows: bool = False
 
     @property
     def runs(self) -> int:
         """How many Runs it takes at least, but for the pretrain Run."""
-        return sum(self.grid.planned()) + 1
+        return 1 if self.follows else sum(self.grid.planned()) + 1
 
     def final(self, tried: search.Tried) -> config.Run | None:
         """The final Run, given the trials; None: they have not settled it yet."""
@@ -61,27 +63,33 @@ def cells(study: Study) -> Iterator[Cell]:
     # Each is built once: most Cells have the same.
     hparams = functools.cache(functools.partial(axes.hparams_of, study))
     grid = functools.cache(functools.partial(axes.grid, study))
+    grids: dict[tuple[axes.Combination, int], search.Grid] = {}
     for combination in axes.combinations(study):
         kind = combination.setting, combination.switches
         base = axes.base_run(study, combination, hparams(*kind))
         if combination.setting == 'logistic':
             yield Cell(base, source=combination.source)
             continue
+        first = axes.chooser(study, combination)
         for steps in axes.lengths(study, base):
-            trials = tuple(
-                dataclasses.replace(base, phase='trial', hparams=point)
-                for point in grid(*kind, steps)
-            )
-            searched = search.grid_of(study, trials, steps)
-            yield Cell(base, searched, combination.source)
+            base = dataclasses.replace(base, hparams=hparams(*kind, steps=steps))
+            if first == combination:
+                trials = tuple(
+                    dataclasses.replace(base, phase='trial', hparams=point)
+                    for point in grid(*kind, steps)
+                )
+                grids[first, steps] = search.grid_of(study, trials, steps)
+            follows = first != combination
+            yield Cell(base, grids[first, steps], combination.source, follows)
 
 
 def plan(study_cells: Iterable[Cell], done: search.Records) -> Plan:
     """What can start now, and what waits for it.
 
     Trials start at once, or when the pretrain Run that makes their weights is done; a
-    cell's final Run when its trials are in, with the values that scored best on
-    validation (a tie goes to the stronger weight decay, then to the smaller rate).
+    cell's final Run when the trials that choose for it are in, with the values that
+    scored best on validation (a tie goes to the stronger weight decay, then to the
+    smaller rate).
     """
     ready: dict[str, config.Run] = {}
     finished: dict[str, config.Run] = {}
@@ -97,11 +105,13 @@ def plan(study_cells: Iterable[Cell], done: search.Records) -> Plan:
             waiting += cell.runs
             continue
         tried = cell.grid.tried(done)
-        for trial in tried.runs:
-            place(trial)
+        if not cell.follows:
+            for trial in tried.runs:
+                place(trial)
+            waiting += tried.more
+            spent.extend(tried.spent)
         if final := cell.final(tried):
             place(final)
         else:
-            waiting += tried.more + 1
-        spent.extend(tried.spent)
+            waiting += 1
     return Plan(ready, finished, waiting, spent)

@@ -8,6 +8,7 @@ from tfxfer import architectures
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
 PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras'.
 COMBINE = ('all', 'ladder')  # The ways of pretraining.
+CHOOSE = ('every', 'once')  # Which seeds have trials.
 AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
 TRAINED = ('finetune', 'scratch')  # Settings whose cells have a grid of trials.
 OF_GRID = ('lrs', 'wds', 'epochs')  # In their hyperparameters in a study.
@@ -49,6 +50,10 @@ class Study:
             'asha': likewise, but a point goes on as soon as it is among the best of
             those that have come as far (Li et al. 2020), so that many workers never
             wait; which points get far then depends on who is first.
+        choose: whose trials choose hyperparameters, one of CHOOSE. 'every': each seed
+            has trials of its own, so that scores vary with the choice too. 'once': the
+            first seed alone, and the final Runs of all seeds take what it chose; more
+            seeds then cost final Runs only.
         eta: of halving: each time about one point in `eta` goes on, to `eta` times the
             steps.
         rungs: of halving: how many times points are scored, the last at the end.
@@ -79,6 +84,7 @@ class Study:
     combine: str = 'all'
     finetune_also: dict = dataclasses.field(default_factory=dict)
     search: str = 'grid'
+    choose: str = 'every'
     eta: int = 4
     rungs: int = 3
     digests: dict = dataclasses.field(default_factory=dict)
