@@ -81,6 +81,18 @@ def test_fields_of_a_config_are_changed(default):
     assert given.config.seeds == (5,)
 
 
+def test_a_comma_in_a_path_that_exists_separates_nothing(tmp_path):
+    folder = tmp_path / 'Smith, John' / 'leaves,old'
+    folder.mkdir(parents=True)
+    config = f'--config={ROOT}/configs/images.py'
+    both = called(config, f'--config.datasets=digits,folder:{folder},csv:/a.csv')
+    assert both.config.datasets == ('digits', f'folder:{folder}', 'csv:/a.csv')
+    with pytest.raises(errors.InputError, match='There is no .*Smith, John/roots'):
+        called(config, f'--config.datasets=folder:{folder.parent}/roots')
+    with pytest.raises(errors.InputError, match='There is no .*Smith,John/leaves'):
+        called(config, f'--config.datasets=folder:{tmp_path}/Smith,John/leaves')
+
+
 def test_a_field_that_the_config_lacks_is_named():
     with pytest.raises(errors.InputError, match="'seedz'.*Did you mean 'seeds'"):
         called(f'--config={ROOT}/configs/quickstart.py', '--config.seedz=(5,)')

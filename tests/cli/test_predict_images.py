@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from tests.support.exported import CLASSES
 from tfxfer import errors
@@ -53,3 +54,32 @@ def test_lines_are_for_people(exported, photographs, capsys):
     app.call(predict_images, [path, f'--model={exported[False]}', '--top=1'])
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f'{path}: ') and line.count('%') == 1
+
+
+def test_files_that_are_not_read_are_counted(exported, tmp_path, capsys):
+    """What phones and cameras leave; images by content where the name says nothing."""
+    folder = tmp_path / 'phone'
+    folder.mkdir()
+    image = Image.new('RGB', (20, 24), 'red')
+    for name, form in (
+        ('a.jpg', 'JPEG'), ('b.jpe', 'JPEG'), ('scan', 'JPEG'), ('shot', 'PNG'),
+        ('c.JPG', 'JPEG'), ('d.avif', 'AVIF'), ('drawn', 'WEBP'),
+    ):  # fmt: skip
+        image.save(folder / name, format=form)
+    (folder / 'IMG_1.HEIC').write_bytes(b'\0\0\0\x18ftypheic' + bytes(200))
+    (folder / 'IMG_2.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(200))
+    (folder / 'notes').write_text('no image')
+    app.call(predict_images, [folder, f'--model={exported[False]}', '--top=1'])
+    printed, said = capsys.readouterr()
+    names = [text.partition(': ')[0] for text in printed.splitlines()]
+    expected = ('a.jpg', 'b.jpe', 'c.JPG', 'd.avif', 'drawn', 'scan', 'shot')
+    assert names == [str(folder / name) for name in expected]
+    assert said == 'Files of formats that are not read: 2 .heic, 1 no suffix.\n'
+
+
+def test_names_cannot_command_the_terminal(exported, tmp_path, capsys):
+    image = Image.new('RGB', (20, 24), 'red')
+    image.save(tmp_path / 'a\n\x1b[2Jb.png')
+    app.call(predict_images, [tmp_path, f'--model={exported[False]}'])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f'{tmp_path}/a\\n\\x1b[2Jb.png: ')

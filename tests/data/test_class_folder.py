@@ -1,6 +1,9 @@
 """Folders with a sub-folder per class."""
 
 import os
+import pathlib
+import subprocess
+import unicodedata
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from tests.support.own_images import (
     read,
 )
 from tfxfer import errors
-from tfxfer.data import pipeline, preprocess
+from tfxfer.data import class_folder, pipeline, preprocess
 
 
 def test_folder_without_splits_holds_a_fifth_out_for_test_and_of_the_rest(photographs):
@@ -123,3 +126,159 @@ def test_links_are_followed_and_loops_end(photographs, tmp_path):
     own = [f'own/folder/{i}.png' for i in range(4)]
     red = [f'red/{i}.png' for i in range(4)]
     assert list(images.keys) == ['own/file.png', *own, *red]
+
+
+@pytest.mark.parametrize('classes', [('bus', 'car', 'train'), ('test', 'train')])
+def test_a_class_named_like_a_split_is_told_the_way_out(photographs, classes):
+    with pytest.raises(errors.InputError, match='train.*use csv:/path instead'):
+        read(photographs(classes=classes))
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ('training_set', 'test_set'),  # Kaggle's cats and dogs.
+        ('seg_train/seg_train', 'seg_test/seg_test'),  # And Intel's scenes.
+        ('TrainSet', 'ValidSet'),
+        ('TRAIN_DATA', 'TEST_DATA', 'extra'),
+    ],
+)
+def test_splits_with_other_names_are_no_classes(photographs, names):
+    roots = [photographs(f'data/{name}', count=4) for name in names]
+    root = next(p for p in roots[0].parents if p.name == 'data')
+    with pytest.raises(errors.InputError, match='splits, not classes.*train, valid'):
+        read(root)
+
+
+def test_classes_of_equal_folders_are_asked_about_and_read(photographs, caplog):
+    root = photographs('data/apple', classes=('day', 'night')).parent
+    photographs('data/testament', classes=('day', 'night'))
+    record, _ = read(root)
+    assert record.class_names == ('apple', 'testament')
+    assert 'hold the same folders (day, night)' in caplog.text
+
+
+def test_images_without_a_class_are_counted(photographs, caplog):
+    root = photographs('data/train').parent
+    (root / 'test').mkdir()
+    for i in range(7):
+        RGB.save(root / 'test' / f'{i}.jpg')
+    for i in range(2):
+        RGB.save(root / 'train' / f'{i}.png')
+    record, _ = read(root)
+    assert sum(record.sizes) == 30 and record.sizes[2] == 6  # A fifth of train.
+    assert 'test: 7 images and no class folders.' in caplog.text
+    assert 'train: 2 images lie beside the class folders' in caplog.text
+
+
+def test_a_name_composed_in_two_ways_is_one_class(photographs, caplog):
+    ways = [unicodedata.normalize(form, 'café') for form in ('NFC', 'NFD')]
+    assert len(set(ways)) == 2
+    root = photographs('data/train', classes=(ways[0], 'tea')).parent
+    photographs('data/test', classes=(ways[1], 'tea'), count=4)
+    record, images = read(root)
+    assert record.class_names == (ways[0], 'tea') and record.sizes[2] == 8
+    assert 'is one class' in caplog.text
+    assert all(os.path.exists(path) for path in images.paths)
+    with pytest.raises(errors.InputError, match='1 class folders'):
+        read(photographs('alone', classes=ways))
+
+
+def test_names_that_hardly_differ_are_said_and_kept_apart(photographs, caplog):
+    root = photographs(classes=('0', '0.0', 'Cat', 'cat', 'dog'))
+    record, _ = read(root)
+    assert record.classes == 5
+    assert "'0' and '0.0'; 'Cat' and 'cat'." in caplog.text
+    caplog.clear()
+    read(photographs('other', classes=('0', '1', '0 to 1')))
+    assert 'hardly differ' not in caplog.text
+
+
+@pytest.mark.parametrize('name', ['a\nb', 'a\x1b[31m', 'a\u202eb', 'a\x7f'])
+def test_a_class_name_that_a_terminal_would_obey_is_refused(photographs, name):
+    root = photographs(classes=(name, 'other'))
+    with pytest.raises(errors.InputError, match='control character') as error:
+        read(root)
+    assert name not in str(error.value)
+
+
+def test_pipes_sockets_and_devices_are_named_not_opened(photographs):
+    root = photographs()
+    os.mkfifo(root / 'red' / 'pipe.png')
+    (root / 'red' / 'zero.png').symlink_to('/dev/zero')
+    with pytest.raises(errors.InputError, match='pipe.png.*(and 1 more).*a pipe'):
+        read(root)
+    record, images = read(root, skip_broken=True)
+    assert images.skipped == ('red/pipe.png', 'red/zero.png')
+    assert sum(record.sizes) == 30
+    os.mkfifo(root / 'red' / 'pipe')  # Of which the first bytes would be looked at.
+    read(root, skip_broken=True)
+
+
+@pytest.fixture
+def deep(photographs):
+    """Makes a path that the system takes in parts alone: the root of its images."""
+    roots = []
+
+    def make(depth, name):
+        roots.append(photographs())
+        home = os.getcwd()
+        try:
+            os.chdir(roots[0] / 'red')
+            for _ in range(depth):
+                os.mkdir(name)
+                os.chdir(name)
+            RGB.save('deep.png')
+        finally:
+            os.chdir(home)
+        return roots[0]
+
+    yield make
+    subprocess.run(['rm', '-rf', *roots], check=True)  # Which pytest could not.
+
+
+def test_folders_may_lie_1200_deep(deep):
+    record, images = read(deep(1200, 'd'))
+    assert sum(record.sizes) == 31
+    assert sum(key.endswith('/deep.png') for key in images.keys) == 1
+
+
+def test_a_folder_that_cannot_be_read_is_named_not_dropped(deep, caplog):
+    root = deep(30, 200 * 'd')  # Longer than any path may be.
+    with pytest.raises(errors.InputError, match='cannot be read: File name too'):
+        read(root)
+    record, _ = read(root, skip_broken=True)
+    assert sum(record.sizes) == 30
+    assert 'File name too long' in caplog.text
+
+
+def test_suffixes_do_not_say_how_a_file_is_read(tmp_path):
+    written = {'a.jpg': 'PNG', 'b.png': 'JPEG', 'c.jpg': 'WEBP', 'd.gif': 'BMP'}
+    for kind in ('one', 'two'):
+        (tmp_path / kind).mkdir()
+        for name, form in written.items():
+            options = {'lossless': True} if form == 'WEBP' else {}
+            RGB.save(tmp_path / kind / name, format=form, **options)
+    (tmp_path / 'one' / 'without suffix').write_bytes(
+        (tmp_path / 'one' / 'a.jpg').read_bytes()
+    )
+    _, images = read(tmp_path)
+    assert len(images.paths) == 9
+    data = pipeline.evaluation(images, np.arange(9), 32, preprocess.whole, 9)
+    seen = next(data.as_numpy_iterator())['image']
+    for i, key in enumerate(images.keys):
+        difference = np.abs(seen[i].astype(int) - seen[0])
+        # JPEG loses a little.
+        assert difference.mean() < 8 if key.endswith('.png') else not difference.any()
+
+
+def test_a_folder_with_two_names_is_read_by_the_first(tmp_path):
+    for name in ('b', 'c'):
+        (tmp_path / name).mkdir()
+    RGB.save(tmp_path / 'b' / '1.png')
+    (tmp_path / 'a').symlink_to(tmp_path / 'b')
+    faults = []
+    paths = list(class_folder.walk(tmp_path, faults.append))
+    assert paths == [str(tmp_path / 'a' / '1.png')] and not faults
+    gone = class_folder.walk(pathlib.Path(tmp_path, 'gone'), faults.append)
+    assert list(gone) == [] and 'No such file' in str(faults[0])

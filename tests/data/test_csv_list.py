@@ -1,5 +1,8 @@
 """CSV lists of images."""
 
+import os
+import unicodedata
+
 import pytest
 
 from tests.support.own_images import (
@@ -135,3 +138,37 @@ def test_bad_csv_is_refused_by_line(listed, name):
 def test_missing_csv_is_named(tmp_path):
     with pytest.raises(errors.InputError, match="No file .*list.csv'. csv:/path needs"):
         read(tmp_path / 'list.csv', 'csv')
+
+
+def test_labels_that_join_others_are_warned_about(listed, caplog):
+    """Several labels per image, in whatever way they are written in one column."""
+    labels = ['scab', 'rust', 'healthy', 'scab rust', 'scab|rust', 'scab;rust|x']
+    rows = [f'red/{i}.png,{label}' for i, label in enumerate(labels)]
+    record, _ = read(listed('\n'.join(rows)), 'csv')
+    assert record.classes == 6
+    assert '3 labels join others that also stand alone' in caplog.text
+    caplog.clear()
+    names = ['golden retriever', 'flat-coated retriever', 'retriever', 'golden eagle']
+    rows = [f'red/{i}.png,{name}' for i, name in enumerate(names)]
+    read(listed('\n'.join(rows)), 'csv')
+    assert 'stand alone' not in caplog.text
+
+
+def test_names_composed_otherwise_are_the_same(listed):
+    path = listed('')
+    composed, apart = (unicodedata.normalize(form, 'é') for form in ('NFC', 'NFD'))
+    RGB.save(path.parent / f'{apart}.png')
+    rows = [f'{name},{label}' for name, label, _ in ROWS]
+    rows += [f'{composed}.png,caf{composed}', f'red/../blue/0.png,caf{apart}']
+    text = '\n'.join(row for row in rows if not row.startswith('blue/0.png'))
+    record, images = read(listed(text), 'csv')
+    assert record.class_names == ('blue', f'caf{composed}', 'red')
+    assert images.labels[-2:].tolist() == [1, 1]
+    assert all(os.path.exists(path) for path in images.paths)
+
+
+def test_a_pipe_in_a_csv_is_no_file(listed):
+    path = listed('red/0.png,red\npipe.png,blue\n')
+    os.mkfifo(path.parent / 'pipe.png')
+    with pytest.raises(errors.InputError, match='line 2: no file .*pipe.png'):
+        read(path, 'csv')

@@ -1,5 +1,7 @@
 """What folders and CSV lists of images have in common."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -77,3 +79,52 @@ def test_same_bytes_in_two_splits_are_warned_about(photographs, caplog):
         '2 image(s) occur in several splits, byte for byte, which makes scores too '
         'high: for example train/red/0.png (train) and test/red/0.png (test).'
     ) in caplog.text
+
+
+def test_same_bytes_in_two_classes_are_counted_and_named(photographs, caplog):
+    root = photographs(classes=('benign', 'malignant'))
+    read(root)
+    assert 'contradict' not in caplog.text
+    for i in range(8):
+        data = (root / f'benign/{i}.png').read_bytes()
+        (root / f'malignant/copy{i}.png').write_bytes(data)
+    read(root)
+    assert (
+        '8 image(s) occur in several classes, byte for byte, so that labels contradict '
+        'one another: for example benign/0.png (benign) and malignant/copy0.png '
+        '(malignant);'
+    ) in caplog.text
+
+
+@pytest.mark.parametrize('exchange', ['folders', 'files', 'bytes'])
+def test_images_exchanged_under_the_same_size_and_time_are_seen(
+    photographs, tmp_path, exchange
+):
+    """Names, sizes and modification times stay as they were."""
+    root, cache = photographs(classes=('a', 'b')), tmp_path / 'cache'
+    for name in ('a/1', 'b/1'):
+        (root / f'{name}.png').unlink()
+    for path in sorted(root.rglob('*.png')):
+        with Image.open(path) as image:
+            image.save(path.with_suffix('.bmp'))
+        path.unlink()
+    times = dict.fromkeys(root.rglob('*.bmp'), 10**18)
+    for path, time in times.items():
+        os.utime(path, ns=(time, time))
+    before = read(root, cache=cache)[1].digest
+    a, b = root / 'a', root / 'b'
+    if exchange == 'bytes':
+        one, other = (a / '0.bmp').read_bytes(), (b / '0.bmp').read_bytes()
+        (a / '0.bmp').write_bytes(other)
+        (b / '0.bmp').write_bytes(one)
+        for path in (a / '0.bmp', b / '0.bmp'):
+            os.utime(path, ns=(10**18, 10**18))
+    else:
+        if exchange == 'files':
+            a, b = a / '0.bmp', b / '0.bmp'
+        a.rename(tmp_path / 'x')
+        b.rename(a)
+        (tmp_path / 'x').rename(b)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    after = read(root, cache=cache)[1].digest
+    assert after != before and after == read(root)[1].digest

@@ -57,7 +57,7 @@ def test_odd_files_are_predicted_as_the_run_evaluated_them(
     folder = results.folder(tmp_path / 'runs', record.run)
     saved_model.export(folder, tmp_path / 'model')
     seen = results.read_predictions(folder)
-    paths, _ = predict_images.find([str(tmp_path / 'task/test')])
+    paths = predict_images.find([str(tmp_path / 'task/test')]).images
     assert len(paths) == len(seen['logits']) == 21
     model = predict_images.load(tmp_path / 'model')
     for got, logits in zip(
@@ -97,8 +97,10 @@ def test_every_file_is_predicted_once_and_in_order_across_batches(
     for name in ('x.tif', 'y.tif'):
         Image.new('RGB', (9, 9), 'red').save(root / 'blue' / name)
     one = str(root / 'green' / '4.png')
-    paths, empty = predict_images.find([one, str(root)])
-    assert empty == [] and len(paths) == 20 > predict_images.BATCH
+    searched = predict_images.find([one, str(root)])
+    paths = searched.images
+    assert searched.empty == [] and searched.others == {'.txt': 1}
+    assert len(paths) == 20 > predict_images.BATCH
     assert paths[0] == one and paths[1:] == sorted(set(paths) - {one})
     model = predict_images.load(exported[False])
     found = list(predict_images.predictions(model, paths))

@@ -265,17 +265,47 @@ def _has_config(argv: Sequence[str]) -> bool:
 
 
 def _quoted(argument: str) -> str:
-    """Names of an axis, a,b, as ml_collections reads all of them: ('a', 'b').
+    """Names between commas, as ml_collections or absl read all of them.
 
-    By itself it reads those that look like Python's names, not mobilenet_v2_1.4 or
-    folder:/my/images.
+    ml_collections by itself reads as ('a', 'b') those that look like Python's names,
+    not mobilenet_v2_1.4 or folder:/my/images; absl strips spaces.
+
+    Raises:
+        errors.InputError: a comma that separates no names.
     """
     match = re.fullmatch(
         r'(--?config\.(?:archs|datasets|settings)=)([^\'"(]+)', argument
     )
-    if match is None:
-        return argument
-    return match[1] + repr(tuple(match[2].split(',')))
+    if match:
+        return match[1] + repr(tuple(_names(match[2])))
+    match = re.fullmatch(r'(--?(?:published|transfer)=)([^"]+)', argument)
+    if match:
+        return match[1] + ','.join(f'"{name}"' for name in _names(match[2]))
+    return argument
+
+
+def _names(text: str) -> list[str]:
+    """The names between commas; what names a file or folder that is there is one."""
+    pieces, names = text.split(','), list[str]()
+    while pieces:
+        wholes = {n: ','.join(pieces[:n]) for n in range(len(pieces), 1, -1)}
+        count = next((n for n, whole in wholes.items() if _exists(whole)), 1)
+        name = wholes.get(count, pieces[0])
+        of_path = name.startswith(' ') or '/' in name
+        if names and ':' in names[-1] and ':' not in name and of_path:
+            raise errors.InputError(
+                f'There is no {names[-1]},{name}. A comma separates names; a path '
+                'that holds one is taken as a whole where it exists.'
+            )
+        names.append(name)
+        pieces = pieces[count:]
+    return names
+
+
+def _exists(name: str) -> bool:
+    """Whether a path, as it is or in the name of a dataset, is there."""
+    path = re.sub(r'^(folder|csv|idx):|@[0-9]+$', '', name)
+    return os.path.exists(os.path.expanduser(path))
 
 
 def _unknown_field(text: str) -> str:

@@ -4,9 +4,10 @@
 
 prints one line per image, or one JSON object per image with --json. Folders are
 searched, sub-folders too. EXIF rotation, transparency, CMYK, TIFF and the like are
-treated as in the evaluation of a Run. A file that cannot be read is named on stderr;
-the rest is predicted, and the exit status is 1. Where an image may have several
-classes, those above one half are marked with *.
+treated as in the evaluation of a Run. A file or folder that cannot be read is named on
+stderr; the rest is predicted, and the exit status is 1. Files of folders that are not
+read (other formats, such as HEIC) are counted on stderr. Where an image may have
+several classes, those above one half are marked with *.
 """
 
 import os
@@ -17,7 +18,7 @@ import typing
 import tqdm
 from absl import flags
 
-from tfxfer import errors
+from tfxfer import errors, escaping
 from tfxfer.cli import app
 from tfxfer.data import class_folder
 from tfxfer.export import predict_images
@@ -41,17 +42,26 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 def main(given: app.Given) -> None:
     if not given.model:
         raise errors.InputError('Say which model: --model=DIR, of tfxfer.export.')
-    paths, empty = predict_images.find(given.images)
-    if not paths:
-        place = f' in {", ".join(empty)}' if empty else ': name files or folders'
+    found = predict_images.find(given.images)
+    faults = [f'{folder} holds no image.' for folder in found.empty]
+    faults += [f'{e.filename} cannot be read: {e.strerror}.' for e in found.faults]
+    others = class_folder.tally(found.others)
+    if not found.images:
+        place = (
+            f' in {", ".join(found.empty)}'
+            if found.empty
+            else ': name files or folders'
+        )
+        only = f' (only {others})' if others else ''
         raise errors.InputError(
-            f'No image{place}. Read are {", ".join(class_folder.SUFFIXES)}.'
+            f'No image{place}{only}. Read are {", ".join(class_folder.SUFFIXES)}.'
         )
     model = predict_images.load(given.model)
-    faults = [f'{folder} holds no image.' for folder in empty]
     for fault in faults:
         _print(f'error: {fault}', sys.stderr)
-    for prediction in predict_images.predictions(model, paths):
+    if others:
+        _print(f'Files of formats that are not read: {others}.', sys.stderr)
+    for prediction in predict_images.predictions(model, found.images):
         if prediction.fault:
             faults.append(f'{prediction.path} cannot be read: {prediction.fault}.')
             _print(f'error: {faults[-1]}', sys.stderr)
@@ -76,7 +86,7 @@ def _print(text: str, file: typing.TextIO) -> None:
     """A line that a progress bar on the same terminal does not run into."""
     text = os.fsencode(text).decode(errors='backslashreplace')  # Whatever a name has.
     try:
-        tqdm.tqdm.write(text, file=file)
+        tqdm.tqdm.write(escaping.line(text), file=file)
         file.flush()
     except BrokenPipeError:  # Who reads has enough: `| head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())

@@ -2,9 +2,12 @@
 
 import csv
 import io
+import logging
 import os
 import pathlib
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
 
 from tfxfer import datasets, errors
 from tfxfer.data import file_list, image_set
@@ -53,6 +56,7 @@ def _files(path: pathlib.Path) -> list[file_list.File]:
         for name, cell in cells.items():
             if name != 'split' and not cell:
                 raise errors.InputError(f'{path} line {number} has no {name}.')
+        cells['path'] = _on_disk(path.parent, cells['path'])
         image = os.path.normpath(path.parent / cells['path'])
         if image in lines:
             raise errors.InputError(
@@ -97,12 +101,36 @@ def _check_rows(
             "absolute or from the CSV's folder; a first line of names must have "
             'path and label.'
         )
-    names = {file.label for file in files}
+    names = {file_list.composed(file.label) for file in files}
     if len(names) < 2:
         raise errors.InputError(
             f'All rows of {path} have the label {names.pop()!r}; at least 2 classes '
             'are needed.'
         )
+    _warn_of_combinations(path, names)
+
+
+def _warn_of_combinations(path: pathlib.Path, names: Collection[str]) -> None:
+    """Warns of labels such as `scab rust` beside `scab` and `rust`."""
+    joined = [
+        name
+        for name in sorted(names)
+        if len(set(re.split(r'\s*[\s|;,/+&]\s*', name)) & (set(names) - {name})) > 1
+    ]
+    if joined:
+        logging.warning(
+            '%s: %d labels join others that also stand alone (%s). Each combination '
+            'is read as a class of its own: several labels per image cannot be given '
+            'in a CSV.', path, len(joined), ', '.join(map(repr, joined[:3])),
+        )  # fmt: skip
+
+
+def _on_disk(folder: pathlib.Path, name: str) -> str:
+    """The name as the file system has it, which may compose letters otherwise."""
+    forms = [name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD'))]
+    if name.isascii():
+        return name
+    return next((form for form in forms if os.path.isfile(folder / form)), name)
 
 
 def _rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:

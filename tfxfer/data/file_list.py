@@ -7,11 +7,13 @@ import json
 import logging
 import os
 import pathlib
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfxfer import datasets, errors
+from tfxfer import datasets, errors, escaping
 from tfxfer.data import image_files, image_set
 
 # What people call the splits.
@@ -25,6 +27,7 @@ SPLITS = {
     'testing': 'test',
 }
 FEW = 5  # A class with fewer images is warned about.
+SHOWN = 3  # Examples in a warning.
 UNEVEN = 10  # A class of more than so many times the smallest is warned about.
 
 
@@ -49,7 +52,9 @@ def gather(
         errors.InputError: no file can be read, or (unless options.skip_broken) one
             cannot; no train images.
     """
+    files = _with_composed_labels(dataset, files)
     names = tuple(sorted({file.label for file in files}))
+    _check_names(dataset, names)
     copies = image_files.copies(options.cache)
     paths = [file.path for file in files]
     checked = image_files.check(root, paths, options.cache, copies)
@@ -65,6 +70,7 @@ def gather(
     splits = image_set.complete(labels, _parts(dataset, files), keys)
     _warn_of_classes(names, labels)
     _warn_of_leaks(keys, checks, splits)
+    _warn_of_contradictions(files, checks)
     record = dataclasses.replace(dataset, classes=len(names), class_names=names)
     return record, image_set.Images(
         labels=labels,
@@ -75,6 +81,58 @@ def gather(
         keys=keys,
         skipped=tuple(broken),
     )
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC), in which names are compared.
+
+    The same name may be written with one code point per letter or, as macOS' file
+    system does, with accents as code points of their own.
+    """
+    return unicodedata.normalize('NFC', name)
+
+
+def _with_composed_labels(
+    dataset: datasets.Dataset, files: Sequence[File]
+) -> Sequence[File]:
+    """The Files with labels in NFC; those that differ in nothing else are one class."""
+    forms = collections.defaultdict(list)
+    for label in sorted({file.label for file in files}):
+        forms[composed(label)].append(label)
+    for name, labels in forms.items():
+        if len(labels) > 1:
+            logging.warning(
+                '%s: %s is written in %d ways that differ in Unicode composition '
+                'alone (accents as code points of their own). It is one class.',
+                dataset.name, name, len(labels),
+            )  # fmt: skip
+    return [dataclasses.replace(f, label=composed(f.label)) for f in files]
+
+
+def _check_names(dataset: datasets.Dataset, names: Sequence[str]) -> None:
+    """Refuses class names that no table can hold, warns of those that look alike."""
+    for name in names:
+        if escaping.control(name):
+            raise errors.InputError(
+                f'{dataset.path} has a class named {name!r}, with a control character '
+                'in it. Rename it.'
+            )
+    alike = collections.defaultdict(list)
+    for name in names:
+        alike[_likeness(name)].append(repr(name))
+    pairs = [' and '.join(group) for group in alike.values() if len(group) > 1]
+    if pairs:
+        logging.warning(
+            'Names of classes that hardly differ: %s. They are classes of their own; '
+            'where one is meant, give it one name.', '; '.join(pairs),
+        )  # fmt: skip
+
+
+def _likeness(name: str) -> str | float:
+    """The same for names that differ in case or spaces, or are the same number."""
+    if re.fullmatch(r'[+-]?\d+([.,]0*)?', name):
+        return float(name.replace(',', '.'))
+    return ' '.join(name.casefold().split())
 
 
 def _refuse_or_report(
@@ -172,4 +230,24 @@ def _warn_of_leaks(
             'too high: for example %s.',
             len(leaks),
             ' and '.join(f'{key} ({part})' for part, key in leaks[0].items()),
+        )
+
+
+def _warn_of_contradictions(
+    files: Sequence[File], checks: Sequence[image_files.Checked]
+) -> None:
+    """Warns of files with the same bytes in several classes."""
+    seen: dict[str | None, dict[str, str]] = collections.defaultdict(dict)
+    for file, check in zip(files, checks, strict=True):
+        seen[check.digest].setdefault(file.label, file.path)
+    doubtful = [places for places in seen.values() if len(places) > 1]
+    if doubtful:
+        logging.warning(
+            '%d image(s) occur in several classes, byte for byte, so that labels '
+            'contradict one another: for example %s.',
+            len(doubtful),
+            '; '.join(
+                ' and '.join(f'{path} ({label})' for label, path in places.items())
+                for places in doubtful[:SHOWN]
+            ),
         )

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import re
+import stat
 import struct
 import tempfile
 import typing
@@ -27,9 +28,11 @@ from tfxfer import storage
 if typing.TYPE_CHECKING:  # Imported where an image is read: reports need none.
     from PIL import Image
 
-Stamp = list[int]  # Size and time of change of a file.
+Stamp = list[int]  # Size, times of change (of content, of inode) and inode of a file.
 
-FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF')  # By content.
+FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'AVIF')  # By content.
+# With which files of these formats begin; WebP's are inside a RIFF file.
+HEADS = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', b'BM', b'GIF8', b'II*\0', b'MM\0*')
 # Raised when a check finds, or a copy holds, something else than before.
 VERSION = 1
 PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
@@ -82,8 +85,9 @@ def check(
 ) -> dict[str, Checked]:
     """Decodes every file once: {path: Checked}, in the order of paths.
 
-    A file of the same size and time of change as when it was last read is not read
-    again, unless its copy is gone.
+    A file whose stamp is the same as when it was last read is not read again, unless
+    its copy is gone. The stamp tells apart files that were exchanged under the same
+    names, sizes and modification times, by the time that no program can set.
 
     Args:
         root: folder that the paths are below, where they are not absolute.
@@ -144,10 +148,10 @@ def _read(
 def _stamp(path: pathlib.Path) -> Stamp | None:
     """None where the file cannot be reached."""
     try:
-        stat = os.stat(path)
+        found = os.stat(path)
     except OSError:  # A link to nothing, say: reading it gives the reason.
         return None
-    return [stat.st_size, stat.st_mtime_ns]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def check_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
@@ -156,6 +160,8 @@ def check_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
 
     try:
         str(path).encode()  # As TensorFlow takes names.
+        if fault := _irregular(path):
+            return Checked(None, fault)
         data = path.read_bytes()
     except UnicodeEncodeError:
         return Checked(None, 'its name is not UTF-8')
@@ -178,6 +184,31 @@ def check_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
             # A quarter of the usual level's time for a sixth more bytes.
             copy.save(temporary, format='PNG', compress_level=1)
     return checked
+
+
+def begins_as_image(path: str | os.PathLike) -> bool:
+    """Whether the first bytes of a file are those of an image that can be read."""
+    try:
+        if _irregular(pathlib.Path(path)):
+            return False
+        with open(path, 'rb') as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head.startswith(HEADS) or (head[:4] == b'RIFF' and head[8:] == b'WEBP')
+
+
+def _irregular(path: pathlib.Path) -> str | None:
+    """Why a path must not be opened: reading of a pipe or device may never end.
+
+    Raises:
+        OSError: it cannot be reached.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {'d': 'folder', 'p': 'pipe', 's': 'socket', 'b': 'device', 'c': 'device'}
+    return f'a {kinds.get(stat.filemode(mode)[0], "special file")}, not a file'
 
 
 def _decode(data: bytes, digest: str) -> tuple[Checked, 'Image.Image | None']:

@@ -1,5 +1,6 @@
 """Predictions of image files by an exported model, and how they are shown."""
 
+import collections
 import json
 import os
 import pathlib
@@ -36,25 +37,41 @@ class Prediction(typing.NamedTuple):
     fault: str | None = None
 
 
-def find(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """(paths of images, folders without any): files as named, folders searched.
+class Found(typing.NamedTuple):
+    """What was named, with folders searched.
 
-    Each path is there once. Whether a file that is named exists is not looked at.
+    Attributes:
+        images: paths, each once.
+        empty: folders without any image.
+        others: how many files of each suffix in folders are not read.
+        faults: why folders in them could not be read.
+    """
+
+    images: list[str]
+    empty: list[str]
+    others: collections.Counter[str]
+    faults: list[OSError]
+
+
+def find(names: Iterable[str]) -> Found:
+    """Files as named, folders searched for images.
+
+    Whether a file that is named exists is not looked at.
     """
     paths: dict[str, None] = {}
-    empty = []
+    found = Found([], [], collections.Counter(), [])
     for name in names:
         images = [name]
         if os.path.isdir(name):
-            images = sorted(
-                path
-                for path in class_folder.walk(name)
-                if path.lower().endswith(class_folder.SUFFIXES)
-            )
+            inside = class_folder.find(name)
+            images = inside.images
+            found.others.update(inside.others)
+            found.faults.extend(inside.faults)
             if not images:
-                empty.append(name)
+                found.empty.append(name)
         paths |= dict.fromkeys(images)
-    return list(paths), empty
+    found.images.extend(paths)
+    return found
 
 
 def load(folder: str | os.PathLike) -> Model:
