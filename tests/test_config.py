@@ -56,6 +56,13 @@ def test_id_changes_with_every_hyperparameter(name):
     assert dataclasses.replace(run, hparams=hparams).id != run.id
 
 
+def test_a_new_head_is_in_the_id_of_every_finetune_run():
+    """Runs of before it, which kept the source's, have none: they are other numbers."""
+    new = config.from_dict(FIELDS)
+    old = dataclasses.replace(new.hparams, new_head=False)
+    assert new.hparams.new_head and dataclasses.replace(new, hparams=old).id != new.id
+
+
 def test_a_hyperparameter_that_is_switched_off_is_not_in_the_id(monkeypatch):
     run = config.from_dict(FIELDS)
     fields = [(f.name, f.type, f) for f in dataclasses.fields(config.Finetune)]

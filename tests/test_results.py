@@ -59,6 +59,22 @@ def test_the_names_that_other_programs_rely_on(tmp_path):
     assert [run[name] for name in names] == ['a', 'd', 'logistic', 'final']
 
 
+@pytest.mark.parametrize('file', ['record.json', 'run.json'])
+def test_runs_of_before_new_heads_are_read_with_the_id_that_they_have(file, tmp_path):
+    paths = sorted((ROOT / 'tests/example_results').glob(f'*-finetune-*/{file}'))
+    for path in paths:
+        assert 'new_head' not in path.read_text()
+        read = results.read if file == 'record.json' else results.read_run
+        found = read(path.parent if file == 'record.json' else path)
+        run = getattr(found, 'run', found)
+        assert run.id == path.parent.name and not run.hparams.new_head
+    written = json.loads(paths[0].read_text())
+    by_hand = written.get('run', written)
+    del by_hand['id']
+    (tmp_path / 'run.json').write_text(json.dumps(by_hand))
+    assert results.read_run(tmp_path / 'run.json').hparams.new_head
+
+
 def test_a_run_without_record_is_not_done(tmp_path):
     results.write_run(tmp_path, RUN)
     assert results.read(results.folder(tmp_path, RUN)) is None

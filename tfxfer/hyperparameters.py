@@ -59,6 +59,11 @@ class Sgd:
 class Finetune(Sgd):
     """From given weights with a new head."""
 
+    # The classifier, and the auxiliary one, start at random whatever the weights hold.
+    # False: they are the weights' where those have as many classes, as in Runs of
+    # before there was the choice.
+    new_head: bool = True
+
 
 @dataclasses.dataclass(frozen=True)
 class Scratch(Sgd):

@@ -82,7 +82,15 @@ def read_run(path: str | os.PathLike) -> config.Run:
         fields = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:
         raise errors.InputError(f'Cannot read the Run in {path}: {error}') from error
-    fields.pop('id', None)
+    return _run_of(fields)
+
+
+def _run_of(fields: dict[str, typing.Any]) -> config.Run:
+    """The Run of a file's fields."""
+    written = fields.pop('id', None)  # Absent where a user wrote the file.
+    if written and fields.get('setting') == 'finetune':
+        # Files of before there was the choice do not have it.
+        fields['hparams'] = {'new_head': False, **fields['hparams']}
     return config.from_dict(fields)
 
 
@@ -155,10 +163,9 @@ def read(path: str | os.PathLike) -> Record | None:
             'version of tfxfer that wrote it, or use another workdir.'
         )
     run = fields.pop('run')
-    run.pop('id')
     fields['classes'] = _same(tuple(fields['classes']))
     fields['curve'] = tuple(fields['curve'])
-    return Record(run=config.from_dict(run), **fields)
+    return Record(run=_run_of(run), **fields)
 
 
 @functools.lru_cache(maxsize=1024)

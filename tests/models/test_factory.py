@@ -109,6 +109,33 @@ def test_the_public_training_of_inception_v3_has_dropout_and_aux_but_no_scale():
     assert not [v for v in model.variables if v.name == 'gamma']
 
 
+def test_new_heads_have_nothing_of_the_weights_and_the_rest_has_all(tmp_path):
+    def built(weights=None, **options):
+        options = models.NetworkOptions(75, aux=True, **options)
+        return models.build('inception_v3_small', 4, weights, options)
+
+    path = tmp_path / 'source.weights.h5'
+    models.save_weights(source := trained(built(seed=3)), path)
+    held, new = built(path), built(path, head_seed=3)
+    assert not differing(source, held)  # The number of classes agrees.
+    assert differing(source, new) == {'logits', 'aux_logits'}
+    # Of the seed alone, and not what a network of the same seed begins with.
+    assert not differing(new, built(path, seed=8, head_seed=3))
+    assert differing(new, built(path, head_seed=4)) == {'logits', 'aux_logits'}
+    plain = built(seed=3)
+    assert {'logits', 'aux_logits'} <= differing(new, plain)
+
+
+def differing(one, other):
+    """Names of the layers whose values are not those of the other network."""
+    return {
+        ours.name
+        for ours, theirs in zip(one.layers, other.layers, strict=True)
+        for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True)
+        if not np.array_equal(a, b)
+    }
+
+
 def test_an_auxiliary_classifier_that_does_not_exist_is_refused():
     with pytest.raises(errors.InputError, match='resnet_50 has no auxiliary'):
         models.build(

@@ -168,6 +168,29 @@ def test_finetune_starts_from_the_weights_and_scratch_does_not(weights, tmp_path
     assert np.abs(kernels['scratch'] - start).max() > 0.01
 
 
+def test_finetune_starts_with_a_new_head_though_the_classes_agree(weights, tmp_path):
+    """Up to this change it kept the classifier of the weights, of 3 classes, too."""
+
+    def head(**changes):
+        still = {**SGD, 'lr': 1e-12, 'steps': 1, **changes.pop('hparams', {})}
+        run = made('finetune', weights, hparams=still, **changes)
+        folder = results.folder(tmp_path, execute.execute(run, options).run)
+        model = models.build(ARCHITECTURE, 3, folder / WEIGHTS)
+        return model.get_layer('logits').kernel.numpy()
+
+    options = ExecutionOptions(tmp_path)
+    source = models.build(ARCHITECTURE, 3, weights).get_layer('logits').kernel.numpy()
+    # The source was drawn with seed 7, and a head of that seed is another.
+    found = [head(seed=seed) for seed in (0, 7)]
+    limit = np.sqrt(6 / (8 + 3))  # Glorot and Bengio 2010, equation 16.
+    for kernel in found:
+        assert 0.5 * limit < np.abs(kernel).max() <= limit
+    for one, other in ((found[0], source), (found[1], source), found):
+        assert np.abs(one - other).min() > 1e-4
+    kept = head(hparams={'new_head': False})
+    np.testing.assert_allclose(kept, source, atol=1e-6)
+
+
 def test_divergence_is_a_result_with_score_zero(weights, tmp_path):
     wild = {**SGD, 'lr': 1e30}
     record = execute.execute(

@@ -25,7 +25,7 @@ from tfxfer.models import (
     seeds,
     weight_files,
 )
-from tfxfer.models.weights import Weights
+from tfxfer.models.weights import HEADS, Weights
 
 # A builder takes scaled images [b, h, w, 3], `scale` and the architecture's options.
 BUILDERS: dict[str, Callable[..., blocks.Outputs]] = {
@@ -54,6 +54,8 @@ class NetworkOptions:
         dropout: rate before the classifier; None is that of the public checkpoint.
         aux: with the auxiliary classifier; None is as in the weights, and as in the
             public checkpoint for random ones.
+        head_seed: of classifiers that start at random, never with the weights'; None:
+            they are the weights' where those have as many classes, else of `seed`.
         policy: Keras' dtype policy of the layers, as 'mixed_bfloat16'; logits leave in
             float32 under any.
     """
@@ -63,6 +65,7 @@ class NetworkOptions:
     scale: bool | None = None
     dropout: float | None = None
     aux: bool | None = None
+    head_seed: int | None = None
     policy: str = 'float32'
 
 
@@ -91,7 +94,8 @@ def build(
     Args:
         arch: Architecture, or the name of one.
         classes: k; None is the weights' own number. The classifier's weights are the
-            file's when it has as many classes, and new otherwise.
+            file's when it has as many classes (and options.head_seed is None), and new
+            otherwise.
         weights: None (random), 'slim', 'keras', a path (weight_files.find), or Weights.
         options: NetworkOptions.
         checkpoint_folder: of TF-Slim's checkpoints; None: that of the environment
@@ -119,7 +123,8 @@ def build(
                 f'{held.path!r} has no auxiliary classifier of {arch.name}, which aux '
                 'asks for: build without it (aux=False; of a Run, hparams.aux=0).'
             )
-        held.assign_to(model, skip=held.unfit_heads(classes))
+        new = held.unfit_heads(classes) if options.head_seed is None else HEADS
+        held.assign_to(model, skip=new)
     return model
 
 
@@ -164,7 +169,7 @@ def _random(
             images, outputs = GRAPHS[graph](
                 arch, size, scale=options.scale, aux=bool(options.aux)
             )
-        heads = _with_heads(outputs, classes, dropout)
+        heads = _with_heads(outputs, classes, dropout, options.head_seed)
         return network.TransferNetwork(images, heads, architecture=arch, graph=graph)
 
 
@@ -200,19 +205,19 @@ def _size_complaint(arch: architectures.Architecture, size: int) -> Iterator[Non
 
 
 def _with_heads(
-    outputs: blocks.Outputs, classes: int, dropout: float
+    outputs: blocks.Outputs, classes: int, dropout: float, seed: int | None
 ) -> dict[str, keras.KerasTensor]:
+    """seed: of the classifiers; None: the one that is in force."""
     x = outputs.features
     if dropout:
         x = layers.Dropout(dropout, name='dropout')(x)
-    heads = {
-        'features': outputs.features,
-        'logits': _classifier('logits', x, classes, outputs.head_init),
-    }
-    if outputs.aux_features is not None:
-        heads['aux_logits'] = _classifier(
-            'aux_logits', outputs.aux_features, classes, outputs.aux_init
-        )
+    heads = {'features': outputs.features}
+    with contextlib.nullcontext() if seed is None else seeds.seeded(seed):
+        heads['logits'] = _classifier('logits', x, classes, outputs.head_init)
+        if outputs.aux_features is not None:
+            heads['aux_logits'] = _classifier(
+                'aux_logits', outputs.aux_features, classes, outputs.aux_init
+            )
     return heads
 
 

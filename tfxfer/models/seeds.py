@@ -1,6 +1,7 @@
 """The seed and the dtype policy with which Keras' layers are made."""
 
 import contextlib
+import hashlib
 import random
 from collections.abc import Iterator
 
@@ -19,6 +20,12 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
+
+
+def derived(seed: int, use: str) -> int:
+    """A seed for one use of a Run's seed, unrelated to those of its other uses."""
+    digest = hashlib.sha256(f'{use} {seed}'.encode()).digest()
+    return int.from_bytes(digest[:4], 'big')
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
 from tfxfer.data import image_cache, image_set, pipeline, preprocess
-from tfxfer.models import predict
+from tfxfer.models import predict, seeds
 from tfxfer.training import distribution, loop, schedules
 from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
@@ -112,11 +112,21 @@ class Task:
                 dropout=hparams.dropout,
                 aux=bool(hparams.aux),
                 scale=scale,
+                head_seed=self._head_seed(),
                 policy=config.POLICIES[precision],
             )
         return models.build(
             self.arch, self.dataset.classes, self.resolved.weights, options
         )
+
+    def _head_seed(self) -> int | None:
+        """Of a new head's random values; unlike those of the source, whatever its seed.
+
+        None: the head is the weights' where it fits.
+        """
+        if not getattr(self.run.hparams, 'new_head', False):
+            return None
+        return seeds.derived(self.run.seed, 'head')
 
     def in_float32(self, model: keras.Model) -> keras.Model:
         """The network as it is scored: in float32, with the weights of `model`."""
