@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -32,8 +33,9 @@ SEEN = {
 def test_a_record_is_read_as_it_was_written(tmp_path):
     results.write(tmp_path, RECORD, SEEN)
     folder = results.folder(tmp_path, RUN)
-    assert results.read(folder) == RECORD
-    assert results.read_all(tmp_path) == [RECORD]
+    record = results.read(folder)
+    assert dataclasses.replace(record, predictions=None) == RECORD
+    assert results.read_all(tmp_path) == [record]
     seen = results.read_predictions(folder)
     np.testing.assert_array_equal(seen.pop('predicted'), [0, 0, 0, 0])
     assert seen.keys() == SEEN.keys()
@@ -47,6 +49,50 @@ def test_predicted_classes_of_a_folder_that_has_logits_alone(tmp_path):
     seen = results.read_predictions(tmp_path, ('index', 'predicted'))
     assert seen.keys() == {'index', 'predicted'}
     np.testing.assert_array_equal(seen['predicted'], [1, 0])
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def emptied(path):
+    path.write_bytes(b'')
+
+
+def one_bit_flipped(path):
+    """In the logits, which are found by their value in a file without compression."""
+    with np.load(path) as arrays:
+        np.savez(path, **arrays)
+    data = bytearray(path.read_bytes())
+    data[data.index(SEEN['logits'].tobytes(), data.index(b'logits'))] ^= 1
+    path.write_bytes(data)
+
+
+def of_another_run(path):
+    np.savez_compressed(path, **SEEN, predicted=np.ones(4, np.int32))
+
+
+@pytest.mark.parametrize('harm', [truncated, emptied, one_bit_flipped, of_another_run])
+def test_predictions_that_are_not_those_of_the_record_are_refused(tmp_path, harm):
+    results.write(tmp_path, RECORD, SEEN)
+    folder = results.folder(tmp_path, RUN)
+    harm(folder / 'predictions.npz')
+    digest = results.read(folder).predictions
+    with pytest.raises(errors.InputError, match='predictions.npz cannot be read'):
+        results.read_predictions(folder, digest=digest)
+
+
+def test_predictions_of_a_record_without_digest_are_read(tmp_path):
+    results.write(tmp_path, RECORD, SEEN)
+    folder = results.folder(tmp_path, RUN)
+    path = folder / 'record.json'
+    fields = json.loads(path.read_text())
+    assert fields.pop('predictions')
+    path.write_text(json.dumps(fields))
+    of_another_run(folder / 'predictions.npz')
+    digest = results.read(folder).predictions
+    assert digest is None
+    assert results.read_predictions(folder, digest=digest)['predicted'].all()
 
 
 def test_the_names_that_other_programs_rely_on(tmp_path):
@@ -100,7 +146,7 @@ def test_a_record_half_written_is_never_read_as_complete(tmp_path, monkeypatch, 
         assert results.read(results.folder(tmp_path, RUN)) is None
     else:
         results.write(tmp_path, RECORD, SEEN)
-        assert results.read(results.folder(tmp_path, RUN)) == RECORD
+        assert results.read(results.folder(tmp_path, RUN)).score == RECORD.score
     left = [p.name for p in results.folder(tmp_path, RUN).iterdir()]
     assert not [name for name in left if name.startswith('.')]
 
@@ -190,6 +236,19 @@ def test_splits_are_stored_once_for_all_runs_that_share_them(tmp_path):
         assert stored['names'].tolist() == list(keys)
     other = results.write_splits(tmp_path, {**splits, 'train': np.array([3])}, keys)
     assert other != name and len(list((tmp_path / 'splits').iterdir())) == 2
+
+
+@pytest.mark.parametrize('harm', [truncated, emptied, of_another_run])
+def test_splits_that_are_damaged_are_written_again(tmp_path, caplog, harm):
+    splits = {'train': np.array([0, 3]), 'valid': np.array([1]), 'test': np.array([2])}
+    name = results.write_splits(tmp_path, splits)
+    path = tmp_path / 'splits' / f'{name}.npz'
+    whole = path.read_bytes()
+    results.write_splits(tmp_path, splits)
+    assert not caplog.text
+    harm(path)
+    assert results.write_splits(tmp_path, splits) == name
+    assert path.read_bytes() == whole and f'{name}.npz' in caplog.text
 
 
 LOCKED = """

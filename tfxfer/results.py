@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import typing
@@ -15,6 +16,8 @@ import pandas as pd
 from tfxfer import config, errors, storage
 
 SCHEMA = 1
+PREDICTIONS = 'predictions.npz'
+_REMEDY = 'Remove the folder and run it again.'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Record:
         fault: of a Run that diverged: {'step', 'lr'}, where and from what peak rate.
         seconds: wall-clock, by part, and 'total'.
         versions: of this code and of the libraries, the device, threads.
+        predictions: digest of predictions.npz; None in records of earlier versions.
     """
 
     run: config.Run
@@ -58,6 +62,7 @@ class Record:
     fault: dict[str, typing.Any] | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     versions: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+    predictions: str | None = None
 
 
 def folder(workdir: str | os.PathLike, run: config.Run) -> pathlib.Path:
@@ -103,20 +108,38 @@ def write_splits(
 
     splits: {'train', 'valid', 'test': i64 indices}; keys: the images' names, if any.
     """
-    arrays: dict[str, typing.Any]
     arrays = {name: np.asarray(splits[name], np.int64) for name in sorted(splits)}
     if keys is not None:
         arrays['names'] = np.array(keys, str)
+    name = _name_of_splits(arrays)
+    path = pathlib.Path(workdir) / 'splits' / f'{name}.npz'
+    if not _holds_splits(path, name):
+        path.parent.mkdir(exist_ok=True)
+        with storage.replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    return name
+
+
+def _name_of_splits(arrays: Mapping[str, np.ndarray]) -> str:
+    """The name of a file of splits: a digest of all that it holds, in this order."""
     digest = hashlib.sha256()
     for name, array in arrays.items():
         digest.update(f'{name} {array.dtype} {array.shape} '.encode() + array.tobytes())
-    name = digest.hexdigest()[:16]
-    path = pathlib.Path(workdir) / 'splits' / f'{name}.npz'
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        with storage.replacing(path) as temporary:
-            np.savez_compressed(temporary, **arrays)
-    return name
+    return digest.hexdigest()[:16]
+
+
+def _holds_splits(path: pathlib.Path, name: str) -> bool:
+    """Whether a file is there and holds what its name says."""
+    try:
+        found = _name_of_splits(storage.read_arrays(path, 'It is written again.'))
+    except FileNotFoundError:
+        return False
+    except errors.InputError as error:
+        logging.warning('%s', error)
+        return False
+    if found != name:
+        logging.warning('%s holds other splits. It is written again.', path)
+    return found == name
 
 
 def write(
@@ -135,8 +158,10 @@ def write(
     arrays: dict[str, typing.Any] = dict(predictions)
     if arrays and arrays['label'].ndim == 1:
         arrays['predicted'] = arrays['logits'].argmax(1).astype(np.int32)
-    with storage.replacing(path / 'predictions.npz') as temporary:
+    with storage.replacing(path / PREDICTIONS) as temporary:
         np.savez_compressed(temporary, **arrays)
+        digest = storage.digest_of_archive(temporary)
+    record = dataclasses.replace(record, predictions=digest)
     fields = {
         field.name: getattr(record, field.name) for field in dataclasses.fields(record)
     }
@@ -175,16 +200,29 @@ def _same(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_predictions(
-    path: str | os.PathLike, names: Collection[str] | None = None
+    path: str | os.PathLike,
+    names: Collection[str] | None = None,
+    *,
+    digest: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """The arrays that `write` took, of a Run's folder; `names`: of these alone."""
-    with np.load(pathlib.Path(path) / 'predictions.npz') as arrays:
-        wanted = names or arrays.files
-        read = {name: arrays[name] for name in wanted if name in arrays}
-        if 'predicted' in (names or ()) and 'predicted' not in read:
-            # An older file, from before it was written.
-            read['predicted'] = arrays['logits'].argmax(1).astype(np.int32)
-        return read
+    """The arrays that `write` took, of a Run's folder.
+
+    Args:
+        path: the folder.
+        names: of these alone.
+        digest: Record.predictions.
+
+    Raises:
+        FileNotFoundError: there are none.
+        errors.InputError: they are damaged, or not those of the Record.
+    """
+    path = pathlib.Path(path) / PREDICTIONS
+    read = storage.read_arrays(path, _REMEDY, names, digest=digest)
+    if 'predicted' in (names or ()) and 'predicted' not in read:
+        # An older file, from before it was written.
+        logits = storage.read_arrays(path, _REMEDY, ('logits',), digest=digest)
+        read['predicted'] = logits['logits'].argmax(1).astype(np.int32)
+    return read
 
 
 def read_all(workdir: str | os.PathLike) -> list[Record]:

@@ -1,20 +1,37 @@
-"""Files that are complete or not there; locks and digests."""
+"""Files that are complete or not there, and how they are read; locks and digests."""
 
 import contextlib
+import errno
+import fcntl
 import hashlib
+import itertools
 import json
 import logging
 import os
 import pathlib
+import re
 import shutil
-import tempfile
 import typing
-from collections.abc import Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 
 import filelock
 import numpy as np
 
 from tfxfer import errors
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # No room, or none for this user.
+# As NumPy, HDF5 and TensorFlow say it, each in its own kind of error.
+_FULL_TEXT = re.compile(
+    r'No space left on device|Disk quota exceeded|File too large'
+    r'|\d+ requested and \d+ written'
+)
+# What NumPy and zipfile raise of a damaged file.
+_DAMAGE = (
+    AttributeError, EOFError, LookupError, OSError, OverflowError, SyntaxError,
+    TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def key_of(metadata: Mapping[str, typing.Any]) -> str:
@@ -30,24 +47,194 @@ def digest(array: np.ndarray) -> str:
     return hashlib.sha256(head + array.tobytes()).hexdigest()
 
 
+def digest_of_archive(path: str | os.PathLike) -> str:
+    """Digest of the arrays in an .npz file, by its table of their checksums.
+
+    An array is compared with its checksum when it is read; this compares the table, so
+    that the others need not be read.
+
+    Raises:
+        FileNotFoundError, zipfile.BadZipFile: there is none, or no such table.
+    """
+    with zipfile.ZipFile(path) as archive:
+        table = [[m.filename, m.file_size, m.CRC] for m in archive.infolist()]
+    return hashlib.sha256(json.dumps(sorted(table)).encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a name beside `path` to write to, moved onto it when the block succeeds."""
+    """Gives a name beside `path` to write to, moved onto it when the block succeeds.
+
+    What was written is on the disk before it is moved: after a power cut there is the
+    old file or the new one, never an empty one.
+
+    Raises:
+        OSError: of a disk that is full it names `path`, whichever library met it.
+    """
     path = pathlib.Path(path)
-    handle, name = tempfile.mkstemp(
-        # The whole name at the end: Keras and NumPy look at endings.
-        prefix='.',
-        suffix=f'.{path.name}',
-        dir=path.parent,
-    )
-    os.close(handle)
-    temporary = pathlib.Path(name)
-    os.chmod(temporary, 0o644)
-    try:
+    with naming(path), _temporary(path) as temporary:
         yield temporary
+        _sync(temporary)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a folder beside `path` to fill, moved onto it when the block succeeds.
+
+    Raises:
+        OSError: as of `replacing`.
+    """
+    path = pathlib.Path(path)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(path) as temporary:
+            old = temporary.with_name(f'{temporary.name}.old')
+            _remove(old)
+            temporary.mkdir()
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    _sync(os.path.join(folder, name))
+                _sync_folder(folder)
+            if path.exists():
+                os.rename(path, old)
+            os.rename(temporary, path)
+            _sync_folder(path.parent)
+            _remove(old)
+
+
+@contextlib.contextmanager
+def _temporary(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A hidden name beside `path` which no other process uses, and nothing is there.
+
+    It is locked by a file of its own: what a killed process left is not, and is removed
+    by the next that writes `path`. The whole name is at the end, as Keras and NumPy
+    look at endings.
+    """
+    lock = None
+    for number in itertools.count():
+        temporary = path.with_name(f'.{number}.{path.name}')
+        lock_path = temporary.with_name(f'{temporary.name}.lock')
+        if (lock := _try_lock(lock_path)) is not None:
+            break
+    try:
+        _remove(temporary)
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+        lock_path.unlink(missing_ok=True)
+        os.close(typing.cast(int, lock))
+
+
+def _try_lock(path: pathlib.Path) -> int | None:
+    """An open file that holds the lock `path`; None where another process has it."""
+    made = True
+    try:
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            made = False
+            lock = os.open(path, os.O_RDWR)
+    except (FileNotFoundError, PermissionError):
+        if made:
+            raise
+        return None  # It was removed just now, or is another user's.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had it before may have removed it in between.
+        held = os.path.samestat(os.fstat(lock), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        held = False
+    except OSError:  # A file system without locks.
+        held = made
+    if not held:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Removes a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: str | os.PathLike) -> None:
+    """Waits until a file is on the disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sync_folder(path: str | os.PathLike) -> None:
+    """Waits until the names in a folder are on the disk."""
+    with contextlib.suppress(OSError):  # Not every file system can.
+        _sync(path)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """An error of the disk names `path`, not a temporary file or nothing at all.
+
+    Raises:
+        OSError: what libraries say of a full disk, each in its own way, too.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = str(error.filename or '')
+        if error.errno in FULL and not name:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if f'.{os.path.basename(path)}' in name:
+            error.filename = str(path)
+        if error.errno is None and disk_is_full(error):
+            raise _full(path) from error
+        raise
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        raise _full(path) from error
+
+
+def _full(path: str | os.PathLike) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that there was no room to write to."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return True
+    return bool(_FULL_TEXT.search(str(error)))
+
+
+def check_room(folder: str | os.PathLike, size: int, what: str) -> None:
+    """Refuses to begin what will not fit.
+
+    Args:
+        folder: where it is to be.
+        size: bytes.
+        what: it is, in a few words.
+
+    Raises:
+        OSError: the file system has less room (ENOSPC).
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f'{what} take {_megabytes(size)} and {_megabytes(free)} are free',
+            str(folder),
+        )
+
+
+def _megabytes(size: int) -> str:
+    return f'{size / 1e6:,.1f} MB'
 
 
 @contextlib.contextmanager
@@ -74,26 +261,6 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
         lock.release()
 
 
-@contextlib.contextmanager
-def replacing_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a folder beside `path` to fill, moved onto it when the block succeeds."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
-    os.chmod(temporary, 0o755)
-    try:
-        yield temporary
-        if path.exists():
-            old = temporary.with_name(temporary.name + '.old')
-            os.rename(path, old)
-            os.rename(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def writable(workdir: str | os.PathLike) -> None:
     """Makes the folder and writes to it, so that a fault shows before the work.
 
@@ -113,5 +280,70 @@ def writable(workdir: str | os.PathLike) -> None:
 
 def write_json(path: str | os.PathLike, value: typing.Any) -> None:
     """Writes JSON, complete or not at all."""
+    text = json.dumps(value, indent=1, allow_nan=False) + '\n'
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + '\n')
+        temporary.write_text(text, encoding='utf-8')
+
+
+def read_json(
+    path: str | os.PathLike, remedy: str, kind: type | tuple[type, ...] = dict
+) -> typing.Any:
+    """The value in a JSON file.
+
+    Args:
+        path: of the file.
+        remedy: a sentence, what to do where it is damaged.
+        kind: of value that it must be.
+
+    Raises:
+        FileNotFoundError: there is none.
+        errors.InputError: it is empty, no JSON, or of another kind.
+    """
+    try:
+        value = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise errors.InputError(_damaged(path, error, remedy)) from error
+    if not isinstance(value, kind):
+        found = f'it holds a {type(value).__name__}'
+        raise errors.InputError(_damaged(path, found, remedy))
+    return value
+
+
+def read_arrays(
+    path: str | os.PathLike,
+    remedy: str,
+    names: Collection[str] | None = None,
+    *,
+    digest: str | None = None,
+) -> dict[str, np.ndarray]:
+    """The arrays in an .npz file; their checksums are verified.
+
+    Args:
+        path: of the file.
+        remedy: a sentence, what to do where it is damaged.
+        names: of the arrays to read, where they are in it; None: all.
+        digest: digest_of_archive that it must have; None: any.
+
+    Raises:
+        FileNotFoundError: there is none.
+        errors.InputError: it is damaged, or another file.
+    """
+    try:
+        if digest and digest != digest_of_archive(path):
+            raise ValueError('it is not the file that was written')
+        with np.load(path, allow_pickle=False) as arrays:
+            wanted = arrays.files if names is None else names
+            return {name: arrays[name] for name in wanted if name in arrays}
+    except FileNotFoundError:
+        raise
+    except _DAMAGE as error:
+        raise errors.InputError(_damaged(path, error, remedy)) from error
+
+
+def _damaged(path: str | os.PathLike, fault: object, remedy: str) -> str:
+    reason = str(fault).partition('\n')[0].rstrip('.') or type(fault).__name__
+    if isinstance(fault, OSError) and fault.strerror:
+        reason = fault.strerror
+    return f'{path} cannot be read ({reason}). {remedy}'

@@ -1,4 +1,5 @@
 import functools
+import hashlib
 import io
 
 import numpy as np
@@ -100,6 +101,24 @@ def test_no_ringing_wraps_around():
     crop = preprocess.whole(preprocess.Decoded(image), 64).numpy()
     expected = by_pillow(Image.fromarray(image.numpy()), 64, 64)
     assert np.abs(crop.astype(int) - expected).max() <= 1
+
+
+# SHA-256 of the pixels that each version gives of one image. It was chosen so that in
+# Pillow's definition no sum is within 0.002 of a half: they are the same everywhere.
+PIXELS = {1: {'whole': '6d987b9ad837ae40', 'central': '23ffa0b8fef1ad9a'}}
+
+
+@pytest.mark.parametrize('crop, shorter', [('whole', 8), ('central', 9)])
+def test_other_pixels_of_an_evaluation_need_another_version(crop, shorter):
+    rng = np.random.RandomState(1452)  # Whose numbers never change.
+    image = rng.randint(0, 256, (20, 27, 3)).astype(np.uint8)
+    ours = getattr(preprocess, crop)(preprocess.Decoded(tf.constant(image)), 8).numpy()
+    assert (ours == by_pillow(Image.fromarray(image), shorter, 8)).all()
+    pixels = hashlib.sha256(ours.tobytes()).hexdigest()[:16]
+    assert pixels == PIXELS[preprocess.VERSION][crop], (
+        'Evaluations see other pixels: raise preprocess.VERSION, so that cached '
+        'features are computed anew, and note the new pixels here.'
+    )
 
 
 def position_image(side=200):

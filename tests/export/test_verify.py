@@ -14,10 +14,10 @@ from tfxfer.export import saved_model, tflite, verify
 
 
 def test_a_model_that_differs_is_not_written(finished, tmp_path):
-    _, folder = finished('finetune')
+    record, folder = finished('finetune')
     seen = results.read_predictions(folder)
     seen['logits'] = seen['logits'] + np.array([0.1, 0, 0], np.float32)
-    np.savez(folder / 'predictions.npz', **seen)
+    results.write(folder.parent, record, seen)
     with pytest.raises(RuntimeError, match='differs from'):
         saved_model.export(folder, tmp_path / 'model')
     assert not (tmp_path / 'model').exists()
@@ -60,10 +60,14 @@ def test_rotated_photographs_are_compared_too(finished, photographs, tmp_path):
         with Image.open(path) as image:
             image.save(path.with_suffix('.jpg'), exif=exif)
         path.unlink()
-    _, folder = finished('logistic', dataset=f'folder:{root}')
+    record, folder = finished('logistic', dataset=f'folder:{root}')
     assert saved_model.export(folder, tmp_path / 'model') < 1e-5
     seen = results.read_predictions(folder)
     np.savez(folder / 'predictions.npz', **(seen | {'logits': seen['logits'][::-1]}))
+    with pytest.raises(errors.InputError, match='not the file that was written'):
+        saved_model.export(folder, tmp_path / 'other')
+    seen['logits'] = seen['logits'][::-1]
+    results.write(folder.parent, record, seen)
     with pytest.raises(RuntimeError, match='differs from'):
         saved_model.export(folder, tmp_path / 'other')
 
@@ -83,7 +87,7 @@ def test_a_run_of_rounded_features_is_scored_again_in_float32(
     # A label that is another tells the score of the record from one that is new.
     seen = results.read_predictions(folder)
     seen['label'][0] = (seen['label'][0] + 1) % 3
-    np.savez(folder / 'predictions.npz', **seen)
+    results.write(folder.parent, record, seen)
     assert saved_model.export(folder, tmp_path / 'model') < 1e-5
     before = special.softmax(seen['logits'], axis=1)
     model = tf.saved_model.load(str(tmp_path / 'model'))

@@ -113,8 +113,8 @@ def test_what_the_logistic_setting_computed_is_not_computed_again(
     # The numbers are those of the very rows that logistic read.
     images = colours(None, None)[1]
     chosen = diagnose.limited(images, 'test', 25).splits['test']
-    x = [s.rows[chosen] for s in features.stores(tmp_path / 'cache')]
-    x = x if (x[0] == store.rows[chosen]).all() else x[::-1]
+    x = [s.read(chosen)[0] for s in features.stores(tmp_path / 'cache')]
+    x = x if (x[0] == store.read(chosen)[0]).all() else x[::-1]
     assert rows[0]['images'] == 25
     for row, own in zip(rows, x, strict=True):
         expected = feature_diagnostics.spread(own, images.labels[chosen]).share

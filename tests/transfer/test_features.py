@@ -1,3 +1,6 @@
+import dataclasses
+import errno
+import functools
 import multiprocessing
 import signal
 import subprocess
@@ -8,13 +11,14 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.extraction import (
+    ALL,
     METADATA,
     extract,
     extract_and_note,
     network,
 )
-from tests.support.fakes import colours
-from tfxfer import errors
+from tests.support.fakes import ARCHITECTURE, colours, tiny
+from tfxfer import errors, models, storage
 from tfxfer.transfer import features
 
 
@@ -65,6 +69,19 @@ def test_whatever_changes_the_numbers_changes_the_key(images, tmp_path, change):
     assert asked and len(features.stores(tmp_path)) == 2
 
 
+@pytest.mark.parametrize('module', ['preprocess', 'image_files'])
+def test_another_version_of_the_preprocessing_changes_the_key(
+    images, tmp_path, monkeypatch, module
+):
+    def key():
+        extraction = features.Extraction(images, 8, tmp_path, METADATA)
+        return storage.key_of(extraction.identity())
+
+    before = key()
+    monkeypatch.setattr(getattr(features, module), 'VERSION', 99)
+    assert key() != before
+
+
 def test_half_precision_takes_half_the_room_and_rounds(images, tmp_path):
     model = network()
     exact, _ = extract(images, tmp_path, lambda: model)
@@ -84,34 +101,171 @@ def test_features_that_are_not_finite_name_their_images(images, tmp_path):
     assert not features.folder(tmp_path).exists() or not features.stores(tmp_path)
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """Indices of the images that were given to the network."""
+    indices = []
+    evaluation = features.pipeline.evaluation
+
+    def noted(images, missing, *args):
+        indices.extend(missing.tolist())
+        return evaluation(images, missing, *args)
+
+    monkeypatch.setattr(features.pipeline, 'evaluation', noted)
+    return indices
+
+
 KILLED = """
 import os, pathlib, signal, sys
 from tests.support import extraction
 from tfxfer.transfer import features
 features.CHUNK = 4
-put = features.Store.put
-def put_and_die(self, *args):
-    if self.done.any():
-        self.rows[args[0]] = args[1]  # Written, but not yet marked.
+mark = features.Store._mark
+def mark_once_and_die(self, *args):
+    if self.done.any():  # The second chunk is written, but not yet marked.
         os.kill(os.getpid(), signal.SIGKILL)
-    put(self, *args)
-features.Store.put = put_and_die
+    mark(self, *args)
+features.Store._mark = mark_once_and_die
 extraction.extract_all(sys.argv[1])
 """
 
 
-def test_killed_in_the_middle_it_goes_on_at_the_last_complete_chunk(images, tmp_path):
+def test_killed_in_the_middle_it_goes_on_at_the_last_complete_chunk(
+    images, tmp_path, asked
+):
     command = [sys.executable, '-c', KILLED, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     (store,) = features.stores(tmp_path)
     assert store.done.sum() == 4 * 5  # 4 batches of 5.
-    store.rows[store.done] += 1  # To see that these are not computed again.
-    store.rows.flush()
     x, _ = extract(images, tmp_path, network)
+    assert asked == list(range(20, 90))
     whole, _ = extract(images, tmp_path / 'other', network)
-    np.testing.assert_array_equal(x[20:], whole[20:])
-    np.testing.assert_array_equal(x[:20], whole[:20] + np.float32(1))
+    np.testing.assert_array_equal(x, whole)
+
+
+def harmed(path, harm):
+    """Changes the bytes of a file: harm(bytearray)."""
+    data = bytearray(path.read_bytes())
+    harm(data)
+    path.write_bytes(data)
+
+
+def truncate(data):  # The last 10 of 90 rows of 32 bytes.
+    del data[-320:]
+
+
+def zero(data):
+    data[-320:] = bytes(320)
+
+
+def flip(data):
+    data[-320] ^= 1  # The lowest bit of one number.
+
+
+def swap(data):
+    data[-64:] = data[-32:] + data[-64:-32]
+
+
+@pytest.mark.parametrize(
+    'harm, rows',
+    [
+        (truncate, range(80, 90)),
+        (zero, range(80, 90)),
+        (flip, [80]),
+        (swap, [88, 89]),
+    ],
+)
+def test_damaged_rows_are_noticed_and_computed_anew(
+    images, tmp_path, caplog, asked, harm, rows
+):
+    fresh, _ = extract(images, tmp_path, network)
+    (path,) = tmp_path.glob('features/*/features.npy')
+    whole = path.read_bytes()
+    harmed(path, harm)
+    asked.clear()
+    again, _ = extract(images, tmp_path, network)
+    np.testing.assert_array_equal(again, fresh)
+    assert asked == list(rows) and path.read_bytes() == whole
+    assert f'{len(rows)} images' in caplog.text and 'damaged' in caplog.text
+
+
+def test_rows_that_nobody_takes_are_not_looked_at(images, tmp_path, asked):
+    extract(images, tmp_path, network)
+    (path,) = tmp_path.glob('features/*/features.npy')
+    harmed(path, truncate)
+    asked.clear()
+    extract(images, tmp_path, None, ALL[:80])
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    'name, harm',
+    [
+        ('features.npy', 'header'),
+        ('checksums.npy', 'empty'),
+        ('checksums.npy', 'gone'),
+        ('facts.json', 'header'),
+        ('facts.json', 'empty'),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_made_anew(
+    images, tmp_path, caplog, asked, name, harm
+):
+    fresh, _ = extract(images, tmp_path, network)
+    (folder,) = (path for path in (tmp_path / 'features').iterdir() if path.is_dir())
+    if harm == 'gone':
+        (folder / name).unlink()
+    else:
+        data = (folder / name).read_bytes()
+        start = data.replace(b'90', b'80')  # Images, in each of the three.
+        (folder / name).write_bytes(b'' if harm == 'empty' else start)
+    assert features.stores(tmp_path) == [] and name in caplog.text
+    asked.clear()
+    again, _ = extract(images, tmp_path, network)
+    np.testing.assert_array_equal(again, fresh)
+    assert asked == list(range(90)) and 'computed anew' in caplog.text
+
+
+def test_names_of_images_that_were_cut_short_are_written_again(images, tmp_path, asked):
+    extract(images, tmp_path, network)
+    (path,) = tmp_path.glob('features/*/images.npz')
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    asked.clear()
+    extract(images, tmp_path, network)
+    assert asked == []
+    (store,) = features.stores(tmp_path)
+    np.testing.assert_array_equal(store.images()['labels'], images.labels)
+
+
+def test_a_full_disk_is_named_before_most_is_computed(
+    images, small_disk, monkeypatch, asked
+):
+    disk, make_room = small_disk
+    monkeypatch.setattr(features, 'CHUNK', 1)
+    (disk / 'filler').write_bytes(bytes(900_000))
+    wide = dataclasses.replace(ARCHITECTURE, features=2000)  # 720 kB of 90 images.
+    monkeypatch.setitem(models.BUILDERS, 'tiny', functools.partial(tiny, width=2000))
+
+    def model():
+        return models.build(wide, classes=3)
+
+    with pytest.raises(OSError, match='90 images take 0.7 MB') as caught:
+        extract(images, disk, model)
+    assert (caught.value.errno, caught.value.filename) == (
+        errno.ENOSPC, str(disk / 'features'),
+    )  # fmt: skip
+    # Others may fill it later: no signal then, and what was written stays.
+    monkeypatch.setattr(features.storage, 'check_room', lambda *_: None)
+    with pytest.raises(OSError) as caught:
+        extract(images, disk, model)
+    assert caught.value.errno == errno.ENOSPC
+    assert 'features.npy' in caught.value.filename
+    make_room()
+    asked.clear()
+    x, _ = extract(images, disk, model)
+    assert x.shape == (90, 2000) and 0 < len(asked) < 90
 
 
 @pytest.mark.slow

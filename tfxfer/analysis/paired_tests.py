@@ -4,8 +4,6 @@ import functools
 import itertools
 import os
 import typing
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -149,14 +147,15 @@ def predictions(record: results.Record, workdir: str | os.PathLike) -> Predictio
 
     Raises:
         FileNotFoundError: they are gone.
-        errors.InputError: they are not those the record was scored on.
+        errors.InputError: they are damaged, or not those the record was scored on.
     """
     folder = results.folder(workdir, record.run)
+    names = ('index', 'label', 'predicted')
+    seen = results.read_predictions(folder, names, digest=record.predictions)
     try:
-        seen = results.read_predictions(folder, ('index', 'label', 'predicted'))
         index, label, predicted = seen['index'], seen['label'], seen['predicted']
         score = metrics.of_classes(record.metric, label, predicted, len(record.classes))
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise errors.InputError(
             f'{folder}/predictions.npz cannot be scored ({error}). Remove the folder '
             'and run it again.'

@@ -14,7 +14,7 @@ import typing
 
 import numpy as np
 import pandas as pd
-from absl import flags
+from absl import flags, logging
 
 from tfxfer import errors, storage
 from tfxfer.cli import app
@@ -34,7 +34,7 @@ def listing(cache: pathlib.Path) -> pd.DataFrame:
             'pixels': store.metadata['size'],
             'precision': store.metadata['precision'],
             'dtype': store.metadata['dtype'],
-            'features': store.rows.shape[1],
+            'features': store.width,
             'images': f'{np.count_nonzero(store.done)} of {len(store.done)}',
             'MB': round(store.size() / 1e6, 1),
         }
@@ -46,17 +46,24 @@ def listing(cache: pathlib.Path) -> pd.DataFrame:
 def arrays(store: typing.Any) -> dict[str, np.ndarray]:
     """{index, label, name, split, features} of the images that are done."""
     index = np.flatnonzero(store.done)
-    with np.load(store.path / 'images.npz') as images:
-        split = np.full(len(store.done), '', 'U5')
-        for name in ('train', 'valid', 'test'):
-            split[images[f'split_{name}']] = name
-        return {
-            'index': index,
-            'label': images['labels'][index],
-            'name': images['names'][index],
-            'split': split[index],
-            'features': np.asarray(store.rows[index], np.float32),
-        }
+    rows, sound = store.read(index)
+    if not sound.all():
+        logging.warning(
+            'The features of %d images are damaged and left out; the next Run that '
+            'takes them computes them anew.', np.count_nonzero(~sound),
+        )  # fmt: skip
+    index = index[sound]
+    images = store.images()
+    split = np.full(len(store.done), '', 'U5')
+    for name in ('train', 'valid', 'test'):
+        split[images[f'split_{name}']] = name
+    return {
+        'index': index,
+        'label': images['labels'][index],
+        'name': images['names'][index],
+        'split': split[index],
+        'features': rows[sound].astype(np.float32, copy=False),
+    }
 
 
 def export(store: typing.Any, path: pathlib.Path) -> None:

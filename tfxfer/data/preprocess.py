@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+# Raised when an evaluation sees other pixels of an image than before, so that features
+# cached by then are computed anew. A test holds the pixels of each version.
+VERSION = 1
 _DCT = 'INTEGER_ACCURATE'  # As Pillow: the same pixels.
 _BLOCK = 8  # Output pixels whose source pixels are gathered together.
 

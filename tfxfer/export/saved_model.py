@@ -193,7 +193,8 @@ def export(
     module, record, images = served(folder, checkpoints=checkpoints, data=data)
     if tflite:
         lite.check_classes(record.classes)
-    reference = verify.Reference(record, images, results.read_predictions(folder))
+    seen = results.read_predictions(folder, digest=record.predictions)
+    reference = verify.Reference(record, images, seen)
     rounded = None
     if verify.is_rounded(record.run):
         reference, rounded = verify.in_float32(module, reference)

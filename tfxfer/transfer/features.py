@@ -2,7 +2,7 @@
 
 import collections.abc
 import dataclasses
-import json
+import errno
 import pathlib
 import shutil
 import typing
@@ -11,69 +11,16 @@ from importlib import metadata
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tfxfer import errors, storage
-from tfxfer.data import image_set, pipeline, preprocess
+from tfxfer.data import image_files, image_set, pipeline, preprocess
 from tfxfer.models import predict
+from tfxfer.transfer.feature_store import Store
 from tfxfer.transfer.resolve import ResolvedRun
 
 CHUNK = 8  # Batches between two marks of what is complete.
-
-
-class Store:
-    """One row of features per image, as far as they have been computed.
-
-    A folder of features.npy [n, d], done.npy bool [n], facts.json and images.npz
-    (labels, names, splits). Rows are written before they are marked as done, so that
-    one which is done is complete, whenever the process ends.
-    """
-
-    def __init__(self, path: str | pathlib.Path) -> None:
-        self.path = pathlib.Path(path)
-        self.metadata = json.loads((self.path / 'facts.json').read_text())
-        self.rows = np.load(self.path / 'features.npy', mmap_mode='r+')
-        self.done = np.load(self.path / 'done.npy', mmap_mode='r+')
-
-    @classmethod
-    def create(
-        cls,
-        path: str | pathlib.Path,
-        metadata: dict[str, typing.Any],
-        images: image_set.Images,
-        width: int,
-        dtype: str,
-    ) -> typing.Self:
-        """An empty store; images: width: features per image."""
-        count = len(images.labels)
-        with storage.replacing_folder(path) as temporary:
-            # Sparse files: what is not computed takes no room.
-            for name, shape, kind in (
-                ('features', (count, width), dtype),
-                ('done', (count,), bool),
-            ):
-                np.lib.format.open_memmap(
-                    temporary / f'{name}.npy', mode='w+', dtype=kind, shape=shape
-                )
-            names = range(count) if images.keys is None else images.keys
-            arrays: dict[str, typing.Any] = {
-                'labels': images.labels,
-                'names': np.array(names, str),
-                **{f'split_{name}': part for name, part in images.splits.items()},
-            }
-            np.savez_compressed(temporary / 'images.npz', **arrays)
-            storage.write_json(temporary / 'facts.json', metadata)
-        return cls(path)
-
-    def put(self, index: np.ndarray, rows: np.ndarray) -> None:
-        """Caches rows [m, d] of images `index`; they are on disk when it returns."""
-        self.rows[index] = rows
-        self.rows.flush()
-        self.done[index] = True
-        self.done.flush()
-
-    def size(self) -> int:
-        """Bytes that its files take on the disk."""
-        return sum(512 * file.stat().st_blocks for file in self.path.iterdir())
+_TRIES = 3  # Readings of features, those that are damaged made anew in between.
 
 
 def folder(cache: str | pathlib.Path) -> pathlib.Path:
@@ -82,11 +29,20 @@ def folder(cache: str | pathlib.Path) -> pathlib.Path:
 
 
 def stores(cache: str | pathlib.Path) -> list[Store]:
-    """Every Store of a cache, sorted by network and task."""
-    found = [Store(path.parent) for path in folder(cache).glob('[!.]*/done.npy')]
+    """Every Store of a cache, sorted by network and task; says what is none."""
+    found = []
+    for path in _folders(cache):
+        try:
+            found.append(Store(path))
+        except (errors.InputError, FileNotFoundError) as error:
+            logging.warning('Features %s are not used: %s', path.name, error)
     return sorted(
         found, key=lambda s: (s.metadata['arch']['name'], s.metadata['dataset'])
     )
+
+
+def _folders(cache: str | pathlib.Path) -> list[pathlib.Path]:
+    return [path for path in folder(cache).glob('[!.]*') if path.is_dir()]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -138,6 +94,8 @@ class Extraction:
             **self.metadata,
             'size': self.size,
             'crop': 'whole',
+            # What makes pixels of files, besides the libraries.
+            'preprocessing': [preprocess.VERSION, image_files.VERSION],
             'images': len(self.images.labels),
             'precision': self.precision,
             'dtype': self.dtype,
@@ -154,7 +112,8 @@ def extract(
     """Features of whole images (shorter side to extraction.size) at `indices`.
 
     What was computed before is read; what is new is cached, every few hundred images.
-    Two processes that want the same features do not compute them twice: one waits.
+    What was damaged on the disk meanwhile is noticed and computed anew. Two processes
+    that want the same features do not compute them twice: one waits.
 
     Args:
         network: called only where features are missing.
@@ -167,33 +126,80 @@ def extract(
 
     Raises:
         errors.InputError: features of images are not finite.
+        OSError: the disk is full, or does not keep what is written.
     """
-    images, identity = extraction.images, extraction.identity()
+    identity = extraction.identity()
     path = folder(extraction.cache) / storage.key_of(identity)
-    with storage.locked(path):
-        store = Store(path) if path.is_dir() else None
-        missing = indices if store is None else indices[~store.done[indices]]
-        if len(missing):
-            batches = pipeline.evaluation(
-                images, missing, extraction.size, preprocess.whole, extraction.batch
+    for _ in range(_TRIES):
+        with storage.locked(path):
+            store = _completed(path, network, extraction, indices, devices)
+        rows, sound = store.read(indices)
+        if sound.all():
+            x = rows.astype(np.float32, copy=False)
+            return x, extraction.images.labels[indices]
+        logging.warning(
+            'The features of %d images in %s are damaged: they are computed anew.',
+            np.count_nonzero(~sound), path,
+        )  # fmt: skip
+        with storage.locked(path):
+            store.forget(indices[~sound])
+    raise OSError(
+        errno.EIO, 'Features are not read as they were written. Is the disk sound?',
+        str(path),
+    )  # fmt: skip
+
+
+def _completed(
+    path: pathlib.Path,
+    network: collections.abc.Callable[[], keras.Model],
+    extraction: Extraction,
+    indices: np.ndarray,
+    devices: tf.distribute.Strategy | None,
+) -> Store:
+    """The store `path`, with features of all images `indices`."""
+    images = extraction.images
+    store = _opened(path, images)
+    missing = indices if store is None else indices[~store.done[indices]]
+    if len(missing):
+        batches = pipeline.evaluation(
+            images, missing, extraction.size, preprocess.whole, extraction.batch
+        )
+        inference = predict.Inference(
+            ('features',), extraction.precision, devices, title='Features'
+        )
+        rows_left = len(missing)
+        for index, rows in _chunks(predict.stream(network(), batches, inference)):
+            _check_finite(images, index, rows)
+            if rows_left == len(missing):  # Before hours go into the others.
+                size = rows_left * rows.shape[1] * np.dtype(extraction.dtype).itemsize
+                what = f'The features of {rows_left} images'
+                storage.check_room(path.parent, size, what)
+            if store is None:
+                identity = extraction.identity()
+                store = Store.create(path, identity, images, rows.shape[1])
+            store.put(index, rows)
+            rows_left -= len(index)
+        if rows_left:
+            raise RuntimeError(
+                f'{rows_left} of {len(missing)} images were not predicted.'
             )
-            inference = predict.Inference(
-                ('features',), extraction.precision, devices, title='Features'
-            )
-            parts = predict.stream(network(), batches, inference)
-            for index, rows in _chunks(parts):
-                _check_finite(images, index, rows)
-                if store is None:
-                    store = Store.create(
-                        path, identity, images, rows.shape[1], extraction.dtype
-                    )
-                store.put(index, rows)
-        if store is None:
-            raise errors.InputError('There are no images to extract features of.')
-        left = np.count_nonzero(~store.done[indices])
-        if left:
-            raise RuntimeError(f'{left} of {len(indices)} images were not predicted.')
-    return store.rows[indices].astype(np.float32), images.labels[indices]
+    if store is None:
+        raise errors.InputError('There are no images to extract features of.')
+    return store
+
+
+def _opened(path: pathlib.Path, images: image_set.Images) -> Store | None:
+    """The store that is there; None where there is none, or none that can be used."""
+    if not path.is_dir():
+        return None
+    try:
+        store = Store(path)
+        store.complete(images)
+        return store
+    except (errors.InputError, FileNotFoundError) as error:
+        logging.warning('All features in %s are computed anew: %s', path, error)
+        shutil.rmtree(path)
+        return None
 
 
 def _chunks(parts):
@@ -224,7 +230,7 @@ def remove(cache: str | pathlib.Path, keys: collections.abc.Iterable[str]) -> No
     Raises:
         errors.InputError: no such key.
     """
-    known = {store.path.name: store.path for store in stores(cache)}
+    known = {path.name: path for path in _folders(cache)}
     for key in keys:
         errors.find('stored features', known, key)
     for key in keys:
