@@ -213,3 +213,80 @@ def test_a_runs_id_is_computed_once_however_often_it_is_asked_for(monkeypatch):
     assert len(cells.cells(records)) == 2 * 2 * 3
     assert cells.missing(records) == []
     assert 0 < len(digests) <= len(records)
+
+
+@pytest.mark.parametrize(
+    'field, values',
+    [
+        ('precision', ('float32', 'bfloat16')),
+        ('feature_dtype', ('float32', 'float16')),
+        ('skip_broken', (False, True)),
+        ('accept_counts', (False, True)),
+    ],
+)
+def test_runs_that_differ_in_what_may_change_the_number_are_no_seeds(field, values):
+    records = [
+        made.final('a', 'logistic', score, seed=seed, **{field: value})
+        for seed, (value, score) in enumerate(zip(values, (0.9, 0.4), strict=True))
+    ]
+    found = {cell.recipe: cell.score for cell in cells.cells(records)}
+    assert found == {f'{field}={values[0]}': 0.9, f'{field}={values[1]}': 0.4}
+
+
+def test_two_metrics_of_one_dataset_are_two_cells_that_do_not_compete():
+    records = [
+        made.final('a', 'logistic', 0.894, metric='top1'),
+        made.final('a', 'logistic', 0.432, metric='mean_per_class', seed=1),
+    ]
+    found = cells.cells(records)
+    assert {cell.metric: cell.score for cell in found} == {
+        'top1': 0.894, 'mean_per_class': 0.432,
+    }  # fmt: skip
+    assert len(cells.tasks(found)) == 2 and len({cell.name for cell in found}) == 2
+    assert cells.missing(records) == []
+
+
+def test_naming_the_metric_that_a_dataset_has_anyway_makes_no_other_run():
+    as_is = made.final('a', 'logistic', 0.9)
+    of = dataclasses.replace(as_is.run, metric='top1')
+    named = dataclasses.replace(as_is, run=of)
+    assert of.id != as_is.run.id
+    assert len(only(cells.cells([as_is, named])).records) == 1
+
+
+def test_one_seed_twice_in_a_cell_is_refused_by_the_names_of_both():
+    first = made.final('a', 'logistic', 0.9, dataset_digest='d', dataset='folder:/x')
+    # Two names of the same images.
+    other = dataclasses.replace(first.run, dataset_digest=None, dataset='d')
+    with pytest.raises(errors.InputError) as refused:
+        cells.cells([first, dataclasses.replace(first, run=other, score=0.8)])
+    assert first.run.id in str(refused.value) and other.id in str(refused.value)
+    assert '\n' not in str(refused.value)
+
+
+def test_steps_that_follow_from_the_number_of_images_are_one_recipe():
+    """Ten epochs: another number of steps on each dataset and for each subset."""
+    images = {'pets': 3680, 'flowers': 2040, 'cars': 8144}
+    records = [
+        made.final(
+            arch, setting, 0.5, dataset=name, hparams={'steps': count * 10 // 256}
+        )
+        for name, count in images.items()
+        for arch in 'ab'
+        for setting in ('finetune', 'scratch')
+    ]
+    found = cells.cells(records)
+    assert {cell.recipe for cell in found} == {''}
+    assert len(found) == 12
+
+
+def test_scratch_is_of_the_network_of_each_of_its_weights():
+    found = cells.cells(
+        [made.final('a', 'finetune', 0.5, weights=name) for name in ('slim', 'keras')]
+        + [made.final(arch, 'scratch', 0.5) for arch in 'ab']
+    )
+    by_name = {cell.name: cell for cell in found}
+    keras, slim = by_name['a (keras), finetune'], by_name['a (slim), finetune']
+    scratch, other = by_name['a, scratch'], by_name['b, scratch']
+    assert scratch.same_network(slim) and keras.same_network(scratch)
+    assert not slim.same_network(keras) and not slim.same_network(other)

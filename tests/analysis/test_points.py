@@ -4,7 +4,7 @@ import re
 import pytest
 
 from tests.support import made_results as made
-from tfxfer import results
+from tfxfer import config, results
 from tfxfer.analysis import cells, points, stats
 
 
@@ -121,3 +121,63 @@ def test_points_of_each_dataset_have_its_own_networks(tmp_path):
         (('pets',), made.NETWORKS[1]),
     ]
     assert {p.bars for p in drawn} == {'binomial'}
+
+
+def test_datasets_of_other_steps_each_are_all_in_means_and_matrices():
+    images = {'pets': 3680, 'flowers': 2040, 'cars': 8144}
+    records = [
+        made.final(
+            arch, 'finetune', 0.5, dataset=name, source_score=0.7,
+            hparams={'steps': count * 10 // 256},
+        )
+        for name, count in images.items()
+        for arch in 'ab'
+    ]  # fmt: skip
+    found = cells.cells(records)
+    ((_, group),) = points.conditions(found).items()
+    drawn, notes = points.mean_points(group)
+    assert notes == []
+    assert {point.datasets for point in drawn} == {('cars', 'flowers', 'pets')}
+    (matrix,) = points.matrices(found).values()
+    assert matrix.complete == ('a', 'b') and len(matrix.datasets) == 3
+
+
+def test_of_two_metrics_the_datasets_own_is_averaged_and_the_other_named():
+    records = [
+        made.final(arch, 'logistic', score, dataset=name, source_score=0.7)
+        for arch in 'ab'
+        for name, score in (('pets', 0.6), ('dtd', 0.5))
+    ]
+    records += [
+        made.record(
+            config.from_dict({**config.to_dict(r.run), 'metric': 'mean_per_class'}),
+            0.1, metric='mean_per_class', source=r.source,
+        )
+        for r in records
+        if r.run.dataset == 'pets'
+    ]  # fmt: skip
+    ((_, group),) = points.conditions(cells.cells(records)).items()
+    drawn, (note,) = points.mean_points(group)
+    mean = (math.log(0.6 / 0.4) + math.log(0.5 / 0.5)) / 2
+    assert [point.y for point in drawn] == pytest.approx([mean, mean], abs=1e-2)
+    assert 'pets' in note and 'mean_per_class' in note
+
+
+def test_scratch_is_paired_with_every_weights_of_its_architecture():
+    found = cells.cells(
+        [
+            made.final('a', 'finetune', 0.8, weights='slim'),
+            made.final('a', 'finetune', 0.7, weights='keras'),
+            made.final('a', 'scratch', 0.75),
+            made.final('b', 'finetune', 0.8),
+            made.final('b', 'scratch', 0.4),
+        ]
+    )
+    asked = ('finetune', 'scratch'), ('logistic', 'scratch')
+    pairs, notes = points.setting_pairs(found, asked)
+    assert notes == [] and pairs['logistic', 'scratch'] == []
+    assert [(a.network, a.score, b.score) for a, b in pairs['finetune', 'scratch']] == [
+        ('a (keras)', 0.7, 0.75),
+        ('a (slim)', 0.8, 0.75),
+        ('b', 0.8, 0.4),
+    ]

@@ -39,8 +39,8 @@ class Cell:
         dataset: its name, of a folder of images the folder's own.
         setting: key of HPARAMS, not pretrain.
         per_class, image_size: as in config.Run.
-        recipe: hyperparameters in which the final Runs of this setting differ by
-            intent, such as 'steps=500'; '' where they are all alike.
+        recipe: in what the final Runs of this setting differ on one task, such as
+            'steps=500 precision=bfloat16'; '' where they are all alike there.
         records: final Records, by seed.
         trials: Records of the trial Runs behind them that the folder holds.
         source: what the network was trained for before; of scratch what the same
@@ -65,9 +65,14 @@ class Cell:
         return ', '.join(filter(None, (self.network, self.setting, self.recipe, size)))
 
     @property
-    def task(self) -> tuple[str, int | None]:
-        """Cells with the same task are scored on the same images and compete."""
-        return self.dataset, self.per_class
+    def task(self) -> tuple[str, int | None, str]:
+        """Dataset, images per class, metric: cells with the same task compete."""
+        return self.dataset, self.per_class, self.metric
+
+    def same_network(self, other: 'Cell') -> bool:
+        """Whether they are of one network; scratch is of each of its weights'."""
+        scratch = 'scratch' in (self.setting, other.setting)
+        return self.arch == other.arch and (scratch or self.network == other.network)
 
     def recipe_without(self, *names: str) -> str:
         """The recipe but for these hyperparameters."""
@@ -206,12 +211,17 @@ def read(workdir: str | os.PathLike) -> list[results.Record]:
 
 
 def cells(records: Sequence[results.Record]) -> list[Cell]:
-    """The Cells of all final Records, but for pretrain; in the order of their names."""
+    """The Cells of all final Records, but for pretrain; in the order of their names.
+
+    Raises:
+        errors.InputError: two Runs that only the same number can be of.
+    """
     index = _Index(records)
+    groups = grouped(index.finals, lambda record: (index.key(record), record.metric))
     made = [
         index.cell(key, recipe, members)
-        for key, group in grouped(index.finals, index.key).items()
-        for recipe, members in index.recipes(key.setting, group).items()
+        for (key, metric), group in groups.items()
+        for recipe, members in index.recipes(key, metric, group).items()
     ]
     return sorted(made, key=_order)
 
@@ -252,8 +262,8 @@ def best(group: Iterable[Cell]) -> Cell | None:
     return max(scored, key=lambda cell: cell.score or 0.0, default=None)
 
 
-def tasks(all_cells: Iterable[Cell]) -> dict[tuple[str, int | None], list[Cell]]:
-    """Cells by task, sorted: {(dataset, per_class): [Cell, ...]}."""
+def tasks(all_cells: Iterable[Cell]) -> dict[tuple[str, int | None, str], list[Cell]]:
+    """Cells by task, sorted: {(dataset, per_class, metric): [Cell, ...]}."""
     groups = grouped(all_cells, lambda cell: cell.task)
     return dict(sorted(groups.items(), key=lambda item: sortable(item[0])))
 
@@ -307,12 +317,18 @@ class _Index:
         self.with_weights = {
             self.labels.network(record.run) for record in transfer if record.run.weights
         }
-        self.varying = {
-            setting: naming.varying(
-                record.run for record in self.finals if record.run.setting == setting
-            )
-            for setting in SETTINGS
-        }
+        self.varying = self._varying()
+        self.metrics = collections.defaultdict(set)  # By dataset.
+        for record in self.finals:
+            self.metrics[self.labels.dataset(record.run)].add(record.metric)
+
+    def _varying(self):
+        """{setting: fields of its recipe}: those that differ among Runs of one task."""
+        tasks: dict = {name: collections.defaultdict(list) for name in SETTINGS}
+        for record in self.finals:
+            key = self.key(record)._replace(network='')
+            tasks[key.setting][key, record.metric].append(record.run)
+        return {name: naming.varying(of.values()) for name, of in tasks.items()}
 
     def key(self, record):
         run = record.run
@@ -345,14 +361,24 @@ class _Index:
         weighted = {arch for arch, key in self.labels.networks if key is not None}
         return network in self.with_weights or network in archs - weighted
 
-    def recipes(self, setting, records):
-        """Records of one cell by recipe; those of one recipe differ in the seed."""
+    def recipes(self, key, metric, records):
+        """Records of one cell by recipe; those of one recipe differ in the seed.
+
+        The metric is named where the dataset was scored by several.
+        """
+        more = f'metric={metric}' if len(self.metrics[key.dataset]) > 1 else ''
+        return {
+            ' '.join(filter(None, (recipe, more))): members
+            for recipe, members in self._recipes(key.setting, records).items()
+        }
+
+    def _recipes(self, setting, records):
         varying = self.varying[setting]
         split = {}
         for recipe, members in _by_recipe(records, varying).items():
-            # The weights, as those of several pretrain seeds are one network's.
-            seeds = collections.Counter((r.run.seed, r.run.weights) for r in members)
-            if max(seeds.values()) == 1:
+            if _twice(members):
+                members = _distinct(members)
+            if not _twice(members):
                 split[recipe] = members
                 continue
             # The same seed twice: what a trial would have chosen was set by hand.
@@ -360,6 +386,12 @@ class _Index:
                 name for name in naming.TRIED if hasattr(members[0].run.hparams, name)
             )
             split.update(_by_recipe(members, fields))
+        for members in split.values():
+            if twice := _twice(members):
+                raise errors.InputError(
+                    f'{twice[0].run.id} and {twice[1].run.id} are the same Run of one '
+                    'cell, twice. Remove one of the two folders.'
+                )
         return split
 
     def source(self, records):
@@ -397,6 +429,29 @@ class _Index:
         if known is None or known.imagenet_top1 is None:
             return []
         return [Source(dataset=IMAGENET, score=known.imagenet_top1, images=None)]
+
+
+def _distinct(records):
+    """Without those whose Run names the metric that another's dataset has anyway."""
+    numbers: dict[str, results.Record] = {}
+    for record in records:
+        named = dataclasses.replace(record.run, metric=record.metric)
+        numbers.setdefault(named.id, record)
+    return list(numbers.values())
+
+
+def _twice(records):
+    """Two Records of one seed, and of the same weights, or None.
+
+    The weights, as those of several pretrain seeds are one network's.
+    """
+    seen: dict[tuple, results.Record] = {}
+    for record in records:
+        key = record.run.seed, record.run.weights
+        if key in seen:
+            return seen[key], record
+        seen[key] = record
+    return None
 
 
 def _by_recipe(records, fields):

@@ -14,6 +14,18 @@ from collections.abc import Iterable, Sequence
 from tfxfer import config, number_format, results
 
 TRIED = ('lr', 'wd')  # Hyperparameters that trials choose; the rest are the recipe.
+# Fields of a Run that cells have of their own, or that say nothing of the number. All
+# others are of the recipe, those that a later version adds too.
+_NO_RECIPE = (
+    'arch', 'dataset', 'dataset_digest', 'setting', 'hparams', 'phase', 'seed',
+    'weights', 'weights_digest', 'per_class', 'image_size', 'metric', 'until',
+    'trials', 'search', 'resume',
+)  # fmt: skip
+_OF_RUN = tuple(
+    field.name
+    for field in dataclasses.fields(config.Run)
+    if field.name not in _NO_RECIPE
+)
 
 
 class Labels:
@@ -96,7 +108,7 @@ class Labels:
         ids = {key: name.partition(':')[2] for key, name in weights.items()}
         runs = {key: self._by_id[i].run for key, i in ids.items() if i in self._by_id}
         runs = {key: run for key, run in runs.items() if run.setting == 'pretrain'}
-        fields = varying(runs.values())
+        fields = varying([list(runs.values())])
         return {
             key: recipe(run, [f for f in fields if _changed(run, f)]) or 'defaults'
             for key, run in runs.items()
@@ -109,24 +121,34 @@ def dataset_identity(run: config.Run) -> str:
     return run.dataset_digest or run.dataset
 
 
-def varying(runs: Iterable[config.Run]) -> tuple[str, ...]:
-    """Fields of the recipe in which Runs of one setting differ."""
-    hparams = [run.hparams for run in runs]
-    if not hparams:
+def varying(groups: Iterable[Sequence[config.Run]]) -> tuple[str, ...]:
+    """Fields of the recipe in which the Runs of any group differ.
+
+    groups: Runs of one setting, by what they compete on. What differs from task to task
+    alone, as steps do that follow from the number of images, tells nothing apart.
+    """
+    groups = [runs for runs in groups if runs]
+    if not groups:
         return ()
+    of_setting = (field.name for field in dataclasses.fields(groups[0][0].hparams))
     return tuple(
-        field.name
-        for field in dataclasses.fields(hparams[0])
-        if field.name not in TRIED
-        if len({getattr(values, field.name) for values in hparams}) > 1
+        name
+        for name in (*of_setting, *_OF_RUN)
+        if name not in TRIED
+        if any(len({_value(run, name) for run in runs}) > 1 for runs in groups)
     )
 
 
 def recipe(run: config.Run, fields: Iterable[str]) -> str:
     """Hyperparameters of a Run as text, such as 'steps=500 dropout=0.2'."""
     return ' '.join(
-        f'{name}={number_format.brief(getattr(run.hparams, name))}' for name in fields
+        f'{name}={number_format.brief(_value(run, name))}' for name in fields
     )
+
+
+def _value(run, name):
+    """A field of the recipe, be it of the hyperparameters or of the Run."""
+    return getattr(run if name in _OF_RUN else run.hparams, name)
 
 
 def _dataset_labels(records):
@@ -158,7 +180,8 @@ def _distinct(*levels: dict[str, str]) -> dict[str, str]:
 
 
 def _changed(run, field):
-    return getattr(run.hparams, field) != getattr(type(run.hparams), field)
+    default = getattr(type(run if field in _OF_RUN else run.hparams), field)
+    return _value(run, field) != default
 
 
 def _digest(text):

@@ -185,22 +185,12 @@ class Wins(typing.NamedTuple):
 
 def wins(all_cells: Iterable[points.Scored]) -> tuple[list[Wins], list[str]]:
     """Wins of PAIRS of settings, and sentences about recipes that are left out."""
-    scored = [cell for cell in all_cells if cell.score is not None]
-    groups = cells.grouped(
-        scored, lambda cell: (cell.setting, cell.per_class, cell.image_size)
-    )
-    scores: dict[str, dict] = {name: {} for name in cells.SETTINGS}
-    notes = []
-    for (setting, *condition), group in groups.items():
-        chosen, note = points.one_recipe(group)
-        notes += note
-        for cell in chosen:
-            scores[setting][cell.network, cell.dataset, *condition] = cell.score
+    pairs, notes = points.setting_pairs(all_cells, PAIRS)
     rows = []
-    for a, b in PAIRS:
-        both = sorted(set(scores[a]) & set(scores[b]), key=str)
+    for (a, b), both in pairs.items():
         if both:
-            signs = np.sign([scores[a][key] - scores[b][key] for key in both])
+            scores = np.array([[cell.score for cell in pair] for pair in both])
+            signs = np.sign(scores[:, 0] - scores[:, 1])
             won, lost = int(np.sum(signs > 0)), int(np.sum(signs < 0))
             ties = len(both) - won - lost
             rows.append(Wins(a, b, won, lost, ties, stats.sign_test(won, lost)))

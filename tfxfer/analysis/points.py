@@ -118,15 +118,19 @@ def dataset_points(group: Sequence[Scored]) -> list[Point]:
 
 
 def one_recipe(group: Sequence[Cells]) -> tuple[Sequence[Cells], list[str]]:
-    """The cells of one recipe, of those of a setting, and a note about the others.
+    """The cells of one recipe, of those of a setting, and notes about the others.
 
     That of the longest training, among the recipes that have at least half as many
     cells as the commonest: a series of lengths is drawn at its end, and one network
-    that was trained longer than all others does not stand for them.
+    that was trained longer than all others does not stand for them. Of a dataset that
+    was scored by several metrics the cells of one.
     """
-    recipes = cells.grouped(group, lambda cell: cell.recipe)
+    alike: Sequence[Cells]
+    notes: list[str]
+    alike, notes = _one_metric(group)
+    recipes = cells.grouped(alike, lambda cell: cell.recipe_without('metric'))
     if len(recipes) < 2:
-        return group, []
+        return alike, notes
     least = max(map(len, recipes.values())) / 2
     recipe = max(
         sorted(name for name, members in recipes.items() if len(members) >= least),
@@ -134,7 +138,30 @@ def one_recipe(group: Sequence[Cells]) -> tuple[Sequence[Cells], list[str]]:
     )
     others = ', '.join(name for name in sorted(recipes) if name != recipe)
     note = f'{group[0].setting}: figures show {recipe}; tables also have {others}.'
-    return recipes[recipe], [note]
+    return recipes[recipe], [*notes, note]
+
+
+def _one_metric(group: typing.Any) -> tuple[typing.Any, list[str]]:
+    """Of each dataset the cells of its own metric, else of the commonest; notes."""
+    chosen, notes = {}, []
+    for dataset, members in cells.grouped(group, lambda cell: cell.dataset).items():
+        by_metric = cells.grouped(members, lambda cell: cell.metric)
+        chosen[dataset] = max(
+            sorted(by_metric),
+            key=lambda metric: (_own(by_metric[metric]), len(by_metric[metric])),
+        )
+        if len(by_metric) > 1:
+            others = ', '.join(m for m in sorted(by_metric) if m != chosen[dataset])
+            notes.append(
+                f'{members[0].setting} on {dataset}: figures show '
+                f'{chosen[dataset]}; tables also have {others}.'
+            )
+    return [cell for cell in group if cell.metric == chosen[cell.dataset]], notes
+
+
+def _own(group):
+    """Whether a Run took the metric that is its dataset's own."""
+    return any(r.run.metric is None for cell in group for r in cell.records)
 
 
 def _longest(group):
@@ -181,6 +208,51 @@ def _means(table):
         error = stats.within_errors(x)
         return y, y - error, y + error, 'within'
     return y, y, y, ''
+
+
+def setting_pairs(
+    all_cells: Iterable[Cells], pairs: Iterable[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], list[tuple[Cells, Cells]]], list[str]]:
+    """Cells of two settings that are alike in all else, and notes about recipes.
+
+    Of each setting's one recipe. Training from scratch stands beside every one of the
+    weights that its architecture has. Cells that diverged are left out.
+
+    Args:
+        all_cells: of any settings.
+        pairs: (setting, another).
+
+    Returns:
+        ({(setting, another): [(Cell, Cell), ...]}, [sentence, ...]).
+    """
+    scored = [cell for cell in all_cells if cell.score is not None]
+    groups = cells.grouped(scored, lambda c: (c.setting, c.per_class, c.image_size))
+    alike: dict[str, dict] = {setting: {} for setting in cells.SETTINGS}
+    notes = []
+    for (setting, *condition), group in groups.items():
+        chosen, note = one_recipe(group)
+        notes += note
+        alike[setting] |= {
+            (cell.network, cell.dataset, cell.metric, *condition): cell
+            for cell in chosen
+        }
+    found: dict = {pair: [] for pair in pairs}
+    for (one, other), matched in found.items():
+        for (_, *task), cell in _in_order(alike[one]):
+            match = alike[other].get((_network_of(cell, other), *task))
+            if match is not None:
+                matched.append((cell, match))
+    return found, notes
+
+
+def _in_order(table):
+    """Items by key, whose parts may be None."""
+    return sorted(table.items(), key=lambda item: str(item[0]))
+
+
+def _network_of(cell, setting):
+    """What the cell's network is called in a setting: scratch knows no weights."""
+    return getattr(cell, 'arch', cell.network) if setting == 'scratch' else cell.network
 
 
 class Matrix(typing.NamedTuple):

@@ -74,6 +74,10 @@ class Published:
     recipe: typing.ClassVar[str] = ''
     metric: typing.ClassVar[str] = ''
 
+    def recipe_without(self, *names: str) -> str:
+        """The recipe, which is not known."""
+        return self.recipe
+
     @property
     def source(self) -> cells.Source | None:
         if self.source_score is None:

@@ -19,7 +19,7 @@ from tfxfer.report import figure_files, formats, sections
 
 def test_names_list_every_table(tmp_path):
     records = cells.read(made.write_study(tmp_path))
-    records += made.study_records({'x': 0.7, 'y': 0.8}, ['dtd', 'pets'], points=1)
+    records += made.study_records({'x': 0.7, 'y': 0.8}, ['cars', 'flowers'], points=1)
     records += experiments.sizes() + experiments.lengths()
     scores = {(0.0, 0.2): {'cars': 0.8}, (0.1, 0.2): {'cars': 0.7}}
     records += pretrained(scores)

@@ -138,7 +138,7 @@ def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> style.
         panel.set_xlabel('l2, the penalty on the weights')
         panel.set_ylabel(f'Validation {formats.METRICS[group[0].metric]}, %')
     return style.Drawing(
-        style.file_name('l2', *group[0].task),
+        style.file_name('l2', *group[0].task[:2]),
         'choice',
         f'Choice of l2, logistic, {_task_title(group[0])}',
         fig,
@@ -202,7 +202,7 @@ def grids(group: Sequence[cells.Cell]) -> style.Drawing:
         fig = _grid_figure(group, rows, tiles)
     title = _task_title(group[0])
     return style.Drawing(
-        style.file_name('grid', group[0].setting, *group[0].task),
+        style.file_name('grid', group[0].setting, *group[0].task[:2]),
         'choice',
         f'Choice of learning rate and weight decay, {group[0].setting}, {title}',
         fig,

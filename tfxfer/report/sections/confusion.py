@@ -74,7 +74,7 @@ def confusion(
         else ''
     )
     return style.Drawing(
-        style.file_name('confusion', *cell.task),
+        style.file_name('confusion', *cell.task[:2]),
         'detail',
         f'Predicted against true classes: {title}',
         fig,
