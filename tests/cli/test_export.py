@@ -30,6 +30,12 @@ def test_a_run_and_an_output_are_needed():
         app.call(export, ['--run=runs/x'])
 
 
+@pytest.mark.parametrize('name', ['a[1]', 'a*', 'a?', 'a\\b'])
+def test_an_output_that_tensorflow_could_not_load_is_refused(name, tmp_path):
+    with pytest.raises(errors.InputError, match='make a path a pattern'):
+        app.call(export, ['--run=runs/x', f'--output={tmp_path / name}'])
+
+
 def test_the_program_says_what_it_needs(program):
     done = program('tfxfer.export')
     assert done.returncode == 2 and '--run=DIR --output=DIR' in done.stderr

@@ -157,3 +157,13 @@ def test_model_that_is_not_whole_is_refused(exported, tmp_path):
             (folder / name).unlink()
         with pytest.raises(errors.InputError, match='tfxfer.export|Export the Run'):
             predict_images.load(folder)
+
+
+def test_a_model_is_read_in_a_folder_whose_name_is_a_pattern(exported, tmp_path):
+    folder = shutil.copytree(exported[False], tmp_path / 'models [old]' / 'a*')
+    Image.new('RGB', (20, 24), 'red').save(tmp_path / 'a.png')
+    found = [
+        next(predict_images.predictions(predict_images.load(f), [f'{tmp_path}/a.png']))
+        for f in (folder, exported[False])
+    ]
+    np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)

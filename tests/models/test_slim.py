@@ -96,3 +96,10 @@ def test_a_truncated_old_checkpoint_is_one_clear_error(checkpoint):
     cut(path, 0.5)
     with pytest.raises(errors.InputError, match=r'truncated or damaged .*again'):
         models.build(MOBILENET, None, path)
+
+
+def test_a_checkpoint_is_read_in_a_folder_whose_name_is_a_pattern(checkpoint, tmp_path):
+    plain = checkpoint(name='model.ckpt')
+    (tmp_path / 'of [2018]').mkdir()
+    odd = checkpoint(name='of [2018]/model.ckpt')
+    assert checkpoints.digest(odd) == checkpoints.digest(plain)

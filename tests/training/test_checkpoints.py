@@ -1,11 +1,13 @@
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.support.training import (
+    HPARAMS,
     batches,
     fit,
     one_device_step,
@@ -100,3 +102,18 @@ def test_the_newest_checkpoint_up_to_a_step_is_taken_over(tmp_path):
     assert tf.train.load_checkpoint(str(tmp_path / 'b/4/state')).get_tensor(value) == 4
     ours.adopt(tmp_path / 'nowhere', last=7)
     assert ours.steps() == [4] and other.steps() == [8, 4]
+
+
+@pytest.mark.parametrize('name', ['runs [1] *?', 'back\\slash'])
+def test_a_training_goes_on_in_a_folder_whose_name_is_a_pattern(
+    fakes, tmp_path, caplog, name
+):
+    folder = tmp_path / name / 'run'
+    whole = fit(tiny_network(), folder, save_every=5)
+    shutil.rmtree(folder / 'ckpt/12')
+    state = one_device_step(tiny_network(seed=5), HPARAMS, 24).state()
+    assert checkpoints.Checkpoints(folder / 'ckpt', state).restore() == 10
+    resumed = fit(tiny_network(seed=5), folder, save_every=5)
+    assert 'cannot be read' not in caplog.text
+    for a, b in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(a, b)

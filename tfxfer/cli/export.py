@@ -14,7 +14,7 @@ feature_dtype), the network is scored again on all test images, and the card say
 
 from absl import flags, logging
 
-from tfxfer import errors
+from tfxfer import errors, path_patterns
 from tfxfer.cli import app
 
 
@@ -31,6 +31,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 def main(given: app.Given) -> None:
     if not given.run or not given.output:
         raise errors.InputError('Say which Run and where to: --run=DIR --output=DIR')
+    path_patterns.refuse(given.output)
     from tfxfer.export import saved_model  # TensorFlow.
 
     difference = saved_model.export(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import tqdm
 
-from tfxfer import errors
+from tfxfer import errors, path_patterns
 from tfxfer.data import class_folder, image_files
 
 BATCH = 16  # Turned photographs are held as PNG, of up to 20 MB each.
@@ -97,7 +97,8 @@ def load(folder: str | os.PathLike) -> Model:
     import tensorflow as tf  # Not before it is known that there is a model.
 
     try:
-        model = tf.saved_model.load(str(folder))
+        with path_patterns.literal(folder) as path:
+            model = tf.saved_model.load(str(path))
         return Model(model.signatures['serving_default'], multi_label)
     except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]

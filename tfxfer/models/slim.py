@@ -1,11 +1,12 @@
 """TF-Slim's checkpoints (V1 or V2): variable names follow from the layers' (blocks)."""
 
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import architectures, errors
+from tfxfer import architectures, errors, path_patterns
 from tfxfer.models import weights
 
 AVERAGE = '/ExponentialMovingAverage'
@@ -44,10 +45,10 @@ def read_tensors(path: str) -> dict[str, np.ndarray]:
         errors.InputError: it is not complete.
     """
     try:
-        reader = tf.train.load_checkpoint(path)
-        return {
-            name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-        }
+        with path_patterns.literal(pathlib.Path(path).parent) as folder:
+            reader = tf.train.load_checkpoint(str(folder / pathlib.Path(path).name))
+            names = reader.get_variable_to_shape_map()
+            return {name: reader.get_tensor(name) for name in names}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise errors.InputError(

@@ -7,7 +7,7 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
-from tfxfer import storage
+from tfxfer import path_patterns, storage
 
 _NEWEST = 2  # So many stay; the older is for when the newer cannot be read.
 
@@ -37,19 +37,22 @@ class Checkpoints:
 
         One that cannot be read, as after a power cut, is left out with a warning.
         """
-        for step in self.steps():
-            path = str(self.folder / str(step) / 'state')
-            try:
-                _read_through(path)
-            except (tf.errors.OpError, IndexError, ValueError, RuntimeError) as error:
-                reason = str(error).partition('\n')[0]
-                logging.warning(
-                    'The checkpoint of step %d cannot be read (%s): going on from the '
-                    'one before.', step, reason,
-                )  # fmt: skip
-                continue
-            self.state.read(path).assert_consumed()
-            return step
+        with path_patterns.literal(self.folder) as folder:
+            for step in self.steps():
+                path = str(folder / str(step) / 'state')
+                try:
+                    _read_through(path)
+                except (
+                    tf.errors.OpError, IndexError, ValueError, RuntimeError
+                ) as error:  # fmt: skip
+                    reason = str(error).partition('\n')[0]
+                    logging.warning(
+                        'The checkpoint of step %d cannot be read (%s): going on from '
+                        'the one before.', step, reason,
+                    )  # fmt: skip
+                    continue
+                self.state.read(path).assert_consumed()
+                return step
         return 0
 
     def adopt(self, folder: pathlib.Path, last: int) -> None:
