@@ -164,6 +164,59 @@ def test_half_a_lease_counts_until_it_is_old(tmp_path):
     assert leases.claim(tmp_path, 'work').held()
 
 
+def test_other_files_in_the_folder_are_left_alone(tmp_path):
+    folder = tmp_path / 'leases'
+    folder.mkdir()
+    strays = ['README', 'Thumbs.db', '.DS_Store', 'work.txt', 'work.1.orig', 'work.01']
+    for name in strays:
+        (folder / name).write_text('not a lease')
+    (folder / 'folder.1').mkdir()
+    os.mkfifo(folder / 'pipe.1')
+    os.mkfifo(folder / 'pipe')
+    assert leases.holders(tmp_path) == {}
+    lease = leases.claim(tmp_path, 'work')
+    assert lease.held() and set(leases.holders(tmp_path)) == {'work'}
+    with pytest.raises(errors.Busy):
+        leases.claim(tmp_path, 'work')
+    lease.release(done=True)
+    assert files(tmp_path) == sorted([*strays, 'folder.1', 'pipe.1', 'pipe'])
+    # Work of the same names as a folder and a pipe.
+    for name in ('folder', 'pipe'):
+        leases.claim(tmp_path, name).release(done=True)
+        assert leases.holders(tmp_path) == {}
+
+
+def test_a_lease_that_cannot_be_read_counts_until_it_is_old(tmp_path):
+    leases.claim(tmp_path, 'work')
+    path = tmp_path / 'leases' / 'work.1'
+    path.write_bytes(b'{"host": "\xc3')
+    assert leases.holders(tmp_path)['work'].host == 'another machine'
+    silent(path, leases.EXPIRES + 1)
+    assert leases.holders(tmp_path) == {}
+
+
+def test_a_lease_from_the_future_expires_as_well(tmp_path):
+    """As where a clock was put right, or a folder came from a machine whose is off."""
+    first = leases.claim(tmp_path, 'work')
+    path = rewritten(tmp_path, machine='elsewhere', host='node7', pid=1)
+    silent(path, -leases.EXPIRES + 30)
+    assert set(leases.holders(tmp_path)) == {'work'}
+    silent(path, -365 * 24 * 3600)
+    assert leases.holders(tmp_path) == {}
+    second = leases.claim(tmp_path, 'work')
+    assert second.held() and not first.held()
+
+
+@pytest.mark.parametrize('hours', [-1, 1])
+def test_the_clock_that_counts_is_the_file_systems(tmp_path, monkeypatch, hours):
+    leases.claim(tmp_path, 'work')
+    rewritten(tmp_path, machine='elsewhere')
+    right = time.time
+    monkeypatch.setattr(time, 'time', lambda: right() + hours * 3600)
+    assert abs(leases.holders(tmp_path)['work'].silent) < 60
+    assert files(tmp_path) == ['work.1']
+
+
 def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
     def refuse(*paths):
         raise PermissionError(1, 'Operation not permitted')

@@ -3,7 +3,8 @@
 WORKDIR/leases/NAME.N is the N-th lease of a piece of work, renewed while its holder
 lives; the highest N counts. A lease is never written over by another: whoever starts
 on the work makes N + 1, which the file system lets one process do. It needs no locks,
-so it holds on network file systems too.
+so it holds on network file systems too. Times are those of the file system, so that the
+machines' clocks need not agree. Other files in the folder are left alone.
 """
 
 import contextlib
@@ -12,8 +13,10 @@ import json
 import os
 import pathlib
 import platform
+import re
 import secrets
 import signal
+import stat
 import threading
 import time
 import typing
@@ -30,7 +33,8 @@ class Holder:
     """A process that holds a lease.
 
     Attributes:
-        silent: seconds since it last renewed the lease.
+        silent: seconds since it last renewed the lease; negative: a file from the
+            future, as a clock that was put right leaves them.
         machine: what tells machines apart; '' where that is unknown.
         born: when the process began, in its kernel's ticks.
         released: given up, by a process that may still be there.
@@ -48,9 +52,9 @@ class Holder:
         """Whether the lease counts.
 
         The end of a process on this machine is seen at once; of others it is known by
-        their silence.
+        their silence. A lease from further in the future than it could last is none.
         """
-        if self.released or self.silent > EXPIRES:
+        if self.released or abs(self.silent) > EXPIRES:
             return False
         return self.machine != _machine() or _born(self.pid) == self.born
 
@@ -73,22 +77,26 @@ class Lease:
 
     def held(self) -> bool:
         """Whether no other process took it over, as it may after a long silence."""
-        name, number = _split(self.path.name)
+        name, number = self._name
         newest = max(_numbers(self.path.parent, name), default=0)
         return newest == number
 
     def release(self, *, done: bool) -> None:
         """Gives it up; done: the work is, so that its leases can be removed."""
         self._over.set()
-        name, number = _split(self.path.name)
+        name, number = self._name
         if self.held() and not done:
             fields = json.loads(self.path.read_text()) | {'released': True}
             # Not removed, so that its number is not used again.
             os.replace(_write_temporary(self.path.parent, fields), self.path)
             return
-        for other in _numbers(self.path.parent, name):
-            if other <= number:
-                _path(self.path.parent, name, other).unlink(missing_ok=True)
+        _remove(self.path.parent, name, number)
+
+    @property
+    def _name(self):
+        found = _split(self.path.name)
+        assert found, self.path
+        return found
 
     def _renew(self):
         while not self._over.wait(RENEWED):
@@ -133,9 +141,7 @@ def claim(
             raise errors.Busy(f'one that has just started {name}.') from None
     finally:
         temporary.unlink(missing_ok=True)
-    for number in _numbers(folder, name):
-        if number <= newest:
-            _path(folder, name, number).unlink(missing_ok=True)
+    _remove(folder, name, newest)
     return Lease(path, lost or _terminate)
 
 
@@ -144,12 +150,13 @@ def holders(workdir: str | pathlib.Path) -> dict[str, Holder]:
     folder = pathlib.Path(workdir) / 'leases'
     newest: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError):
-        for file in os.listdir(folder):
-            if not file.startswith('.'):
-                name, number = _split(file)
-                newest[name] = max(number, newest.get(name, 0))
+        for name, number in filter(None, map(_split, os.listdir(folder))):
+            newest[name] = max(number, newest.get(name, 0))
+    if not newest:
+        return {}
+    now = _now(folder)
     last = {
-        name: _holder(_path(folder, name, number), time.time())
+        name: _holder(_path(folder, name, number), now)
         for name, number in newest.items()
     }
     return {name: holder for name, holder in last.items() if holder and holder.alive}
@@ -161,15 +168,32 @@ def _refuse(holder):
 
 
 def _holder(path, now):
-    """The Holder in a file, None where the file is gone."""
+    """The Holder in a file, None where the file is gone, or is no file."""
     try:
-        silent, text = now - path.stat().st_mtime, path.read_text()
+        found = path.stat()
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(found.st_mode):  # A pipe would be waited for.
+        return None
+    silent = now - found.st_mtime
     try:
-        return Holder(silent=silent, **json.loads(text))
-    except (ValueError, TypeError):  # Where links cannot be had it may be half there.
+        return Holder(silent=silent, **json.loads(path.read_text('utf-8')))
+    except FileNotFoundError:
+        return None
+    # Where links cannot be had it may be half there; or it may not be read.
+    except (ValueError, TypeError, OSError):
         return Holder('another machine', 0, silent)
+
+
+def _now(folder):
+    """The file system's clock; this machine's where nothing can be written."""
+    try:
+        temporary = _write_temporary(folder, {})
+        now = temporary.stat().st_mtime
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        return time.time()
+    return now
 
 
 def _this_process():
@@ -203,13 +227,22 @@ def _path(folder, name, number):
 
 
 def _split(file):
-    name, _, number = file.rpartition('.')
-    return name, int(number)
+    """(name, number) of a lease's file; None: it is none."""
+    match = re.fullmatch(r'([^.].*)\.([1-9][0-9]*)', file, re.DOTALL)
+    return match and (match[1], int(match[2]))
 
 
 def _numbers(folder, name):
-    start = f'{name}.'
-    return [_split(file)[1] for file in os.listdir(folder) if file.startswith(start)]
+    found = filter(None, map(_split, os.listdir(folder)))
+    return [number for own, number in found if own == name]
+
+
+def _remove(folder, name, last):
+    """Removes the leases of a piece of work up to a number."""
+    for number in _numbers(folder, name):
+        if number <= last:
+            with contextlib.suppress(OSError):  # Gone, or a folder of that name.
+                _path(folder, name, number).unlink()
 
 
 def _machine():

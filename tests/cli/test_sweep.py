@@ -1,8 +1,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -210,6 +212,38 @@ def flags_in(path):
     """Flags in the lines of a file that are no comments."""
     text = (ROOT / path).read_text().split('tools.sweep', 1)[1]
     return set(re.findall(r'(--\w+)', text))
+
+
+SLEEPS = """
+from tfxfer.cli import app, sweep
+from tfxfer.study import executors
+executors.command = lambda *_: ['sleep', '600']
+app.run(sweep)
+"""
+
+
+@pytest.mark.parametrize(
+    'signum', [signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_sweep_whose_terminal_is_closed_stops_its_runs(tmp_path, signum):
+    process = subprocess.Popen(
+        [sys.executable, '-c', SLEEPS, CONFIG, f'--workdir={tmp_path}', '--jobs=2'],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while len(running := children(process.pid)) < 2:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signum)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and 'error: Interrupted' in said
+    assert not [pid for pid in running if os.path.exists(f'/proc/{pid}')]
+
+
+def children(pid):
+    """Process ids of the Runs that a driver has started."""
+    command = ['pgrep', '-P', str(pid), 'sleep']
+    return subprocess.run(command, capture_output=True, text=True).stdout.split()
 
 
 # Whole sweeps.

@@ -1,15 +1,21 @@
+import collections
+import errno
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.support import studies
 from tests.support.studies import InstantExecutor
-from tfxfer import leases, results
-from tfxfer.study import driver, failures, planning, status
+from tfxfer import errors, leases, results
+from tfxfer.study import driver, failures, planning, status, study_file
 
 STUDY = studies.study(studies.SCRATCH)
 RUNS = 12
@@ -202,3 +208,140 @@ def test_checkpoints_that_nothing_goes_on_from_are_removed(tmp_path):
     (tmp_path / name / 'ckpt').mkdir()
     carry_out()
     assert not list(tmp_path.glob('*/ckpt'))
+
+
+@pytest.mark.parametrize('what', ['all of it', 'what it holds', 'another is there'])
+def test_a_folder_that_is_removed_meanwhile_ends_the_sweep(tmp_path, what):
+    workdir = tmp_path / 'runs'
+
+    class Removes(InstantExecutor):
+        def finished(self, seconds):
+            ended = super().finished(seconds)
+            if len(self.started) == 4:
+                shutil.rmtree(workdir)
+                if what != 'all of it':
+                    workdir.mkdir()
+                if what == 'another is there':
+                    study_file.write(workdir, STUDY)
+            return ended
+
+    workdir.mkdir()
+    study_file.write(workdir, STUDY)
+    executor = Removes(workdir)
+    with pytest.raises(errors.InputError, match='runs was removed while the sweep'):
+        carry_out(workdir, executor)
+    assert len(executor.started) == 4
+    assert workdir.exists() == (what != 'all of it')
+    assert not list(workdir.glob('*-*'))
+
+
+def test_a_run_that_found_the_disk_full_has_not_failed(tmp_path):
+    class Full(InstantExecutor):
+        def finished(self, seconds):
+            name = next(iter(self.running))
+            (tmp_path / name / 'log.txt').write_text(
+                'error: No space left on device (x). The disk is full: make room.\n'
+            )
+            return {name: 2}
+
+    with pytest.raises(OSError) as raised:
+        carry_out(tmp_path, Full(tmp_path))
+    assert raised.value.errno == errno.ENOSPC
+    assert not list(tmp_path.glob('*/failures.json'))
+
+
+FILLS = """
+import pathlib, sys
+from tests.support import studies
+from tfxfer.cli import app
+from tfxfer.study import driver, executors
+
+class Program:
+    __name__ = 'program'
+
+    def define_flags(self):
+        return app.Define(app.flags.FLAGS).given
+
+    def main(self, given):
+        def command(workdir, run, arguments):
+            path = pathlib.Path(workdir, run.id, 'big')
+            return ['dd', 'if=/dev/zero', f'of={path}']
+
+        executors.command = command
+        local = executors.Local(sys.argv[1], jobs=2)
+        driver.Driver(studies.study(studies.SCRATCH), sys.argv[1], local).carry_out()
+
+app.run(Program(), ['program'])
+"""
+
+
+def test_a_full_disk_ends_the_sweep_with_one_line_and_no_failed_run(tmp_path):
+    mount = f'mount -t tmpfs -o size=2m none {tmp_path}'
+    small = ['unshare', '--map-root-user', '--mount', 'bash', '-c']
+    if subprocess.run([*small, mount], capture_output=True).returncode:
+        pytest.skip('a small file system cannot be mounted here')
+    begin = f'"{sys.executable}" -c "$0" {tmp_path}/runs'
+    look = f'ls -d {tmp_path}/runs/*-* | wc -l; ls {tmp_path}/runs/*/failures.json'
+    ran = subprocess.run(
+        [*small, f'{mount}; {begin}; echo $?; {look}', FILLS],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    # Exit status 2; two Runs began.
+    assert ran.stdout.split() == ['2', '2'], ran.stderr
+    said = [line for line in ran.stderr.splitlines() if 'error: ' in line]
+    assert len(said) == 1 and 'error: No space left on device' in said[0]
+    assert 'Traceback' not in ran.stderr
+
+
+# One driver of several, whose clock is off by some hours. Its Runs take their leases as
+# Runs do; each that is carried out leaves a line.
+SKEWED = r"""
+import pathlib, sys, time
+workdir, shard, hours = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+right = time.time
+time.time = lambda: right() + hours * 3600
+from tests.support import studies
+from tfxfer import errors, leases, results
+from tfxfer.study import driver
+
+class Leased(studies.InstantExecutor):
+    def finished(self, seconds):
+        if not self.running:
+            return {}
+        name, run = next(iter(self.running.items()))
+        del self.running[name]
+        try:
+            lease = leases.claim(workdir, name)
+        except errors.Busy:
+            return {name: 75}
+        if results.read(workdir / name) is None:
+            time.sleep(0.05)
+            with open(workdir / 'done.txt', 'a') as file:
+                file.write(name + '\n')
+            studies.write(workdir, run)
+        lease.release(done=True)
+        return {name: 0}
+
+driver.WAIT = 0.05
+study = studies.study(studies.SCRATCH)
+outcome = driver.Driver(study, workdir, Leased(workdir), shard=(shard, 8)).carry_out()
+assert len(outcome.done) == 12 and not outcome.failed, outcome
+"""
+
+
+@pytest.mark.slow
+def test_eight_drivers_whose_clocks_disagree_do_each_run_once(tmp_path):
+    hours = (0, 1, -1, 0.06, -0.06, 24, -24, 9000)
+    drivers = [
+        subprocess.Popen(
+            [sys.executable, '-c', SKEWED, str(tmp_path), str(shard), str(hour)],
+            cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        )
+        for shard, hour in enumerate(hours)
+    ]  # fmt: skip
+    for each in drivers:
+        _, said = each.communicate(timeout=120)
+        assert each.returncode == 0, said
+    times = collections.Counter((tmp_path / 'done.txt').read_text().split())
+    assert len(times) == RUNS and set(times.values()) == {1}
+    assert not leases.holders(tmp_path)

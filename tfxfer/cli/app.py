@@ -323,6 +323,8 @@ def _guard(program: Program | types.ModuleType, given: Given) -> None:
     """Runs main with its errors as one line and an exit status."""
     # Killed politely, a program ends as on Ctrl-C: it stops what it started.
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # As nohup has it.
+        signal.signal(signal.SIGHUP, _interrupt)
     logging.use_absl_handler()
     logging.set_stderrthreshold('info')
     try:

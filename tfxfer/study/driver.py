@@ -4,17 +4,20 @@ Several drivers may work on one folder, each with its own executor: a Run's leas
 one of them work on it, records say what is done, and RUN/failures.json what failed.
 """
 
+import contextlib
+import os
 import pathlib
 import shutil
 import sys
 import time
 import typing
+from collections.abc import Callable, Iterator
 
 import tqdm
 from absl import logging
 
-from tfxfer import config, leases, results
-from tfxfer.study import executors, failures, planning, status
+from tfxfer import config, errors, leases, results
+from tfxfer.study import executors, failures, planning, status, study_file
 from tfxfer.study.study import Study
 
 STOPPED = 75  # Exit status of a Run that is saved, or that another process runs.
@@ -63,20 +66,28 @@ class Driver:
         self._last_log = time.monotonic()
 
     def carry_out(self) -> Outcome:
-        """Runs all of the study that is not done."""
+        """Runs all of the study that is not done.
+
+        Raises:
+            errors.InputError: the folder was removed meanwhile.
+            OSError: the disk is full.
+        """
         self.done = status.read_done(self.workdir)
         plan = self._plan()
         self._remove_checkpoints(plan)
-        with self.executor, _progress_bar(plan) as bar:
+        with _watched(self.workdir) as check, self.executor, _progress_bar(plan) as bar:
             self._show(bar, plan)
             while True:
+                check()
                 plan, elsewhere = self._start(plan)
                 if not self.executor.running:
                     if not self._waits_for(elsewhere):
                         bar.refresh()
                         return Outcome(plan.done, self.failed, len(elsewhere))
                     time.sleep(WAIT)
-                for name, exit_status in self.executor.finished(WAIT).items():
+                ended = self.executor.finished(WAIT)
+                check()
+                for name, exit_status in ended.items():
                     self._note(name, exit_status, bar)
                 self._look(elsewhere)
                 plan = self._plan()
@@ -126,6 +137,7 @@ class Driver:
         if self._read(name) or exit_status == STOPPED:
             return
         words = failures.last_words(self.workdir, name)
+        failures.check_room(self.workdir, words)
         failures.add(self.workdir, name, exit_status, words)
         again = '' if self._failed_for_good(name) else ' It is tried again.'
         bar.write(f'FAILED (exit status {exit_status}): {name}.{again}', sys.stderr)
@@ -177,6 +189,30 @@ class Driver:
                 len(plan.done), plan.total, len(self.executor.running),
                 len(self.failed), best,
             )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _watched(workdir: pathlib.Path) -> Iterator[Callable[[], None]]:
+    """A function that raises once the folder, or what it holds, was removed."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    begun = (workdir / study_file.NAME).exists()
+    descriptor = os.open(workdir, os.O_RDONLY)  # Its number is not used again.
+
+    def check():
+        try:
+            there = os.path.samestat(os.fstat(descriptor), os.stat(workdir))
+        except OSError:  # A network file system says it so.
+            there = False
+        if not there or (begun and not (workdir / study_file.NAME).exists()):
+            raise errors.InputError(
+                f'{workdir} was removed while the sweep was running; what it held is '
+                'gone. The same command begins again.'
+            )
+
+    try:
+        yield check
+    finally:
+        os.close(descriptor)
 
 
 def _progress_bar(plan: planning.Plan) -> tqdm.tqdm:

@@ -83,11 +83,14 @@ class Local:
         for process in self.running.values():
             process.send_signal(signal.SIGINT)
         end = time.monotonic() + PATIENCE
-        for process in self.running.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0, end - time.monotonic()))
-            process.kill()
-            process.wait()
+        try:
+            for process in self.running.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0, end - time.monotonic()))
+        finally:  # Another signal ends the waiting, not this.
+            for process in self.running.values():
+                process.kill()
+                process.wait()
 
     def free(self) -> int:
         return self.jobs - len(self.running)

@@ -1,8 +1,11 @@
 """RUN/failures.json: how often a Run failed, and whether it is tried again."""
 
+import errno
 import json
+import os
 import pathlib
 import platform
+import re
 import signal
 import time
 import typing
@@ -19,6 +22,9 @@ _FROM_OUTSIDE = {
     for sign, base in ((-1, 0), (1, 128))
 }
 _FILE = 'failures.json'
+_END = 65_536  # Bytes of a log that are looked at.
+_LITTLE = 65_536  # Bytes: with less, a disk counts as full.
+_FULL = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)
 
 
 class Failure(typing.TypedDict):
@@ -67,9 +73,31 @@ def final(failures: list[Failure]) -> bool:
 def last_words(workdir: str | pathlib.Path, name: str, lines: int = 4) -> str:
     """The end of a Run's log, for a person to see why it failed."""
     try:
-        text = (pathlib.Path(workdir) / name / 'log.txt').read_text()
+        with open(pathlib.Path(workdir) / name / 'log.txt', 'rb') as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
+            text = file.read(_END).decode(errors='replace')
     except OSError:
         return '(no log)'
+    # What a terminal would obey is no text.
+    text = re.sub(r'[^\S\n\r]', ' ', text)
+    text = ''.join(c if c.isprintable() or c in '\n\r' else '\ufffd' for c in text)
     shown = [line for line in text.replace('\r', '\n').splitlines() if line.strip()]
     errors = [line for line in shown if line.startswith('error: ')]
     return '\n'.join(errors[-1:] or shown[-lines:])
+
+
+def check_room(workdir: str | pathlib.Path, words: str) -> None:
+    """Raises where a Run failed for want of disk space, which is no fault of its own.
+
+    Args:
+        workdir: where it was to write.
+        words: its last ones.
+
+    Raises:
+        OSError: the disk is full, or was for the Run.
+    """
+    disk = os.statvfs(workdir)
+    full = disk.f_bavail * disk.f_frsize < _LITTLE
+    full |= disk.f_files > 0 and not disk.f_favail
+    if full or any(text in words for text in _FULL):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(workdir))

@@ -23,7 +23,7 @@ from tfxfer.training import checkpoints, distribution, step
 
 
 class StopSignal:
-    """SIGTERM or Ctrl-C: training ends after its step; the second time at once.
+    """SIGTERM, SIGHUP or Ctrl-C: training ends after its step, the second time at once.
 
     Attributes:
         signum: the signal that came, or None.
@@ -38,7 +38,9 @@ class StopSignal:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        signals = signal.SIGTERM, signal.SIGINT
+        signals = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # As nohup has it.
+            signals.append(signal.SIGHUP)
         before = [signal.signal(signum, self._note) for signum in signals]
         try:
             yield
