@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -199,12 +200,111 @@ def test_another_schema_version_is_refused(tmp_path):
         results.read_all(tmp_path)
 
 
-def test_a_record_that_is_no_json_is_named(tmp_path):
+@pytest.mark.parametrize('text', ['', '{', '[]', '"x"', 'null', '[' * 100_000])
+def test_a_record_that_is_cut_off_or_no_object_is_left_out_by_name(tmp_path, text):
     results.write(tmp_path, RECORD, SEEN)
     path = results.folder(tmp_path, RUN) / 'record.json'
-    path.write_text(path.read_text()[:100])
-    with pytest.raises(errors.InputError, match='record.json is not a record'):
-        results.read_all(tmp_path)
+    path.write_text(text)
+    left_out(tmp_path, 'record.json')
+
+
+def left_out(workdir, *names):
+    """Asserts that the one Record of a workdir is left out, in a line of `names`."""
+    folder = results.folder(workdir, RUN)
+    with pytest.raises(results.Damaged):
+        results.read(folder)
+    found = results.read_folder(workdir)
+    (sentence,) = found.left_out
+    assert found.records == [] and '\n' not in sentence
+    assert str(folder / 'record.json') in sentence
+    assert all(name in sentence for name in names)
+    assert results.read_done(folder) is None
+
+
+WRONG = [
+    ('metric', None), ('metric', 3), ('metric', 'top2'), ('metric', ['top1']),
+    ('score', '0.75'), ('score', 1.5), ('score', -0.1), ('score', True),
+    ('score', float('nan')), ('score', None), ('score', []),
+    ('valid_score', 'high'), ('valid_score', 75), ('valid_score', float('inf')),
+    ('images', None), ('images', []), ('images', {}),
+    ('images', {'train': 6.5, 'valid': 2, 'test': 4}),
+    ('images', {'train': -6, 'valid': 2, 'test': 4}),
+    ('classes', None), ('classes', 'cat'), ('classes', [0, 1]), ('classes', {}),
+    ('splits', 5), ('chosen', None), ('chosen', [0.1]), ('chosen', {'l2': '0.1'}),
+    ('curve', None), ('curve', {}), ('curve', [0.5]), ('curve', [{'l2': 0.1}]),
+    ('curve', [{'l2': 'a', 'valid_score': 0.5, 'solved': True}]),
+    ('curve', [{'l2': 0.1, 'valid_score': 5, 'solved': True}]),
+    ('source', 'imagenet'), ('source', {}),
+    ('source', {'dataset': 'x', 'score': 71, 'images': None}),
+    ('top5', 'x'), ('status', None), ('status', 'finished'), ('fault', 'late'),
+    ('seconds', None), ('seconds', {'total': 'long'}), ('seconds', {'total': -1}),
+    ('versions', []), ('run', None), ('run', []), ('run', 'a'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('field, value', WRONG)
+def test_a_field_of_another_type_or_range_is_named(tmp_path, field, value):
+    change(tmp_path, lambda record: record.update({field: value}))
+    left_out(tmp_path, f"'{field}'")
+
+
+@pytest.mark.parametrize(
+    'field, value',
+    [
+        ('arch', 5), ('dataset', None), ('setting', []), ('setting', 'logistics'),
+        ('hparams', None), ('hparams', []), ('hparams', {'l2s': 'a'}),
+        ('hparams', {'l2s': [-1.0]}), ('seed', '0'), ('seed', 0.5), ('phase', 7),
+        ('per_class', 'all'), ('weights', None), ('metric', 1),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_run_of_another_type_is_named(tmp_path, field, value):
+    change(tmp_path, lambda record: record['run'].update({field: value}))
+    left_out(tmp_path, "'run'")
+
+
+@pytest.mark.parametrize('field', ['run', 'metric', 'score', 'images', 'classes'])
+def test_a_field_that_is_not_there_is_named(tmp_path, field):
+    change(tmp_path, lambda record: record.pop(field))
+    left_out(tmp_path, f"no '{field}'")
+
+
+def change(workdir, how):
+    """Writes RECORD, its file changed by `how`."""
+    results.write(workdir, RECORD, SEEN)
+    path = results.folder(workdir, RUN) / 'record.json'
+    record = json.loads(path.read_text())
+    how(record)
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    'part', [lambda r: r, lambda r: r['run'], lambda r: r['run']['hparams']]
+)
+def test_a_field_of_a_later_version_is_not_taken_for_damage(tmp_path, part):
+    change(tmp_path, lambda record: part(record).update(weather='fine'))
+    with pytest.raises(errors.InputError, match='weather') as refused:
+        results.read_folder(tmp_path)
+    assert not isinstance(refused.value, results.Damaged)
+
+
+def test_a_copied_or_renamed_folder_is_left_out_and_said(tmp_path):
+    results.write(tmp_path, RECORD, SEEN)
+    shutil.copytree(results.folder(tmp_path, RUN), tmp_path / 'a copy')
+    found = results.read_folder(tmp_path)
+    record = results.read(results.folder(tmp_path, RUN))
+    assert found.records == [record]
+    (sentence,) = found.left_out
+    assert 'a copy' in sentence and RUN.id in sentence
+    # Read as it is, it is a Run whose weights may be used.
+    assert results.read(tmp_path / 'a copy') == record
+
+
+@pytest.mark.parametrize('text', ['[]', '5', 'null', '{', '', '{"hparams": 3}'])
+def test_a_run_json_that_is_no_run_is_one_line_that_names_it(tmp_path, text):
+    (tmp_path / 'run.json').write_text(text)
+    with pytest.raises(errors.InputError, match='run.json') as refused:
+        results.read_run(tmp_path / 'run.json')
+    assert '\n' not in str(refused.value)
 
 
 def test_frame_has_a_row_per_record():

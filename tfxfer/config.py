@@ -162,8 +162,13 @@ def from_dict(fields: Mapping[str, typing.Any]) -> Run:
             another type than the field's.
     """
     fields = dict(fields)
-    setting = fields.get('setting', '')
-    hparams = hparams_from(setting, fields.pop('hparams', {}))
+    setting, values = fields.get('setting', ''), fields.pop('hparams', {})
+    if not isinstance(setting, str) or not isinstance(values, Mapping):
+        raise errors.InputError(
+            f"'setting' takes a text and 'hparams' its fields; got {setting!r} and "
+            f'{values!r}.'
+        )
+    hparams = hparams_from(setting, values)
     run = build('config field', Run, {**fields, 'hparams': hparams})
     _check_choices(run)
     for name in ('per_class', 'image_size', 'until'):

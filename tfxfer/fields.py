@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import types
 import typing
 from collections.abc import Collection, Mapping
 
@@ -20,9 +21,9 @@ def build(kind: str, cls: type[Record], values: Mapping[str, typing.Any]) -> Rec
     Raises:
         errors.InputError: an unknown or missing field, or a value of another type.
     """
-    types = _types(typing.cast(typing.Any, cls))
+    of_fields = types_of(typing.cast(typing.Any, cls))
     for name in values:
-        errors.find(kind, types, name)
+        errors.find(kind, of_fields, name)
     missing = [
         f.name
         for f in dataclasses.fields(typing.cast(typing.Any, cls))
@@ -30,11 +31,12 @@ def build(kind: str, cls: type[Record], values: Mapping[str, typing.Any]) -> Rec
     ]
     if missing:
         raise errors.InputError(f'Missing {kind}: {", ".join(missing)}.')
-    return cls(**{k: _cast(kind, k, types[k], v) for k, v in values.items()})
+    return cls(**{k: _cast(kind, k, of_fields[k], v) for k, v in values.items()})
 
 
 @functools.cache
-def _types(cls: type) -> dict[str, typing.Any]:
+def types_of(cls: type) -> dict[str, typing.Any]:
+    """{name: annotated type} of the fields of a dataclass."""
     return typing.get_type_hints(cls)
 
 
@@ -75,6 +77,50 @@ def _items(item: typing.Any, value: typing.Any) -> typing.Any:
     return value
 
 
+def fits(expected: typing.Any, value: typing.Any) -> bool:
+    """Whether a value that JSON holds is of an annotated type; numbers are finite."""
+    origin, parts = typing.get_origin(expected), typing.get_args(expected)
+    if expected is typing.Any:
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(part, value) for part in parts)
+    if origin is tuple:
+        return isinstance(value, list) and all(fits(parts[0], item) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            fits(parts[1], item) for item in value.values()
+        )
+    if expected is type(None):
+        return value is None
+    if isinstance(value, bool) or expected is bool:
+        return isinstance(value, bool) and expected is bool
+    if expected is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, expected)
+
+
+def described(expected: typing.Any) -> str:
+    """An annotated type in JSON's words."""
+    origin, parts = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        return ' or '.join(map(described, parts))
+    if origin is tuple:
+        return f'list ({described(parts[0])} each)'
+    if origin is dict:
+        more = '' if parts[1] is typing.Any else f' ({described(parts[1])} each)'
+        return f'object{more}'
+    return _JSON_NAMES[expected]
+
+
+_JSON_NAMES: dict[typing.Any, str] = {
+    type(None): 'null',
+    bool: 'true or false',
+    float: 'finite number',
+    int: 'whole number',
+    str: 'text',
+}
+
+
 def config_dict(
     cls: type, *, leave_out: Collection[str] = (), **values: typing.Any
 ) -> 'ml_collections.ConfigDict':
@@ -88,13 +134,13 @@ def config_dict(
     """
     import ml_collections  # Only programs that take a config need it.
 
-    types, config = _types(cls), ml_collections.ConfigDict()
+    of_fields, config = types_of(cls), ml_collections.ConfigDict()
     for field in dataclasses.fields(cls):
         value = values.pop(field.name, field.default)
         if field.name in leave_out or value is dataclasses.MISSING:
             continue
         if value is None:
-            (kind,) = set(typing.get_args(types[field.name])) - {type(None)}
+            (kind,) = set(typing.get_args(of_fields[field.name])) - {type(None)}
             value = ml_collections.config_dict.placeholder(kind)
         config[field.name] = value
     for name, value in values.items():

@@ -1,5 +1,6 @@
 """What a Run leaves behind: one folder, complete or not there. No TensorFlow."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -13,9 +14,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tfxfer import config, errors, storage
+from tfxfer import config, errors, record_checks, storage
 
 SCHEMA = 1
+Damaged = record_checks.Damaged
 PREDICTIONS = 'predictions.npz'
 _REMEDY = 'Remove the folder and run it again.'
 
@@ -84,10 +86,22 @@ def read_run(path: str | os.PathLike) -> config.Run:
         errors.InputError: not a run.json, or of fields that this version lacks.
     """
     try:
-        fields = json.loads(pathlib.Path(path).read_text())
-    except (OSError, ValueError) as error:
+        return _run_of(_object(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise errors.InputError(f'Cannot read the Run in {path}: {error}') from error
-    return _run_of(fields)
+
+
+def _object(path: str | os.PathLike) -> dict[str, typing.Any]:
+    """What a .json file holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError, RecursionError: it is no JSON, or no object.
+    """
+    value = json.loads(pathlib.Path(path).read_bytes())
+    if not isinstance(value, dict):
+        raise ValueError(f'it holds no object, but {str(value)[:60]!r}')
+    return value
 
 
 def _run_of(fields: dict[str, typing.Any]) -> config.Run:
@@ -146,8 +160,10 @@ def write(
     workdir: str | os.PathLike,
     record: Record,
     predictions: Mapping[str, np.ndarray],
-) -> None:
+) -> Record:
     """Writes predictions.npz, then record.json: a Run is done when that exists.
+
+    Returns the Record as it is written, with the digest of the predictions.
 
     predictions: arrays, one row per image of the scored split: `index` i64 [n] (in the
     dataset), `label` i32 [n] | [n, k], `logits` f32 [n, k]. Written beside them is
@@ -167,30 +183,71 @@ def write(
     }
     fields['run'] = {**config.to_dict(record.run), 'id': record.run.id}
     storage.write_json(path / 'record.json', {'schema': SCHEMA, **fields})
+    return record
 
 
 def read(path: str | os.PathLike) -> Record | None:
     """The Record in a Run's folder, or None where the Run is not done.
 
     Raises:
-        errors.InputError: a record of another schema version, or not a record.
+        Damaged: what is there is no record, or a field of it has a wrong value.
+        errors.InputError: a record of another version.
     """
     path = pathlib.Path(path) / 'record.json'
     try:
-        fields = json.loads(path.read_text())
-    except FileNotFoundError:
+        fields = _object(path)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as error:
-        raise errors.InputError(f'{path} is not a record: {error}') from error
-    if fields.pop('schema', None) != SCHEMA:
+    except OSError as error:
+        raise errors.InputError(f'Cannot read {path}: {error}') from error
+    except (ValueError, RecursionError) as error:
+        raise Damaged(path, str(error)) from error
+    if (schema := fields.pop('schema', None)) != SCHEMA:
+        if not isinstance(schema, int):
+            raise Damaged(path, f"'schema' must be {SCHEMA}; it is {schema!r}")
         raise errors.InputError(
             f'{path} has another schema version than {SCHEMA}. Read it with the '
             'version of tfxfer that wrote it, or use another workdir.'
         )
-    run = fields.pop('run')
+    record_checks.check_types(path, Record, fields)
+    try:
+        run = _run_of(fields.pop('run'))
+    except errors.InputError as error:
+        raise Damaged(path, f"'run': {str(error).removesuffix('.')}") from error
+    record_checks.check_run(path, run, fields)
     fields['classes'] = _same(tuple(fields['classes']))
-    fields['curve'] = tuple(fields['curve'])
-    return Record(run=_run_of(run), **fields)
+    fields['curve'] = tuple(fields.get('curve', ()))
+    return Record(run=run, **fields)
+
+
+def read_named(path: str | os.PathLike) -> Record | None:
+    """As `read`, of a folder in a workdir, whose name must be the Run's id.
+
+    Raises:
+        Damaged: also where it is another Run's, as in a copy of a folder.
+        errors.InputError: see read.
+    """
+    path, record = pathlib.Path(path), read(path)
+    if record is not None and record.run.id != path.name:
+        raise Damaged(
+            path / 'record.json',
+            f'it is of {record.run.id}, which is not the name of its folder (a copy, '
+            'or renamed, or changed)',
+        )
+    return record
+
+
+def read_done(path: str | os.PathLike) -> Record | None:
+    """As `read_named`, but None of a damaged record too, which is said.
+
+    Raises:
+        errors.InputError: a record of another version.
+    """
+    try:
+        return read_named(path)
+    except Damaged as error:
+        logging.warning('%s', error)
+        return None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -225,17 +282,51 @@ def read_predictions(
     return read
 
 
-def read_all(workdir: str | os.PathLike) -> list[Record]:
-    """All Records of a workdir, sorted by Run id.
+def set_aside(path: str | os.PathLike) -> None:
+    """Renames a record.json that is not used, so that its Run can be carried out."""
+    path = pathlib.Path(path) / 'record.json'
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, path.with_name('record.damaged.json'))
+
+
+class Folder(typing.NamedTuple):
+    """The Records of a workdir by Run id, and sentences about those left out."""
+
+    records: list[Record]
+    left_out: list[str]
+
+
+def read_folder(workdir: str | os.PathLike) -> Folder:
+    """All Records of a workdir, without those that are damaged or a copy.
 
     Raises:
-        errors.InputError: no such folder.
+        errors.InputError: no such folder, or a record of another version.
     """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
         raise errors.InputError(f'No results folder {str(workdir)!r}.')
-    records = (read(path.parent) for path in sorted(workdir.glob('*/record.json')))
-    return [record for record in records if record]
+    found = Folder([], [])
+    for path in sorted(workdir.glob('*/record.json')):
+        try:
+            record = read_named(path.parent)
+        except Damaged as error:
+            found.left_out.append(str(error))
+            continue
+        if record is not None:  # Not removed since the folder was listed.
+            found.records.append(record)
+    return found
+
+
+def read_all(workdir: str | os.PathLike) -> list[Record]:
+    """The Records of `read_folder`; what is left out is logged.
+
+    Raises:
+        errors.InputError: see read_folder.
+    """
+    found = read_folder(workdir)
+    for sentence in found.left_out:
+        logging.warning('%s', sentence)
+    return found.records
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:

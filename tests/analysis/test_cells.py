@@ -182,12 +182,16 @@ def test_missing_is_judged_within_a_subset_size(tmp_path):
 @pytest.mark.parametrize(
     'text', ['{"schema": 1}', '[]', 'x', '{"schema": 1, "run": {"id": 1}}']
 )
-def test_a_record_that_cannot_be_read_is_named(study, text):
-    path = sorted(study.glob('*/record.json'))[3]
-    path.write_text(text)
-    with pytest.raises(errors.InputError) as error:
+def test_a_record_that_cannot_be_read_is_left_out_and_named(study, text):
+    paths = sorted(study.glob('*/record.json'))
+    paths[3].write_text(text)
+    found = cells.read_folder(study)
+    assert len(found.records) == len(paths) - 1
+    assert str(paths[3]) in found.left_out[0]
+    for path in paths:
+        path.write_text(text)
+    with pytest.raises(errors.InputError, match='record.json is not used'):
         cells.read(study)
-    assert str(path) in str(error.value)
 
 
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):

@@ -59,6 +59,18 @@ class Page(html.parser.HTMLParser):
             self.tables[-1][-1][-1] += data
 
 
+def test_records_that_are_left_out_are_named_in_the_report(tmp_path):
+    made.write_cell(tmp_path, made.NETWORKS[0], 'logistic', 80)
+    record = made.write_cell(tmp_path, made.NETWORKS[1], 'logistic', 90)
+    folder = results.folder(tmp_path, record.run)
+    shutil.copytree(folder, tmp_path / 'copy of it')
+    cut_off = results.folder(tmp_path, made.run(made.NETWORKS[0], 'logistic'))
+    (cut_off / 'record.json').write_text('{')
+    page = report.write(tmp_path).read_text()
+    assert 'copy of it' in page and str(cut_off / 'record.json') in page
+    assert '90.0' in page and '80.0' not in page
+
+
 def test_the_reports_numbers_equal_the_records(study):
     page = Page((study / 'report.html').read_text())
     head, *rows = page.tables[0]

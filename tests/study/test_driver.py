@@ -79,6 +79,16 @@ def test_a_run_that_fails_twice_is_not_tried_again_and_the_rest_goes_on(
     assert last.started[0] == name and len(last.started) == 2
 
 
+def test_a_damaged_record_and_that_of_another_run_are_made_anew(tmp_path):
+    carry_out(tmp_path, InstantExecutor(tmp_path))
+    cut_off, other, *_ = sorted(tmp_path.glob('*/record.json'))
+    other.write_text(cut_off.read_text())  # As if its folder were a copy.
+    cut_off.write_text('{"schema": 1, ')
+    again = InstantExecutor(tmp_path)
+    assert len(carry_out(tmp_path, again).done) == RUNS
+    assert sorted(again.started) == [cut_off.parent.name, other.parent.name]
+
+
 def test_runs_killed_from_outside_have_more_chances(tmp_path):
     executor = InstantExecutor(tmp_path)
     name = a_trial().id

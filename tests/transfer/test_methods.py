@@ -67,6 +67,19 @@ def test_every_setting_learns_the_colours_and_writes_a_whole_record(
     assert record.seconds['total'] > 0 and record.run.seed == 0
 
 
+def test_a_damaged_record_is_kept_aside_and_made_anew(weights, tmp_path, caplog):
+    options = ExecutionOptions(tmp_path)
+    record = execute.execute(made('logistic', weights), options)
+    path = results.folder(tmp_path, record.run) / 'record.json'
+    text = path.read_text().replace('"score": ', '"score": 7', 1)
+    path.write_text(text)
+    again = execute.execute(made('logistic', weights), options)
+    assert again.score == record.score
+    assert results.read(path.parent).score == record.score
+    assert (path.parent / 'record.damaged.json').read_text() == text
+    assert "'score' must be" in caplog.text
+
+
 @pytest.mark.parametrize('setting', SOME_SETTINGS)
 def test_same_run_same_record(weights, tmp_path, setting):
     first = execute.execute(made(setting, weights), ExecutionOptions(tmp_path / 'a'))

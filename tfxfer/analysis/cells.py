@@ -7,6 +7,7 @@ the seeds it was measured with.
 import collections
 import dataclasses
 import itertools
+import logging
 import os
 import pathlib
 import typing
@@ -180,34 +181,31 @@ class Missing:
 
 
 def read(workdir: str | os.PathLike) -> list[results.Record]:
-    """The Records of a results folder, by Run id.
+    """The Records of `read_folder`."""
+    return read_folder(workdir).records
+
+
+def read_folder(workdir: str | os.PathLike) -> results.Folder:
+    """The Records of a results folder, and what of it is left out, which is logged.
 
     Raises:
-        errors.InputError: no such folder, no Record in it, or one that cannot be read,
-            which is named.
+        errors.InputError: no such folder, no Record in it that can be read, or one of
+            another version.
     """
-    workdir = pathlib.Path(workdir)
-    if not workdir.is_dir():
+    if not pathlib.Path(workdir).is_dir():
         raise errors.InputError(
             f'No results folder {str(workdir)!r}. Give the --workdir of the Runs.'
         )
-    records = []
-    for path in sorted(workdir.glob('*/record.json')):
-        try:
-            record = results.read(path.parent)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise errors.InputError(
-                f'{path} is not a record ({error!r}). Remove its folder and run the '
-                'same command again.'
-            ) from error
-        if record is not None:  # Not removed since the folder was listed.
-            records.append(record)
-    if not records:
+    found = results.read_folder(workdir)
+    for sentence in found.left_out:
+        logging.warning('%s', sentence)
+    if not found.records:
         raise errors.InputError(
-            f'{str(workdir)!r} holds no finished Run. Make some first: python -m '
+            ' '.join(found.left_out)
+            or f'{str(workdir)!r} holds no finished Run. Make some first: python -m '
             f'tfxfer.run --config=configs/logistic.py --workdir={workdir}'
         )
-    return records
+    return found
 
 
 def cells(records: Sequence[results.Record]) -> list[Cell]:

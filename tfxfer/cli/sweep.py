@@ -182,7 +182,7 @@ def show_results(workdir: pathlib.Path, summary: Summary | None) -> None:
     from tfxfer import report  # Matplotlib, which --plan does without.
 
     path = report.write(workdir)
-    records = results.read_all(workdir)
+    records = results.read_folder(workdir).records  # What is left out was said.
     print(report.summary(records))
     if summary:
         print(summary(records))

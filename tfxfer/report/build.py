@@ -52,7 +52,7 @@ def write(
 
 def _write(results_dir, output, published):
     theirs = [one for path in published for one in published_results.read(path)]
-    records = _read(results_dir, output, theirs)
+    records, left_out = _read(results_dir, output, theirs)
     output = pathlib.Path(output or pathlib.Path(results_dir) / 'report.html')
     storage.writable(output.parent)
     if output.is_dir():
@@ -69,7 +69,9 @@ def _write(results_dir, output, published):
         for subject, group in cells.grouped(drawings, lambda one: one.subject).items()
     }
     html = page.render(
-        _page_sections(study, tables, figures, notes.unfinished(results_dir))
+        _page_sections(
+            study, tables, figures, [*left_out, *notes.unfinished(results_dir)]
+        )
     )
     with storage.replacing(output) as temporary:
         temporary.write_text(html, encoding='utf-8', newline='\n')
@@ -87,16 +89,16 @@ def _write_tables(tables, folder):
 
 
 def _read(results_dir, output, theirs):
-    """The Records; none if there are published results and the folder has none."""
+    """results.Folder; empty if there are published results and the folder has none."""
     if not theirs or any(pathlib.Path(results_dir).glob('*/record.json')):
         with _lasting():
-            return cells.read(results_dir)
+            return cells.read_folder(results_dir)
     if output is None:
         raise errors.InputError(
             f'{str(results_dir)!r} holds no finished Run. To draw the published '
             'results alone, name the file: --output=theirs/report.html.'
         )
-    return []
+    return results.Folder([], [])
 
 
 @contextlib.contextmanager
@@ -131,7 +133,7 @@ def _page_sections(study, tables, figures, unfinished):
         study: section.Study.
         tables: those that have rows.
         figures: {subject: page.Figures}.
-        unfinished: sentences about Runs that are not done.
+        unfinished: sentences about Runs that are left out or not done.
     """
     named = {table.name: table for table in tables}
     numbers = [t for t in tables if t.name not in (*CHOSEN, 'missing')]

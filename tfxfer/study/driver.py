@@ -121,7 +121,7 @@ class Driver:
 
     def _read(self, name: str) -> bool:
         """Takes a Run's Record, if there is one."""
-        record = results.read(self.workdir / name)
+        record = results.read_done(self.workdir / name)
         if record is not None:
             self.done[name] = record
         return record is not None

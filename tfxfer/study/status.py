@@ -40,7 +40,7 @@ def read_done(workdir: str | pathlib.Path) -> dict[str, results.Record]:
     """Every Record of a workdir by Run id."""
     records = {}
     for path in pathlib.Path(workdir).glob('*/record.json'):
-        if (record := results.read(path.parent)) is not None:
+        if (record := results.read_done(path.parent)) is not None:
             records[path.parent.name] = record
     return records
 

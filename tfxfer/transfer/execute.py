@@ -33,13 +33,15 @@ def execute(run: config.Run, options: ExecutionOptions) -> results.Record:
     storage.writable(options.workdir)
     resolved = resolve.resolve(run, options)
     folder = results.folder(options.workdir, resolved.run)
-    if (record := results.read(folder)) is not None:
+    if (record := results.read_done(folder)) is not None:
         logging.info('Done before: %s', folder)
         return record
     with _leased(options.workdir, resolved.run) as lease:
         # Another process may have done it in the meantime.
-        if (record := results.read(folder)) is not None:
+        if (record := results.read_done(folder)) is not None:
             return record
+        if lease:
+            results.set_aside(folder)
         return _carry_out(resolved, options, lease, start)
 
 
@@ -98,7 +100,7 @@ def _carry_out(
             f'Another process took {run.id} over, as this one had given no sign of '
             f'life for {leases.EXPIRES:.0f} s.'
         )
-    results.write(options.workdir, record, result.predictions)
+    record = results.write(options.workdir, record, result.predictions)
     distribution.wait_for_all(devices)
     if run.until is None:  # Else another Run goes on from there.
         remove_checkpoints(folder)

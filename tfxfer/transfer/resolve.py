@@ -181,7 +181,7 @@ def find_weights(
 
 def _weights_of_run(run: config.Run, path: pathlib.Path, *, own: bool) -> Weights:
     """Weights of the finished Run in the folder `path`; own: of the same workdir."""
-    record = results.read(path)
+    record = results.read_named(path) if own else results.read(path)
     assert record is not None  # The caller has seen it.
     if record.run.arch != run.arch:
         raise errors.InputError(

@@ -65,7 +65,9 @@ class Task:
             errors.InputError: one of them is not in the workdir.
         """
         workdir = pathlib.Path(self.options.workdir)
-        records = [(name, results.read(workdir / name)) for name in self.run.trials]
+        records = [
+            (name, results.read_named(workdir / name)) for name in self.run.trials
+        ]
         for name, record in records:
             if record is None:
                 raise errors.InputError(
