@@ -3,7 +3,7 @@
 import dataclasses
 import typing
 
-from tfxfer import errors
+from tfxfer import errors, escaping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +218,10 @@ def find(name: str) -> Dataset:
     Raises:
         errors.InputError: unknown name.
     """
+    if escaping.control(name):
+        raise errors.InputError(
+            f'{name!r} has a control character in it: rename the file or folder.'
+        )
     kind, _, rest = name.partition(':')
     if kind in ('folder', 'csv', 'idx') and rest:
         return Dataset(name, kind, 0, (), None, 'top1', path=rest)

@@ -52,8 +52,9 @@ def _shown(sign: str) -> str:
 
 def markdown(text: str) -> str:
     """Text within a paragraph, heading, list or cell of GitHub's Markdown."""
-    text = _MARKDOWN.sub(r'\\\g<0>', text)
-    return ' '.join(text.replace('&', '&amp;').replace('<', '&lt;').split())
+    text = _MARKDOWN.sub(r'\\\g<0>', line(' '.join(text.split())))
+    text = re.sub(r'&(?=#?\w+;)', '&amp;', text)  # Alone it is no entity.
+    return text.replace('<', '&lt;')
 
 
 def markdown_code(text: str) -> str:
@@ -66,7 +67,7 @@ def markdown_code(text: str) -> str:
 
 def tex(text: str) -> str:
     """Text of a LaTeX document or table that needs no package."""
-    return ' '.join(''.join(_TEX.get(sign, sign) for sign in text).split())
+    return ''.join(_TEX.get(sign, sign) for sign in line(' '.join(text.split())))
 
 
 def spreadsheet(value: typing.Any) -> typing.Any:

@@ -147,3 +147,35 @@ def test_importing_the_package_sets_no_variable_and_a_program_quiets_tensorflow(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] in ('2', '3')
+
+
+ODD = '''
+import pathlib
+from absl import flags, logging
+from tests.conftest import ROOT
+from tfxfer import errors
+from tfxfer.cli import app
+
+class Odd:
+    """Names what it is given."""
+    __name__ = 'odd'
+    def define_flags(self, values=flags.FLAGS):
+        return app.Define(values).given
+    def main(self, given):
+        name = 'a\\x1b[2Jb\\nerror: c'
+        logging.warning('Read %s and %s of %d.', name, pathlib.Path(name), 3)
+        raise errors.InputError(f'No file {name}.')
+
+app.run(Odd(), ['odd'])
+'''
+
+
+def test_names_cannot_command_the_terminal():
+    done = subprocess.run(
+        [sys.executable, '-c', ODD], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and '\x1b' not in done.stderr
+    warning, error = done.stderr.splitlines()
+    name = r'a\x1b[2Jb\nerror: c'
+    assert warning.endswith(f'Read {name} and {name} of 3.')
+    assert error == f'error: No file {name}.'

@@ -138,3 +138,18 @@ def test_both_files_hold_the_same(tmp_path):
     model_card.write(card, tmp_path, 'my_model')
     assert json.loads((tmp_path / 'model_card.json').read_text()) == card
     assert (tmp_path / 'MODEL_CARD.md').read_text() == text
+
+
+def test_names_are_not_read_as_markdown():
+    names = ('`', '](http://x)', '# a', '<b>', '``` x')
+    odd = 'folder:/data/<img src=x> *a* [b](c) $d$'
+    _, card, text = made(run={'dataset': odd}, classes=names)
+    lines = text.splitlines()
+    assert card['dataset']['name'] == odd
+    plain = r'folder:/data/&lt;img src=x> \*a\* \[b\](c) \$d\$'
+    assert lines[0].endswith(plain) and plain in lines[2]
+    assert text.count(odd) == 1 and f'`{odd}`' in text  # As code.
+    assert lines[-5:] == [
+        '0. `` ` ``', '1. `](http://x)`', '2. `# a`', '3. `<b>`',
+        '4. ```` ``` x ````',
+    ]  # fmt: skip

@@ -1,8 +1,11 @@
+import warnings
+
+import matplotlib
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tfxfer.report import figure_files
+from tfxfer.report import figure_files, style
 
 
 def test_files_hold_the_figure_and_its_numbers(drawings, tmp_path):
@@ -35,3 +38,25 @@ def test_choices_are_rasterised_once_and_their_pdf_is_a_page_of_that(
     assert b'/Subtype /Image' in pdf.read_bytes()
     vector = figure_files.save([drawings['transfer_digits_0_4']], tmp_path)[1]
     assert b'/Font' in vector.read_bytes()
+
+
+SIGNS = ('$', '$$', 'a $x_1$ b', r'\frac{1}', '100 %', '十元', '\u1f00')
+
+
+def test_names_are_no_mathematics_and_missing_signs_are_said_once(tmp_path, caplog):
+    with matplotlib.rc_context(style.RC):
+        looks = {name: {'marker': 'o'} for name in SIGNS}
+        fig, ((panel,),) = style.panels(style.Layout(1, 1, 3, 3), looks)
+        panel.set_xticks(range(len(SIGNS)), SIGNS)
+        panel.set_title('$\\broken{')
+        panel.set_xlabel('$')
+    frame = pd.DataFrame({'name': SIGNS})
+    drawing = style.Drawing('x', 'transfer', 'x', fig, frame, 'x')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        figure_files.save([drawing, drawing], tmp_path)
+        svg = figure_files.svg(drawing)
+    assert '<!-- $ -->' in svg and '<!-- a $x_1$ b -->' in svg
+    assert [r.getMessage() for r in caplog.records] == [
+        'The font of the figures lacks 2 signs, drawn as boxes there: 元 十'
+    ]

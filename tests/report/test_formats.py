@@ -137,3 +137,16 @@ def test_an_html_file_is_a_page_of_its_own(tmp_path):
 def test_what_nobody_asked_for_is_not_written(tmp_path):
     paths = formats.write([example()], tmp_path)
     assert [path.suffix for path in paths] == ['.csv', '.md', '.tex']
+
+
+def test_csv_has_no_formula():
+    text = formats.csv(example(text="=cmd|' /C calc'!A0"))
+    assert text.splitlines()[1] == "'=cmd|' /C calc'!A0,0.5,3"
+    rows = [{'@x': '-1', 'difference': -0.5}, {'@x': '+x', 'difference': None}]
+    table = formats.table('x', 'x', rows, {'x': lambda row: row['@x']})
+    assert formats.csv(table) == "'@x,difference\n-1,-0.5\n'+x,\n"
+
+
+def test_a_row_of_tex_may_begin_with_any_sign():
+    lines = formats.tex(example(text='[a]*')).splitlines()
+    assert [line for line in lines if line.lstrip().startswith('{[}a{]}{*} ')]

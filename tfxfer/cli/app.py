@@ -10,6 +10,7 @@ process is at the same work, 130 interrupted.
 """
 
 import errno
+import logging as log
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from tfxfer import config, errors
+from tfxfer import config, errors, escaping
 from tfxfer.cli import config_files
 
 _ADVICE = {
@@ -247,7 +248,7 @@ def describe_program(program: Program | types.ModuleType, given: Given) -> str:
 
 def stop(message: str, status: int = 2) -> typing.NoReturn:
     """Ends the process with one line on stderr."""
-    print(f'error: {message}', file=sys.stderr, flush=True)
+    print(f'error: {escaping.line(message)}', file=sys.stderr, flush=True)
     sys.exit(status)
 
 
@@ -327,6 +328,7 @@ def _guard(program: Program | types.ModuleType, given: Given) -> None:
         signal.signal(signal.SIGHUP, _interrupt)
     logging.use_absl_handler()
     logging.set_stderrthreshold('info')
+    logging.get_absl_handler().addFilter(_literal)
     try:
         program.main(given)
     except errors.InputError as error:
@@ -347,6 +349,20 @@ def _guard(program: Program | types.ModuleType, given: Given) -> None:
         stop(_ADVICE[errno.ENOSPC])  # TensorFlow and HDF5 say it in their own ways.
     except KeyboardInterrupt:
         stop('Interrupted. The same command goes on from here.', status=130)
+
+
+def _literal(record: log.LogRecord) -> bool:
+    """Lets no name in a line of the log command the terminal or begin a line."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            escaping.line(str(argument))
+            if isinstance(argument, (str, os.PathLike))
+            else argument
+            for argument in record.args
+        )
+    if isinstance(record.msg, str):
+        record.msg = escaping.lines(record.msg)
+    return True
 
 
 def _interrupt(signum: int, frame: types.FrameType | None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from absl import flags, logging
 
-from tfxfer import errors, storage
+from tfxfer import errors, escaping, storage
 from tfxfer.cli import app
 
 ENDINGS = ('.npz', '.parquet', '.csv')
@@ -86,6 +86,7 @@ def export(store: typing.Any, path: pathlib.Path) -> None:
         for c, name in enumerate(names):
             table.insert(3 + c, name, labels[:, c])
         if path.suffix == '.csv':
+            table['name'] = table['name'].map(escaping.spreadsheet)
             table.to_csv(temporary, index=False)
         else:
             table.to_parquet(temporary, index=False)

@@ -9,7 +9,7 @@ import pathlib
 import typing
 from collections.abc import Iterator, Mapping
 
-from tfxfer import config, number_format, results, storage
+from tfxfer import config, escaping, number_format, results, storage
 from tfxfer.analysis import stats
 
 SCHEMA = 1
@@ -144,10 +144,11 @@ def _limits(record: results.Record, model: Card) -> list[str]:
 def text(card: Card, name: str) -> str:
     """The card as Markdown; name: the model's folder, in the example."""
     weights, dataset = card['weights'], card['dataset']
+    plain, code = escaping.markdown, escaping.markdown_code
     lines = [
-        f'# {card["network"]}, {card["setting"]}, on {dataset["name"]}',
+        plain(f'# {card["network"]}, {card["setting"]}, on {dataset["name"]}'),
         '',
-        card['use'],
+        plain(card['use']),
         '',
         '## Use',
         '',
@@ -173,21 +174,21 @@ def text(card: Card, name: str) -> str:
         '',
         '## Limits',
         '',
-        *(f'- {limit}' for limit in card['limits']),
+        *(f'- {plain(limit)}' for limit in card['limits']),
         '',
         '## Measured',
         '',
-        *(f'- {line}' for line in _measured(card)),
+        *(f'- {plain(line)}' for line in _measured(card)),
         '',
         '## Made of',
         '',
-        f'- Run: `{card["run"]}`, seed {card["seed"]}, exported {card["exported"]}',
-        f'- Network: {card["network"]}, {card["image_size"]} pixels; setting: '
+        f'- Run: {code(card["run"])}, seed {card["seed"]}, exported {card["exported"]}',
+        f'- Network: {plain(card["network"])}, {card["image_size"]} pixels; setting: '
         f'{card["setting"]}',
-        f'- Weights it started from: `{weights["start"]}`, digest '
-        f'{weights["digest"] or "none recorded"}{_source(weights["source"])}',
+        f'- Weights it started from: {code(weights["start"])}, digest '
+        f'{weights["digest"] or "none recorded"}{plain(_source(weights["source"]))}',
         f'- Weights in the model: digest {weights["exported_digest"]}',
-        f'- Dataset: `{dataset["name"]}`, digest '
+        f'- Dataset: {code(dataset["name"])}, digest '
         f'{dataset["digest"] or "none recorded"}',
         f'- Splits: `{dataset["splits"]}`; images: {_pairs(dataset["images"])}'
         + (f'; {dataset["per_class"]} per class' if dataset['per_class'] else ''),
@@ -195,7 +196,7 @@ def text(card: Card, name: str) -> str:
         '',
         f'## Classes ({len(card["classes"])})',
         '',
-        *(f'{c}. `{name}`' for c, name in enumerate(card['classes'])),
+        *(f'{c}. {code(name)}' for c, name in enumerate(card['classes'])),
     ]
     return '\n'.join(lines) + '\n'
 

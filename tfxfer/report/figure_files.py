@@ -7,17 +7,21 @@ import os
 import pathlib
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib import backend_bases
+from absl import logging
+from matplotlib import backend_bases, font_manager
+from matplotlib import text as texts
 from matplotlib.backends import backend_agg, backend_pdf
 from PIL import Image
 
 from tfxfer import storage
-from tfxfer.report import style
+from tfxfer.report import formats, style
 
+SIGNS = 20  # Shown of those that the font lacks.
 DPI = 200  # Of .png files.
 RASTER = {'choice': 120, 'detail': 120}  # Subjects whose .pdf is the .png, and dpi.
 
@@ -25,7 +29,7 @@ RASTER = {'choice': 120, 'detail': 120}  # Subjects whose .pdf is the .png, and 
 def svg(drawing: style.Drawing) -> str:
     """The figure as SVG text, the same for the same numbers."""
     out = io.StringIO()
-    with matplotlib.rc_context(style.RC):
+    with _settings():
         drawing.figure.savefig(out, format='svg', metadata={'Date': None})
     return out.getvalue()
 
@@ -40,6 +44,7 @@ def save(
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _warn_of_missing_glyphs(drawings)
     # Every n-th, as neighbours take the same time.
     count = min(len(drawings) // 8, len(os.sched_getaffinity(0)))
     shares = [drawings[i::count] for i in range(count)] if _may_fork() else []
@@ -59,6 +64,27 @@ def save(
         for drawing in drawings
         for suffix in _WRITERS
     ]
+
+
+def _warn_of_missing_glyphs(drawings):
+    """Says in one line which signs of names the font of the figures lacks."""
+    font = font_manager.get_font(font_manager.findfont(str(style.RC['font.family'])))
+    known = font.get_charmap()
+    shown = {t.get_text() for d in drawings for t in d.figure.findobj(texts.Text)}
+    signs = {s for s in set().union(*shown) if not s.isspace() and ord(s) not in known}
+    if signs:
+        logging.warning(
+            'The font of the figures lacks %d signs, drawn as boxes there: %s',
+            len(signs), ' '.join(sorted(signs)[:SIGNS]),
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _settings():
+    """Matplotlib's, while it draws; it would warn of each missing sign in each file."""
+    with matplotlib.rc_context(style.RC), warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph .* missing')
+        yield
 
 
 def _may_fork():
@@ -103,7 +129,7 @@ def _pdf(drawing, image, path):
 
 def _csv(drawing, image, path):
     del image
-    drawing.frame.to_csv(path, index=False, lineterminator='\n')
+    path.write_text(formats.csv_text(drawing.frame), encoding='utf-8', newline='\n')
 
 
 _WRITERS = {'png': _png, 'pdf': _pdf, 'csv': _csv}
@@ -119,7 +145,7 @@ def _canvas(drawing, kind):
     fig = drawing.figure
     old, fig.dpi = fig.dpi, _dpi(drawing)
     try:
-        with matplotlib.rc_context(style.RC):
+        with _settings():
             yield kind(fig)
     finally:
         fig.dpi = old

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import pandas as pd
 import tabulate
 
-from tfxfer import errors, storage
+from tfxfer import errors, escaping, storage
 from tfxfer.report import rendering
 
 METRICS = {
@@ -105,14 +105,22 @@ def _frame(rows):
 
 def csv(table: Table) -> str:
     """The numbers as in the records, unrounded."""
-    return table.frame.to_csv(index=False, lineterminator='\n')
+    return csv_text(table.frame)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """The rows as CSV, in which no text is a formula."""
+    frame = frame.rename(columns=escaping.spreadsheet)
+    for name in frame.select_dtypes(exclude='number'):
+        frame[name] = frame[name].map(escaping.spreadsheet)
+    return frame.to_csv(index=False, lineterminator='\n')
 
 
 def md(table: Table) -> str:
     """A GitHub table; columns are aligned, so that it also reads as plain text."""
-    note = f'\n{_md_text(table.note)}\n' if table.note else ''
-    body = _tabulated(table, 'github', _md_text, '**{}**')
-    return f'### {_md_text(table.title)}\n\n{body}\n{note}'
+    note = f'\n{escaping.markdown(table.note)}\n' if table.note else ''
+    body = _tabulated(table, 'github', escaping.markdown, '**{}**')
+    return f'### {escaping.markdown(table.title)}\n\n{body}\n{note}'
 
 
 def tex(table: Table) -> str:
@@ -142,18 +150,8 @@ def _tabulated(table, form, escape, bold):
     return tabulate.tabulate(texts, head, tablefmt=form, disable_numparse=True)
 
 
-def _md_text(text):
-    for sign in '\\|*`':
-        text = text.replace(sign, '\\' + sign)
-    return ' '.join(text.replace('<', '&lt;').split())
-
-
 def _tex_text(text):
-    signs = {sign: '\\' + sign for sign in '&%$#_{}'}
-    signs |= {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}'}
-    signs |= {'^': r'\textasciicircum{}', '<': r'\textless{}', '>': r'\textgreater{}'}
-    plain = ''.join(signs.get(sign, sign) for sign in text)
-    return plain.replace(' +- ', r' $\pm$ ')
+    return escaping.tex(text).replace(' +- ', r' $\pm$ ')
 
 
 def html(table: Table) -> str:

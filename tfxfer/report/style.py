@@ -33,6 +33,10 @@ RC = {
     'axes.spines.top': False,
     'axes.spines.right': False,
     'legend.frameon': False,
+    # Names of classes and datasets are no mathematics, whatever signs they have.
+    'text.parse_math': False,
+    'text.usetex': False,
+    'axes.formatter.use_mathtext': False,
     'svg.hashsalt': 'tfxfer',  # The same figure gives the same bytes.
 }
 # Of the three settings: colour, marker and dashes differ.

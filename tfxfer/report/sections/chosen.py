@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import cm, colors, figure
+from matplotlib import cm, colors, figure, ticker
 from matplotlib import collections as artists
 
 from tfxfer import number_format
@@ -132,6 +132,7 @@ def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> style.
         panel.set_xscale('log')
         # Powers set as mathematics cost as much as all else that is drawn.
         panel.xaxis.set_major_formatter('{x:g}')
+        panel.xaxis.set_minor_formatter(ticker.LogFormatter())
         for cell in group:
             rows += _l2_curve(panel, cell, drawn[_label(cell)])
         panel.set_title(_task_title(group[0]))
