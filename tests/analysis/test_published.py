@@ -3,7 +3,7 @@ import math
 import pytest
 
 from tfxfer import errors
-from tfxfer.analysis import published
+from tfxfer.analysis import points, published
 
 
 def read(tmp_path, text, name='mine.csv'):
@@ -31,9 +31,53 @@ def test_shares_of_one_are_taken_as_they_are(tmp_path):
     assert found[0].score == 0.65
 
 
-def test_one_number_above_one_makes_all_of_the_file_percent(tmp_path):
-    text = 'name,dataset,setting,score\nA,dtd,scratch,0.65\nA,pets,scratch,50\n'
-    assert [p.score for p in read(tmp_path, text)] == [0.0065, 0.5]
+def test_units_are_told_by_each_column_and_said(tmp_path):
+    found = read(
+        tmp_path,
+        'dataset,network,setting,score,imagenet_top1\n'
+        'pets,A,finetune,0.921,76.1\npets,B,finetune,0.892,71.9\n',
+    )
+    assert [(p.score, p.source_score) for p in found] == [
+        (0.921, 0.761), (0.892, 0.719),
+    ]  # fmt: skip
+    percent, shares = found[0].notes
+    assert 'imagenet_top1' in percent and 'percent' in percent
+    assert 'score' in shares and 'shares of 1' in shares
+
+
+def test_a_column_of_both_units_is_refused_unless_the_sign_tells(tmp_path):
+    text = 'name,dataset,setting,score\nA,dtd,scratch,{}\nA,pets,scratch,50\n'
+    with pytest.raises(errors.InputError, match="'score' has 0.65 in line 2 and 50"):
+        read(tmp_path, text.format('0.65'))
+    assert [p.score for p in read(tmp_path, text.format('0.65%'))] == [0.0065, 0.5]
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    text = 'setting,model,Food,iNaturalist,Pets\nlinear,A,70,60,80\n'
+    found = read(tmp_path, text)
+    assert [p.dataset for p in found] == ['food101', 'pets']
+    assert any('iNaturalist' in note and 'not read' in note for note in found[0].notes)
+
+
+def test_networks_of_the_registry_have_its_source_accuracy_and_that_is_said(tmp_path):
+    text = HEAD + ''.join(
+        f'pets,{name},finetune,90\n'
+        for name in ('ResNet-50', 'Inception v3', 'MobileNet_v2', 'my own')
+    )
+    found = {p.network: p for p in read(tmp_path, text)}
+    # TF-Slim's table of its checkpoints, top-1.
+    assert [p.source_score for p in found.values()] == [0.752, 0.78, 0.719, None]
+    public, unknown = found['ResNet-50'].notes
+    assert 'ResNet-50' in public and 'public checkpoint' in public
+    assert 'my own' in unknown and 'source_score' in unknown
+    drawn = points.conditions(found.values())
+    assert [len(group) for group in drawn.values()] == [3]
+
+
+def test_a_source_accuracy_that_is_given_is_not_replaced(tmp_path):
+    text = 'dataset,network,setting,score,source_score\npets,ResNet-50,linear,90,76.1\n'
+    (found,) = read(tmp_path, text)
+    assert found.source_score == 0.761 and found.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -108,6 +152,8 @@ HEAD = 'dataset,network,setting,score\n'
     [
         ('', 'has no line of results'),
         (HEAD, 'has no line of results'),
+        ('model,Pets,Oxford pets,setting\nA,90,91,linear\n', 'both of pets'),
+        ('model,Pets,Pets,setting\nA,90,91,linear\n', "two columns are named 'Pets'"),
         ('a,b\n1,2\n', 'line 1: no column for dataset and network and score'),
         (HEAD + 'pets,A,finetune,90\npet5,A,finetune,90\n', "line 3: .*'pets'"),
         (HEAD + 'pets,A,probe,90\n', "line 2: no setting named 'probe'. Known: logis"),

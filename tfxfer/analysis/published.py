@@ -1,5 +1,6 @@
 """Published results, read from CSV files, to compare with own results."""
 
+import collections
 import csv
 import dataclasses
 import os
@@ -8,7 +9,7 @@ import re
 import typing
 from collections.abc import Iterable
 
-from tfxfer import datasets, errors
+from tfxfer import architectures, datasets, errors
 from tfxfer.analysis import cells, stats
 
 # Heads of columns, letters and digits alone, by what they hold.
@@ -55,8 +56,10 @@ class Published:
         network: as it is called there.
         setting: key of cells.SETTINGS.
         score: 0-1, neither end.
-        source_score: ImageNet top-1, 0-1, neither end; None if it is not given.
+        source_score: ImageNet top-1, 0-1, neither end; that of the public checkpoint
+            where the file gives none; None if neither is known.
         label: where it is from: the stem of the file's name.
+        notes: how the file was read, a sentence each.
     """
 
     dataset: str
@@ -65,6 +68,7 @@ class Published:
     score: float
     source_score: float | None = None
     label: str = ''
+    notes: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     # The same for all: nobody says on how many images, or from which Runs.
     per_class: typing.ClassVar[None] = None
@@ -97,14 +101,14 @@ def read(path: str | os.PathLike) -> tuple[Published, ...]:
     Long form: columns dataset, network (or name, model), setting, score (or acc) and
     perhaps source_score (or imagenet_top1). Wide form: network, setting, perhaps
     source_score, and one column per dataset. Where no column gives the setting, the
-    name of the file must (such as best_finetuned.csv). Other columns are ignored.
-
-    If any number of a file is above 1, all of it is in percent.
+    name of the file must (such as best_finetuned.csv). Other columns are named in
+    `notes`. Each column is in percent or in shares of 1; a number may have a % sign.
+    What networks of ARCHITECTURES have no source_score take it from there.
 
     Raises:
-        errors.InputError: a file that cannot be read; a missing column; a dataset,
-            setting or number that is none, with its line and what would work; one
-            result given twice.
+        errors.InputError: a file that cannot be read; a missing column, or two of one
+            thing; a dataset, setting or number that is none, with its line and what
+            would work; a column of both units; one result given twice.
     """
     path = pathlib.Path(path)
     head, rows = _rows(path)
@@ -113,17 +117,34 @@ def read(path: str | os.PathLike) -> tuple[Published, ...]:
     values = []
     for line, row in rows:
         values += _values(path, line, row, columns, default)
-    return _scaled(path, values)
+    if not values:
+        raise errors.InputError(f'{path} holds no score. Give percent or 0-1.')
+    units = _units(path, values)
+    found = [_published(path, value, units) for value in values]
+    _check_once(path, values)
+    notes = tuple(_notes(path, columns, units, found))
+    return tuple(
+        dataclasses.replace(
+            one, source_score=one.source_score or _top1(one.network), notes=notes
+        )
+        for one in found
+    )
 
 
 class _Columns(typing.NamedTuple):
-    """named: {key of HEADS: column}; datasets: {column: its dataset} in wide form."""
+    """named: {key of HEADS: column}; datasets: {column: its dataset} in wide form.
+
+    others: columns that are not read.
+    """
 
     named: dict[str, str]
     datasets: dict[str, str]
+    others: list[str]
 
 
 def _columns(path, head):
+    if twice := [c for c, n in collections.Counter(head).items() if n > 1]:
+        raise errors.InputError(f'{path}, line 1: two columns are named {twice[0]!r}.')
     named: dict[str, str] = {}
     for column in head:
         for name, heads in HEADS.items():
@@ -133,6 +154,12 @@ def _columns(path, head):
     by_dataset = {column: key for column in rest if (key := _dataset(column))}
     if 'dataset' in named:
         by_dataset = {}
+    for key, same in cells.grouped(by_dataset, by_dataset.__getitem__).items():
+        if len(same) > 1:
+            raise errors.InputError(
+                f'{path}, line 1: columns {" and ".join(map(repr, same))} are both of '
+                f'{key}. Leave one.'
+            )
     missing = {'network'} | (set() if by_dataset else {'dataset', 'score'})
     missing -= set(named)
     if missing:
@@ -141,33 +168,41 @@ def _columns(path, head):
             f'{", ".join(head)}. Give {EXAMPLE}; or network,setting and one column per '
             f'dataset, named {", ".join(_known())}.'
         )
-    return _Columns(named, by_dataset)
+    return _Columns(named, by_dataset, [c for c in rest if c not in by_dataset])
+
+
+class _Number(typing.NamedTuple):
+    """A number as the file has it: percent or 0-1, which all of its column tell."""
+
+    value: float
+    percent: bool  # It has the sign.
+    column: str
 
 
 class _Value(typing.NamedTuple):
-    """One result as the file has it: percent or 0-1, which all its numbers tell."""
+    """One result as the file has it."""
 
     line: int
     dataset: str
     network: str
     setting: str
-    score: float
-    source_score: float | None
+    score: _Number
+    source_score: _Number | None
 
 
 def _values(path, line, row, columns, default):
     """The _Values of a line; default: the setting where no column gives it."""
     named = {name: row[column].strip() for name, column in columns.named.items()}
     setting = default or _setting(path, line, named['setting'])
-    source = _number(path, line, named.get('source_score', ''))
+    source = _number(path, line, row, columns.named.get('source_score'))
     if not named['network']:
         raise errors.InputError(f'{path}, line {line}: the network has no name.')
-    scores = {key: row[column] for column, key in columns.datasets.items()}
+    scores = {key: column for column, key in columns.datasets.items()}
     if not columns.datasets:
         key = _dataset(named['dataset']) or _unknown(path, line, named['dataset'])
-        scores = {key: named['score']}
-    for key, text in scores.items():
-        score = _number(path, line, text)
+        scores = {key: columns.named['score']}
+    for key, column in scores.items():
+        score = _number(path, line, row, column)
         if score is None and not columns.datasets:
             raise errors.InputError(
                 f'{path}, line {line}: no score. Give percent or 0-1, or leave out '
@@ -203,49 +238,108 @@ def _rows(path):
     return head, [(n, {k.strip(): v for k, v in row.items()}) for n, row in rows]
 
 
-def _scaled(path, values):
-    """The _Values as Published, scores 0-1.
+def _units(path, values):
+    """{column: 100 where it is in percent, else 1}.
 
     Raises:
-        errors.InputError: none, one at or beyond 0 or 1, or one result given twice.
+        errors.InputError: a column holds numbers of both kinds.
     """
-    if not values:
-        raise errors.InputError(f'{path} holds no score. Give percent or 0-1.')
-    percent = any(
-        number is not None and number > 1
+    numbers = [
+        (value.line, number)
         for value in values
         for number in (value.score, value.source_score)
+        if number is not None
+    ]
+    units = {}
+    for column, of_column in cells.grouped(numbers, lambda n: n[1].column).items():
+        small = [n for n in of_column if n[1].value <= 1 and not n[1].percent]
+        large = [n for n in of_column if n[1].value > 1 or n[1].percent]
+        if small and large:
+            (line, one), (other_line, other) = small[0], large[0]
+            raise errors.InputError(
+                f'{path}: column {column!r} has {one.value:g} in line {line} and '
+                f'{other.value:g} in line {other_line}: shares of 1, or percent? Give '
+                'all of a column in one unit, or each number its % sign.'
+            )
+        units[column] = 100 if large else 1
+    return units
+
+
+def _published(path, value, units):
+    """The Published of a _Value.
+
+    Raises:
+        errors.InputError: a score at or beyond 0 or 1.
+    """
+    shares: list[typing.Any] = []
+    for number in (value.score, value.source_score):
+        unit = units[number.column] if number else 1
+        share = _share(number.value, unit) if number else None
+        if share is not None and not 0 < share < 1:
+            raise errors.InputError(
+                f'{path}, line {value.line}: {number.value:.6g} is not between 0 and '
+                f'{unit}, both excluded (column {number.column!r} is in '
+                f'{"percent" if unit == 100 else "shares of 1"}): its log odds are '
+                'infinite or undefined.'
+            )
+        shares.append(share)
+    score, source_score = shares
+    return Published(
+        dataset=value.dataset,
+        network=value.network,
+        setting=value.setting,
+        score=score,
+        source_score=source_score,
+        label=path.stem,
     )
-    unit = 100 if percent else 1
-    published = []
+
+
+def _check_once(path, values):
+    """Refuses a result that is given twice."""
     lines: dict[tuple, int] = {}
     for value in values:
         first = lines.setdefault(value[1:4], value.line)
-        shares = _share(value.score, unit), _share(value.source_score, unit)
-        for share in shares:
-            if share is not None and not 0 < share < 1:
-                raise errors.InputError(
-                    f'{path}, line {value.line}: {share * unit:.6g} is not between 0 '
-                    f'and {unit}, both excluded (this file is in '
-                    f'{"percent" if percent else "shares of 1"}): its log odds are '
-                    'infinite or undefined.'
-                )
         if first != value.line:
             raise errors.InputError(
                 f'{path}, line {value.line}: {value.network} on {value.dataset}, '
                 f'{value.setting}, is in line {first} already. Leave one, or give the '
                 'networks two names.'
             )
-        published.append(
-            Published(
-                value.dataset,
-                value.network,
-                value.setting,
-                *shares,
-                label=path.stem,
-            )
+
+
+def _notes(path, columns, units, found):
+    """Sentences about what a reader of the numbers must know of the file."""
+    for unit, words in ((100, 'percent'), (1, 'shares of 1')):
+        names = [column for column in units if units[column] == unit]
+        if names and len(set(units.values())) > 1:
+            yield f'{path.name}: {_list(names)} taken as {words}.'
+    if columns.others:
+        known = f' (datasets known: {", ".join(_known())})' if columns.datasets else ''
+        yield f'{path.name}: not read: {_list(columns.others)}{known}.'
+    lacking = {one.network for one in found if one.source_score is None}
+    public = sorted(name for name in lacking if _top1(name) is not None)
+    if public:
+        yield (
+            f'{path.name}: no source accuracy is given for {", ".join(public)}: that '
+            'of the public checkpoint of this name is taken (ImageNet top-1, see '
+            'tools.list_architectures).'
         )
-    return tuple(published)
+    if unknown := sorted(lacking - set(public)):
+        yield (
+            f'{path.name}: no source accuracy is given for {", ".join(unknown)}: not '
+            'in correlations. A column source_score (ImageNet top-1) adds them.'
+        )
+
+
+def _list(columns):
+    return f'column{"s" if len(columns) > 1 else ""} {", ".join(columns)}'
+
+
+def _top1(network):
+    """ImageNet top-1, 0-1, of a network of the registry that is so called, or None."""
+    by_name = {_plain(name): arch for name, arch in architectures.ARCHITECTURES.items()}
+    arch = by_name.get(_plain(network))
+    return arch.imagenet_top1 if arch else None
 
 
 def _share(number, unit):
@@ -303,9 +397,10 @@ def _setting_of_file(path):
     return named.pop()
 
 
-def _number(path, line, text):
-    """The number, None of an empty text."""
-    text = text.strip().removesuffix('%').strip()
+def _number(path, line, row, column):
+    """The _Number of a row in a column, None of an empty text or of no column."""
+    given = row[column].strip() if column else ''
+    text = given.removesuffix('%').strip()
     if not text:
         return None
     try:
@@ -316,7 +411,7 @@ def _number(path, line, text):
         raise errors.InputError(
             f'{path}, line {line}: {text!r} is no score. Give percent or 0-1.'
         )
-    return value
+    return _Number(value, given.endswith('%'), column)
 
 
 def best(published: Iterable[Published]) -> dict[tuple[str, str], Published]:

@@ -154,4 +154,9 @@ def _drawings(study: Study) -> Iterator[style.Drawing]:
             yield drawing
 
 
-SECTION = Section(tables=_tables, drawings=_drawings, names=(NAME,))
+def _notes(study: Study) -> Iterator[str]:
+    for one in study.published:
+        yield from one.notes
+
+
+SECTION = Section(tables=_tables, drawings=_drawings, notes=_notes, names=(NAME,))
