@@ -28,6 +28,7 @@ OTHER = {
     'skip_broken': True,
     'accept_counts': True,
     'precision': 'bfloat16',
+    'tf32': True,
     'feature_dtype': 'float16',
     'dataset_digest': 'x',
     'weights_digest': 'y',

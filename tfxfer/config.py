@@ -85,6 +85,8 @@ class Run:
         precision: of the network's products: for logistic in inference, one of
             PRECISIONS; for the other settings in training, a key of POLICIES (their
             scores are of the trained weights in float32).
+        tf32: GPUs that can may compute float32 products in TF32: faster, and less exact
+            (docs/gpu.md).
         feature_dtype: in which features are cached, one of FEATURE_DTYPES.
         dataset_digest: of a folder's files; its path is not part of the id.
         weights_digest: of a weights file; likewise.
@@ -109,6 +111,7 @@ class Run:
     skip_broken: bool = False
     accept_counts: bool = False
     precision: str = 'float32'
+    tf32: bool = False
     feature_dtype: str = 'float32'
     dataset_digest: str | None = None
     weights_digest: str | None = None

@@ -26,7 +26,7 @@ from absl import flags, logging
 
 from tfxfer import architectures, errors, models, openvino_runtime
 from tfxfer.cli import app
-from tfxfer.models import openvino
+from tfxfer.models import float32, openvino
 from tools import bench_train
 
 PRECISIONS = ('float32', 'bfloat16')
@@ -137,6 +137,7 @@ CONTENDERS = {
 
 def network_of(name):
     """A network with random weights, its batch norms as after some training."""
+    float32.allow_tf32(False)
     keras.utils.set_random_seed(0)
     network = models.build(name, 10)
     rng = np.random.default_rng(0)

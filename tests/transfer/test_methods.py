@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.stats
+import tensorflow as tf
 from sklearn import linear_model
 
 from tests.support.fakes import ARCHITECTURE, colours
@@ -236,6 +237,14 @@ def in_float32(workdir, record):
         images, images.splits['test'], ARCHITECTURE.input_size, preprocess.central, 30
     )
     return model(next(iter(batches))['image'], training=False)['logits']
+
+
+@pytest.mark.parametrize('setting', ['logistic', 'finetune'])
+def test_a_run_computes_without_tf32_and_its_record_says_so(weights, tmp_path, setting):
+    tf.config.experimental.enable_tensor_float_32_execution(True)  # As it starts.
+    record = execute.execute(made(setting, weights), ExecutionOptions(tmp_path))
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    assert record.versions['tf32'] is False
 
 
 def test_an_option_that_the_network_lacks_is_refused_before_training(weights, tmp_path):

@@ -96,6 +96,9 @@ def load(folder: str | os.PathLike) -> Model:
         ) from error
     import tensorflow as tf  # Not before it is known that there is a model.
 
+    from tfxfer.models import float32
+
+    float32.allow_tf32(False)
     try:
         with path_patterns.literal(folder) as path:
             model = tf.saved_model.load(str(path))

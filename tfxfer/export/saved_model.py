@@ -13,6 +13,7 @@ from tfxfer import errors, models, results, storage
 from tfxfer.data import image_set, preprocess
 from tfxfer.export import model_card, verify
 from tfxfer.export import tflite as lite
+from tfxfer.models import float32
 from tfxfer.transfer import resolve
 from tfxfer.transfer.options import ExecutionOptions
 
@@ -190,6 +191,7 @@ def export(
     output = pathlib.Path(output)
     if output.exists():
         raise errors.InputError(f'{str(output)!r} exists; name another --output.')
+    float32.allow_tf32(False)
     module, record, images = served(folder, checkpoints=checkpoints, data=data)
     if tflite:
         lite.check_classes(record.classes)

@@ -130,6 +130,7 @@ def pretrain_run(study: Study, arch: str, seed: int, values: Values) -> config.R
         skip_broken=study.skip_broken,
         accept_counts=study.accept_counts,
         precision=study.precision,
+        tf32=study.tf32,
         dataset_digest=study.digests.get(study.source),
     )
 
@@ -153,6 +154,7 @@ def base_run(
         skip_broken=study.skip_broken,
         accept_counts=study.accept_counts,
         precision=study.precision,
+        tf32=study.tf32,
         feature_dtype=study.feature_dtype if logistic else 'float32',
         dataset_digest=study.digests.get(combination.dataset),
         weights_digest=study.digests.get(combination.arch) if pretrained else None,

@@ -30,7 +30,8 @@ class Study:
             its own trials; empty: the one length that their hyperparameters say.
         weights: of logistic and finetune; as in config.Run, or 'public' or 'pretrain'.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
-        image_size, metric, skip_broken, accept_counts, precision: as in config.Run.
+        image_size, metric, skip_broken, accept_counts, precision, tf32: as in
+            config.Run.
         feature_dtype: likewise, for logistic.
         pretrain_also: other values of `pretrain`, {hyperparameter: value}; each network
             is then pretrained in several ways, those that `combine` names. What a
@@ -75,6 +76,7 @@ class Study:
     skip_broken: bool = False
     accept_counts: bool = False
     precision: str = 'float32'
+    tf32: bool = False
     feature_dtype: str = 'float32'
     logistic: dict = dataclasses.field(default_factory=dict)
     finetune: dict = dataclasses.field(default_factory=dict)

@@ -14,6 +14,7 @@ from absl import logging
 from tfxfer import datasets, errors
 from tfxfer.analysis import feature_diagnostics
 from tfxfer.data import image_set, splits
+from tfxfer.models import float32
 from tfxfer.training import distribution
 from tfxfer.transfer import resolve
 from tfxfer.transfer.diagnosed import Network, Selection
@@ -63,6 +64,7 @@ def diagnose(
     Raises:
         errors.InputError: as resolve.resolve.
     """
+    float32.allow_tf32(False)
     rows, notes, kept = [], [], {}
     prepared: list[typing.Any] = tasks(networks, options, selection)
     options.cache.mkdir(parents=True, exist_ok=True)

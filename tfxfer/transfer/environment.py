@@ -27,6 +27,8 @@ def versions(
     """Code, libraries, devices and threads; devices: a tf.distribute.Strategy."""
     import tensorflow as tf
 
+    from tfxfer.models import float32
+
     physical = tf.config.list_physical_devices('GPU') or ['CPU']
     return {
         'tfxfer': tfxfer.__version__,
@@ -36,6 +38,7 @@ def versions(
         'device': f'{len(physical)} x {_device(tf, physical[0])}',
         'replicas': devices.num_replicas_in_sync if devices else 1,
         'jit_compile': jit_compile,
+        'tf32': float32.tf32_allowed(),
         'threads': int(os.environ.get(THREAD_VARIABLES[0]) or os.cpu_count() or 1),
         'host': platform.node(),
     }

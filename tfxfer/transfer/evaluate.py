@@ -114,8 +114,9 @@ def _scored(
     """Logits [n, classes of the dataset] and labels [n] of the selected images."""
     # TensorFlow, once all names were found.
     from tfxfer.data import pipeline, preprocess
-    from tfxfer.models import predict
+    from tfxfer.models import float32, predict
 
+    float32.allow_tf32(False)
     crop = crop_of(source.arch, source.weights, selection.crop)
     errors.find('crop', preprocess.CROPS, crop)
     size = selection.image_size or (

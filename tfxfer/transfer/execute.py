@@ -78,7 +78,7 @@ def _carry_out(
     from tfxfer.transfer import methods
     from tfxfer.transfer.task import Task
 
-    devices = _start_tensorflow(run.seed)
+    devices = _start_tensorflow(run)
     task = Task(resolved, options, devices)
     prepared = time.monotonic()
     result = methods.METHODS[run.setting](task)
@@ -109,13 +109,16 @@ def _carry_out(
     return record
 
 
-def _start_tensorflow(seed: int) -> typing.Any:
+def _start_tensorflow(run: config.Run) -> typing.Any:
     """The tf.distribute.Strategy of this process, TensorFlow set to repeat itself."""
     import keras
     import tensorflow as tf
 
+    from tfxfer.models import float32
+
+    float32.allow_tf32(run.tf32)
     devices = distribution.strategy()  # Of several workers: before all else.
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
     return devices
 

@@ -79,6 +79,7 @@ class Extraction:
             size=resolved.image_size,
             cache=cache,
             metadata={
+                **({'tf32': True} if run.tf32 else {}),
                 'arch': dataclasses.asdict(resolved.arch),
                 'weights': run.weights_digest or run.weights,
                 'dataset': run.dataset_digest or run.dataset,

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import architectures, config, models, storage
-from tfxfer.models import openvino
+from tfxfer.models import float32, openvino
 from tfxfer.training import distribution, step
 
 BATCH = 16  # Images; larger ones are little faster, and all networks have room.
@@ -29,14 +29,25 @@ class Rate(typing.NamedTuple):
     infer: float
 
 
-def measure(name: str, size: int | None = None, precision: str = 'float32') -> Rate:
+def measure(
+    name: str,
+    size: int | None = None,
+    precision: str = 'float32',
+    *,
+    tf32: bool = False,
+) -> Rate:
     """The Rate of an architecture with images in memory; input is left out.
 
     Args:
         name: key of ARCHITECTURES.
         size: image size in pixels; None: the architecture's own.
         precision: a key of config.POLICIES, of training; features are in float32.
+        tf32: as in config.Run.
+
+    Raises:
+        errors.InputError: no GPU here has TF32.
     """
+    float32.allow_tf32(tf32)
     arch = architectures.ARCHITECTURES[name]
     devices = distribution.strategy()
     try:
