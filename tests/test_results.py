@@ -307,6 +307,13 @@ def test_a_run_json_that_is_no_run_is_one_line_that_names_it(tmp_path, text):
     assert '\n' not in str(refused.value)
 
 
+@pytest.mark.parametrize('text', ['', '{"arch": ', '[]'])
+def test_a_damaged_run_file_is_named_with_what_to_do(tmp_path, text):
+    (tmp_path / 'run.json').write_text(text)
+    with pytest.raises(errors.InputError, match='Cannot read .*run.json'):
+        results.read_run(tmp_path / 'run.json')
+
+
 def test_frame_has_a_row_per_record():
     frame = results.frame([RECORD])
     assert frame.loc[0, ['arch', 'score', 'images.test', 'chosen.l2']].tolist() == [

@@ -144,16 +144,13 @@ def _name_of_splits(arrays: Mapping[str, np.ndarray]) -> str:
 
 def _holds_splits(path: pathlib.Path, name: str) -> bool:
     """Whether a file is there and holds what its name says."""
-    try:
-        found = _name_of_splits(storage.read_arrays(path, 'It is written again.'))
-    except FileNotFoundError:
+    arrays = storage.arrays_if_sound(path)
+    if arrays is None:
         return False
-    except errors.InputError as error:
-        logging.warning('%s', error)
-        return False
-    if found != name:
-        logging.warning('%s holds other splits. It is written again.', path)
-    return found == name
+    if _name_of_splits(arrays) == name:
+        return True
+    logging.warning('%s holds other splits. It is made anew.', path)
+    return False
 
 
 def write(

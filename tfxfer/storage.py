@@ -24,8 +24,7 @@ from tfxfer import errors
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # No room, or none for this user.
 # As NumPy, HDF5 and TensorFlow say it, each in its own kind of error.
 _FULL_TEXT = re.compile(
-    r'No space left on device|Disk quota exceeded|File too large'
-    r'|\d+ requested and \d+ written'
+    r'No space left on device|Disk quota exceeded|\d+ requested and \d+ written'
 )
 # What NumPy and zipfile raise of a damaged file.
 _DAMAGE = (
@@ -228,7 +227,8 @@ def check_room(folder: str | os.PathLike, size: int, what: str) -> None:
     if free < size:
         raise OSError(
             errno.ENOSPC,
-            f'{what} take {_megabytes(size)} and {_megabytes(free)} are free',
+            f'{os.strerror(errno.ENOSPC)}: {what} take {_megabytes(size)}, and '
+            f'{_megabytes(free)} are free',
             str(folder),
         )
 
@@ -301,14 +301,45 @@ def read_json(
     """
     try:
         value = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
+    except (IsADirectoryError, ValueError, RecursionError) as error:
         raise errors.InputError(_damaged(path, error, remedy)) from error
     if not isinstance(value, kind):
         found = f'it holds a {type(value).__name__}'
         raise errors.InputError(_damaged(path, found, remedy))
     return value
+
+
+def read_if_sound(
+    path: str | os.PathLike, kind: type | tuple[type, ...] = dict
+) -> typing.Any:
+    """The value in a JSON file that can be made anew; arguments as of `read_json`.
+
+    None if there is none, or, with a warning, where it is damaged.
+    """
+    try:
+        return read_json(path, 'It is made anew.', kind)
+    except FileNotFoundError:
+        return None
+    except errors.InputError as error:
+        logging.warning('%s', error)
+        return None
+
+
+def write_cache(path: str | os.PathLike, value: dict[str, typing.Any]) -> None:
+    """Writes JSON that can be made anew, with a digest against wrong numbers in it."""
+    write_json(path, {'digest': key_of(value), 'content': value})
+
+
+def read_cache(path: str | os.PathLike) -> dict[str, typing.Any]:
+    """What `write_cache` wrote; {} if nothing, or, with a warning, if it is damaged."""
+    file = read_if_sound(path)
+    if file is None:
+        return {}
+    content = file.get('content')
+    if not isinstance(content, dict) or key_of(content) != file.get('digest'):
+        logging.warning('%s is damaged or of another version. It is made anew.', path)
+        return {}
+    return content
 
 
 def read_arrays(
@@ -336,6 +367,39 @@ def read_arrays(
         with np.load(path, allow_pickle=False) as arrays:
             wanted = arrays.files if names is None else names
             return {name: arrays[name] for name in wanted if name in arrays}
+    except FileNotFoundError:
+        raise
+    except _DAMAGE as error:
+        raise errors.InputError(_damaged(path, error, remedy)) from error
+
+
+def arrays_if_sound(path: str | os.PathLike) -> dict[str, np.ndarray] | None:
+    """The arrays in an .npz file that can be made anew.
+
+    None if there is none, or, with a warning, where it is damaged.
+    """
+    try:
+        return read_arrays(path, 'It is made anew.')
+    except FileNotFoundError:
+        return None
+    except errors.InputError as error:
+        logging.warning('%s', error)
+        return None
+
+
+def read_array(path: str | os.PathLike, remedy: str) -> np.ndarray:
+    """The array in an .npy file.
+
+    Args:
+        path: of the file.
+        remedy: a sentence, what to do where it is damaged.
+
+    Raises:
+        FileNotFoundError: there is none.
+        errors.InputError: it is damaged.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise
     except _DAMAGE as error:

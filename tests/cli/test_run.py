@@ -199,8 +199,10 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(program, small_dis
     disk, make_room = small_disk
     arguments = [*SMALL, '--config.hparams.steps=6', f'--workdir={disk}']
     full = program('tfxfer.run', *arguments)
-    assert full.returncode == 2, full.stderr[-2000:]
-    assert full.stderr.splitlines()[-1].startswith('error: The disk is full: make room')
+    assert full.returncode == 1, full.stderr[-2000:]
+    last = full.stderr.splitlines()[-1]
+    assert last.startswith(f'error: No space left on device ({disk}/')
+    assert 'The disk is full: make room' in last
     assert 'Traceback' not in full.stderr
     assert results.read_all(disk) == []
     make_room()

@@ -90,6 +90,28 @@ def test_what_is_on_disk_is_used_again(images, tmp_path):
     assert len(list((tmp_path / 'cache').glob('*/data'))) == 2
 
 
+@pytest.mark.parametrize('harm', ['flip', 'cut', 'index'])
+def test_damaged_images_are_read_from_their_own_files(images, tmp_path, caplog, harm):
+    options = image_cache.CacheOptions('decoded', 'disk')
+    indices = images.splits['train']
+    image_cache.cached(images, indices, options, tmp_path / 'cache')
+    (path,) = (tmp_path / 'cache').glob('*/data')
+    data = bytearray(path.read_bytes())
+    if harm == 'flip':
+        data[5] ^= 1  # Of the first image.
+        path.write_bytes(data)
+    elif harm == 'cut':
+        path.write_bytes(data[:-1])
+    else:
+        (path.parent / 'index.npz').write_bytes(b'')
+    again = image_cache.cached(images, indices, options, tmp_path / 'cache')
+    here = np.count_nonzero(again.cached.shapes[indices, 0])
+    assert here == len(indices) - (harm != 'index')
+    shown = 'index.npz cannot be read' if harm == 'index' else '1 images in'
+    assert shown in caplog.text
+    assert_same(batches(images), again)
+
+
 def test_images_in_memory_are_left_as_they_are():
     images = image_set.Images(
         np.zeros(4, np.int32), {}, pixels=np.zeros([4, 8, 8, 3], np.uint8)

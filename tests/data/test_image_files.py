@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import os
 import pathlib
 import subprocess
@@ -29,7 +28,7 @@ from tests.support.own_images import (
     tensorflow,
     written,
 )
-from tfxfer import errors
+from tfxfer import errors, storage
 from tfxfer.data import image_files, pipeline, preprocess
 
 
@@ -206,14 +205,39 @@ def test_checked_files_are_not_read_again_until_they_change(photographs, tmp_pat
     root, cache = photographs(), tmp_path / 'cache'
     read(root, cache=cache)
     memory = next(cache.glob('checked-*'))
-    known = json.loads(memory.read_text())
+    known = storage.read_cache(memory)
     assert len(known) == 30
     known['red/0.png'][2] = 'remembered fault'
-    memory.write_text(json.dumps(known))
+    storage.write_cache(memory, known)
     with pytest.raises(errors.InputError, match='remembered fault'):
         read(root, cache=cache)
     os.utime(root / 'red' / '0.png', ns=(1, 1))
     read(root, cache=cache)
+
+
+@pytest.mark.parametrize('harm', ['empty', 'digit'])
+def test_a_damaged_memory_of_checks_is_made_anew(photographs, tmp_path, caplog, harm):
+    root, cache = photographs(), tmp_path / 'cache'
+    before, images = read(root, cache=cache)
+    memory = next(cache.glob('checked-*'))
+    whole = memory.read_text()
+    digest = hashlib.sha256((root / 'red' / '0.png').read_bytes()).hexdigest()
+    other = whole.replace(digest, digest[::-1])  # Of the image, valid as JSON.
+    memory.write_text('' if harm == 'empty' else other)
+    assert read(root, cache=cache)[1].digest == images.digest
+    assert memory.read_text() == whole and 'made anew' in caplog.text
+
+
+def test_a_copy_that_was_cut_short_is_made_again(photographs, tmp_path):
+    root, cache = photographs(), tmp_path / 'cache'
+    RGBA.save(root / 'red' / '0.png')
+    read(root, cache=cache)
+    (copy,) = cache.glob('copies-*/*')
+    whole = copy.read_bytes()
+    for data in (b'', whole[:-5]):
+        copy.write_bytes(data)
+        read(root, cache=cache)
+        assert copy.read_bytes() == whole
 
 
 def test_interrupted_check_remembers_what_it_has_read(photographs, tmp_path):
@@ -223,7 +247,7 @@ def test_interrupted_check_remembers_what_it_has_read(photographs, tmp_path):
     (cache / 'copies-1' / f'{digest}.png').mkdir(parents=True)  # In the copy's way.
     with pytest.raises(OSError):
         read(root, cache=cache)
-    known = json.loads(next(cache.glob('checked-*')).read_text())
+    known = storage.read_cache(next(cache.glob('checked-*')))
     assert len(known) == 20 and 'red/0.png' not in known
 
 

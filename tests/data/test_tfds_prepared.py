@@ -21,6 +21,16 @@ def test_validation_is_the_test_split_where_there_is_no_other(original, tmp_path
     assert {images.keys[i] for i in images.splits['valid']} == held
 
 
+@pytest.mark.parametrize('name', ['dataset_info.json', 'features.json'])
+@pytest.mark.parametrize(
+    'text', ['', '{"name": ', '[]', '{"featuresDict": 3, "splits": 3}']
+)
+def test_damaged_json_of_a_dataset_is_named_with_what_to_do(toy, name, text):
+    (toy / 'toy/1.0.0' / name).write_text(text)
+    with pytest.raises(errors.InputError, match='Remove .*1.0.0 and prepare'):
+        read(toy)
+
+
 def test_train_alone_gives_all_three(tmp_path):
     store(tmp_path, {'train': examples(0, 50)})
     assert read(tmp_path)[0].sizes == (32, 8, 10)

@@ -19,6 +19,15 @@ def test_failures_of_a_run_add_up_until_they_are_forgotten(tmp_path):
     assert failures.read(tmp_path, 'a') == []
 
 
+@pytest.mark.parametrize('text', ['', '[{"status"', '{}'])
+def test_damaged_failures_count_for_nothing_and_are_named(tmp_path, caplog, text):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a/failures.json').write_text(text)
+    failures.add(tmp_path, 'a', 1, '')
+    assert 'a/failures.json cannot be read' in caplog.text
+    assert [each['status'] for each in failures.read(tmp_path, 'a')] == [1]
+
+
 @pytest.mark.parametrize(
     'statuses, final',
     [

@@ -30,6 +30,19 @@ def test_a_record_of_another_schema_version_is_refused(tmp_path):
         study_file.check_schema(tmp_path)
 
 
+@pytest.mark.parametrize('text', ['', '{"schema": 1,', '[]'])
+def test_a_damaged_study_file_is_named_and_does_not_keep_a_sweep_from_starting(
+    tmp_path, caplog, text
+):
+    (tmp_path / 'study.json').write_text(text)
+    with pytest.raises(errors.InputError, match='study.json.* Start the sweep again'):
+        study_file.read(tmp_path)
+    study_file.check_schema(tmp_path)
+    assert 'study.json cannot be read' in caplog.text
+    study_file.write(tmp_path, STUDY)
+    assert list(planning.cells(study_file.read(tmp_path)))
+
+
 def test_a_folder_without_sweep_has_no_study(tmp_path):
     with pytest.raises(errors.InputError, match='No sweep has been started'):
         study_file.read(tmp_path)

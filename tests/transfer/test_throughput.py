@@ -1,3 +1,5 @@
+import pytest
+
 from tfxfer.transfer import throughput
 
 
@@ -11,3 +13,19 @@ def test_rates_are_read_as_they_were_written(tmp_path):
     assert throughput.read(path) == {}
     throughput.write(path, rates)
     assert throughput.read(path) == rates
+
+
+@pytest.mark.parametrize('text', ['', '{"tiny": [12.5, 50.0]}'])
+def test_rates_that_are_damaged_or_of_an_earlier_version_are_measured_again(
+    tmp_path, caplog, text
+):
+    path = tmp_path / 'rates.json'
+    path.write_text(text)
+    assert throughput.read(path) == {} and 'made anew' in caplog.text
+
+
+def test_a_digit_that_changed_in_a_file_of_rates_is_noticed(tmp_path):
+    path = tmp_path / 'rates.json'
+    throughput.write(path, {'tiny': throughput.Rate(12.5, 50.0)})
+    path.write_text(path.read_text().replace('12.5', '92.5'))
+    assert throughput.read(path) == {}

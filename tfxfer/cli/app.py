@@ -4,9 +4,9 @@ A program is a module: its docstring is its help, `define_flags` defines its fla
 `main` does the work. `run` is the command line, `call` a function for tests and
 notebooks.
 
-Exit status: 0 done, 1 a fault of the program (with its traceback) or a failed Run,
-2 bad input or a file system that refuses, 75 stopped by SIGTERM and saved, or another
-process is at the same work, 130 interrupted.
+Exit status: 0 done, 1 a fault of the program (with its traceback), a failed Run or a
+full disk, 2 bad input or a file system that refuses, 75 stopped by SIGTERM and saved,
+or another process is at the same work, 130 interrupted.
 """
 
 import errno
@@ -22,12 +22,13 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from tfxfer import config, errors, escaping
+from tfxfer import config, errors, escaping, storage
 from tfxfer.cli import config_files
 
 _ADVICE = {
     errno.ENOSPC: 'The disk is full: make room, then run the same command again.',
     errno.EDQUOT: 'The disk quota is used up: make room, then run the same again.',
+    errno.EFBIG: 'Files may not be so large: raise `ulimit -f`, then run again.',
     errno.EROFS: 'The file system is read-only: choose another folder.',
     errno.EACCES: 'No permission: choose another folder or change its mode.',
     errno.EPERM: 'No permission: choose another folder or change its mode.',
@@ -339,14 +340,15 @@ def _guard(program: Program | types.ModuleType, given: Given) -> None:
         stop(f'Another process does this already: {busy}', status=75)
     except errors.Stopped as stopped:
         stop(f'{stopped} The same command goes on from there.', status=75)
-    except OSError as error:
-        if error.errno not in _ADVICE and not isinstance(error, FileNotFoundError):
+    except Exception as error:
+        if storage.disk_is_full(error):
+            stop(describe_full_disk(error), status=1)
+        if not isinstance(error, OSError):
+            raise
+        known = error.errno in _ADVICE or isinstance(error, FileNotFoundError)
+        if not (known or error.filename):
             raise
         stop(describe(error))
-    except Exception as error:
-        if 'No space left on device' not in str(error):
-            raise
-        stop(_ADVICE[errno.ENOSPC])  # TensorFlow and HDF5 say it in their own ways.
     except KeyboardInterrupt:
         stop('Interrupted. The same command goes on from here.', status=130)
 
@@ -373,4 +375,28 @@ def describe(error: OSError) -> str:
     """An OSError as a sentence that says what to do."""
     path = f' ({error.filename})' if error.filename else ''
     advice = _ADVICE.get(error.errno, '') if error.errno else ''
+    if 'temporary directory' in str(error.strerror):  # As tempfile says it.
+        advice = 'Set TMPDIR to a folder that can be written.'
+    if error.errno == errno.ENOSPC and _lacks_inodes(error.filename):
+        advice = 'The disk takes no more files: remove some, then run the same again.'
     return f'{error.strerror or error}{path}. {advice}'.strip()
+
+
+def describe_full_disk(error: Exception) -> str:
+    """What any library says of a full disk, as a sentence that says what to do."""
+    if isinstance(error, OSError) and error.errno:
+        return describe(error)
+    # TensorFlow says it after the path.
+    path = re.search(r'(/[^;:]+); No space left', str(error))
+    return describe(
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path[1] if path else None)
+    )
+
+
+def _lacks_inodes(path: typing.Any) -> bool:
+    """Whether what is full is the number of files."""
+    try:
+        room = os.statvfs(os.path.dirname(os.path.abspath(path)))
+    except (OSError, TypeError):
+        return False
+    return room.f_files > 0 and room.f_favail == 0

@@ -2,13 +2,12 @@
 
 import concurrent.futures
 import dataclasses
-import json
 import pathlib
 import typing
 import urllib.error
 import urllib.request
 
-from tfxfer import datasets, errors
+from tfxfer import datasets, errors, storage
 from tfxfer.data import tfds_prepared
 
 TIMEOUT = 10  # Seconds until a host counts as out of reach.
@@ -138,7 +137,8 @@ def _downloaded(folder):
     urls = set()
     for path in folder.rglob('*.INFO'):
         if path.with_suffix('').exists():
-            urls.update(json.loads(path.read_text()).get('urls', ()))
+            info = storage.read_json(path, 'Remove it, and its archive is got again.')
+            urls.update(info.get('urls', ()))
     return urls
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -106,14 +107,45 @@ def _on_disk(
     }
     path = folder / storage.key_of(metadata)
     with storage.locked(path):
-        if not path.is_dir():
+        index = storage.arrays_if_sound(path / 'index.npz')
+        if index is None or 'checksums' not in index:  # Of earlier versions.
             with storage.replacing_folder(path) as temporary:
                 _pack(images, indices, options, temporary)
                 storage.write_json(temporary / 'facts.json', metadata)
-    with np.load(path / 'index.npz') as index:
-        shapes, offset, length = (index[k] for k in ('shapes', 'offset', 'length'))
-    part = np.zeros(len(offset), np.int32)
-    return image_set.Packed((str(path / 'data'),), part, offset, length), shapes
+            index = storage.read_arrays(path / 'index.npz', f'Remove {path}.')
+    part = np.zeros(len(index['offset']), np.int32)
+    store = image_set.Packed(
+        (str(path / 'data'),), part, index['offset'], index['length']
+    )
+    shapes = index['shapes']
+    _leave_out_damaged(store, shapes, index['checksums'], path)
+    return store, shapes
+
+
+def _leave_out_damaged(
+    store: image_set.Packed,
+    shapes: np.ndarray,
+    checksums: np.ndarray,
+    path: pathlib.Path,
+) -> None:
+    """Sets the shapes of images whose bytes do not have their checksum to 0.
+
+    They are read where they were, as those that did not fit.
+    """
+    damaged = []
+    for i in np.flatnonzero(shapes[:, 0]):
+        try:
+            sound = zlib.crc32(store.read(int(i))) == checksums[i]
+        except OSError:  # The file was cut short.
+            sound = False
+        if not sound:
+            damaged.append(i)
+    if damaged:
+        shapes[damaged] = 0
+        logging.warning(
+            '%d images in %s are damaged: they are read from their own files. Remove '
+            'the folder to cache them again.', len(damaged), path,
+        )  # fmt: skip
 
 
 def _pack(
@@ -124,13 +156,16 @@ def _pack(
 ) -> None:
     count = len(images.labels)
     shapes = np.zeros([count, 2], np.int32)
-    offset, length = np.zeros([2, count], np.int64)
+    offset, length, checksums = np.zeros([3, count], np.int64)
     with open(folder / 'data', 'wb') as file:
         for index, part, shape in _contents(images, indices, options):
             offset[index], length[index] = file.tell(), len(part)
-            shapes[index] = shape
+            shapes[index], checksums[index] = shape, zlib.crc32(part)
             file.write(part)
-    np.savez(folder / 'index.npz', shapes=shapes, offset=offset, length=length)
+    np.savez(
+        folder / 'index.npz', shapes=shapes, offset=offset, length=length,
+        checksums=checksums,
+    )  # fmt: skip
 
 
 def _contents(

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import io
-import json
 import os
 import pathlib
 import re
@@ -97,11 +96,10 @@ def check(
     """
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
     memory = pathlib.Path(cache) / f'checked-{VERSION}-{name}.json' if cache else None
-    known = {}  # [stamp, *fields of Checked] of each path.
-    if memory and memory.exists():
-        known = json.loads(memory.read_text())
+    # [stamp, *fields of Checked] of each path.
+    known = storage.read_cache(memory) if memory else {}
     stamps = {path: _stamp(root / path) for path in paths}
-    copied = set(os.listdir(folder))
+    copied = {name for name in os.listdir(folder) if _ends_well(folder / name)}
     unread = [
         path
         for path in paths
@@ -112,8 +110,18 @@ def check(
             known[path] = [stamps[path], *dataclasses.astuple(checked)]
     finally:  # Of a check that was interrupted, too.
         if memory and unread:
-            storage.write_json(memory, known)
+            storage.write_cache(memory, known)
     return {path: Checked(*known[path][1:]) for path in paths}
+
+
+def _ends_well(copy: pathlib.Path) -> bool:
+    """Whether a PNG file, whose parts have checksums, is there to its end."""
+    try:
+        with open(copy, 'rb') as file:
+            file.seek(max(0, os.path.getsize(copy) - len(PNG_END)))
+            return file.read() == PNG_END
+    except OSError:
+        return False
 
 
 def _unchanged(

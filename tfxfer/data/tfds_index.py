@@ -9,7 +9,6 @@ import os
 import pathlib
 import struct
 import typing
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -119,15 +118,10 @@ def index(layout: Layout, cache: str | os.PathLike | None) -> Arrays:
 
 
 def _load(place: pathlib.Path, fingerprint: str) -> Arrays | None:
-    try:
-        with np.load(place) as arrays:
-            if str(arrays['fingerprint']) == fingerprint:
-                return {name: arrays[name] for name in arrays.files}
-    except FileNotFoundError:
+    arrays = storage.arrays_if_sound(place)
+    if arrays is None or str(arrays.get('fingerprint')) != fingerprint:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        logging.warning('%s is made anew: %s', place, error)
-    return None
+    return arrays
 
 
 def _made(layout: Layout, sizes: Sequence[int]) -> Arrays:

@@ -5,7 +5,6 @@ messages with an encoded image each, and of JSON files that describe them.
 """
 
 import dataclasses
-import json
 import logging
 import os
 import pathlib
@@ -14,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tfxfer import datasets, errors
+from tfxfer import datasets, errors, storage
 from tfxfer.data import image_set, splits, tfds_index
 
 ENV = 'TFXFER_DATA'
@@ -38,9 +37,15 @@ def read(
     folder = location(dataset, options.data)
     if not is_prepared(dataset, options.data):
         raise errors.InputError(_absent(dataset, folder, options.data))
-    info = json.loads((folder / 'dataset_info.json').read_text())
-    parts = _parts(dataset, info)
-    layout = _layout(dataset, folder, info, parts)
+    info = storage.read_json(folder / 'dataset_info.json', _remedy(dataset, folder))
+    try:
+        parts = _parts(dataset, info)
+        layout = _layout(dataset, folder, info, parts)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise errors.InputError(
+            f'The JSON files in {folder} are not those of a dataset '
+            f'({type(error).__name__}: {error}). {_remedy(dataset, folder)}'
+        ) from error
     index = tfds_index.index(layout, options.cache)
     labels = index['labels']
     keys = tuple(index['keys'].tobytes().decode().split('\0'))
@@ -66,6 +71,10 @@ def read(
         digest=str(index['digest']),
         keys=keys,
     )
+
+
+def _remedy(dataset: datasets.Dataset, folder: pathlib.Path) -> str:
+    return f'Remove {folder} and prepare {dataset.name} again.'
 
 
 def data_folder(data: str | os.PathLike | None = None) -> pathlib.Path:
@@ -142,7 +151,7 @@ def _layout(
             f'{dataset.name} in {folder} was prepared as {info["fileFormat"]}; only '
             'tfrecord can be read. Prepare it in another --data folder.'
         )
-    features = json.loads((folder / 'features.json').read_text())
+    features = storage.read_json(folder / 'features.json', _remedy(dataset, folder))
     features = features.get('featuresDict', {}).get('features', {})
     difficult = None
     if dataset.multi_label:

@@ -112,13 +112,18 @@ def served(
     )
     module = Served(
         network,
-        np.load(folder / 'classifier.npy') if logistic else None,
+        _classifier(folder) if logistic else None,
         record.classes,
         size,
         preprocess.whole if logistic else preprocess.central,
         resolved.dataset.multi_label,
     )
     return module, record, resolved.images
+
+
+def _classifier(folder: pathlib.Path) -> np.ndarray:
+    remedy = f'Remove {folder} and run it again.'
+    return storage.read_array(folder / 'classifier.npy', remedy)
 
 
 def metadata(module: Served, *, tflite: bool) -> dict[str, typing.Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfxfer import architectures, errors, models
+from tfxfer import architectures, errors, models, storage
 from tfxfer.models import checkpoints, network, weight_files
 
 ARCHIVE = re.compile(r'\.(tar|tgz|tar\.gz)$')
@@ -67,13 +67,15 @@ def _unpacked(checkpoint: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with tarfile.open(checkpoint) as archive:
+            with storage.naming(folder), tarfile.open(checkpoint) as archive:
                 for member in archive:
                     name = pathlib.PurePath(member.name).name
                     if member.isfile() and '.ckpt' in name and '.meta' not in name:
                         member.name = name
                         archive.extract(member, folder, filter='data')
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            if storage.disk_is_full(error):
+                raise
             raise errors.InputError(
                 f'Cannot unpack {checkpoint!r}: {error}. It is missing, truncated or '
                 'no archive; get it again.'

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import config, errors, openvino_runtime
+from tfxfer import config, errors, openvino_runtime, storage
 
 # Any of them multiplies bfloat16 numbers; without, the same takes longer than float32.
 BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
@@ -163,7 +163,7 @@ def compiled_network(
         return {name: computed[name] for name in outputs}
 
     with tempfile.TemporaryDirectory() as folder:
-        with _quiet():
+        with storage.naming(folder), _quiet():
             tf.saved_model.save(module, folder, signatures=infer)
         graph = openvino_runtime.core().read_model(folder)
     return openvino_runtime.compiled(graph, 'THROUGHPUT', precision)

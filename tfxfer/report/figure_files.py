@@ -49,7 +49,9 @@ def save(
     count = min(len(drawings) // 8, len(os.sched_getaffinity(0)))
     shares = [drawings[i::count] for i in range(count)] if _may_fork() else []
     others = [
-        multiprocessing.get_context('fork').Process(target=_save, args=(share, folder))
+        multiprocessing.get_context('fork').Process(
+            target=_save_quietly, args=(share, folder)
+        )
         for share in shares[1:]
     ]
     for process in others:
@@ -90,6 +92,14 @@ def _settings():
 def _may_fork():
     """Whether this process has no threads, whose locks a copy of it could not open."""
     return threading.active_count() == 1 and 'tensorflow' not in sys.modules
+
+
+def _save_quietly(drawings, folder):
+    """As a process: that it went wrong is all it says."""
+    try:
+        _save(drawings, folder)
+    except Exception:
+        os._exit(1)
 
 
 def _save(drawings, folder):

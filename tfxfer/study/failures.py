@@ -1,7 +1,6 @@
 """RUN/failures.json: how often a Run failed, and whether it is tried again."""
 
 import errno
-import json
 import os
 import pathlib
 import platform
@@ -38,10 +37,7 @@ class Failure(typing.TypedDict):
 
 def read(workdir: str | pathlib.Path, name: str) -> list[Failure]:
     """Failures of the Run with an id so far."""
-    try:
-        return json.loads((pathlib.Path(workdir) / name / _FILE).read_text())
-    except FileNotFoundError:
-        return []
+    return storage.read_if_sound(pathlib.Path(workdir) / name / _FILE, list) or []
 
 
 def add(workdir: str | pathlib.Path, name: str, status: int, words: str) -> None:

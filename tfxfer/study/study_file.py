@@ -1,8 +1,6 @@
 """WORKDIR/study.json: the study that a folder of results is for."""
 
-import contextlib
 import dataclasses
-import json
 import pathlib
 
 from tfxfer import errors, results, storage
@@ -26,7 +24,7 @@ def read(workdir: str | pathlib.Path) -> Study:
     """
     path = pathlib.Path(workdir) / NAME
     try:
-        fields = json.loads(path.read_text())
+        fields = storage.read_json(path, 'Start the sweep again: it is made anew.')
     except FileNotFoundError:
         raise errors.InputError(
             f'No sweep has been started in {str(workdir)!r}: it has no {NAME}. Give '
@@ -43,13 +41,12 @@ def check_schema(workdir: str | pathlib.Path) -> None:
         errors.InputError: as said.
     """
     workdir = pathlib.Path(workdir)
-    with contextlib.suppress(FileNotFoundError):
-        version = json.loads((workdir / NAME).read_text()).get('schema')
-        if version != results.SCHEMA:
-            raise errors.InputError(
-                f'{workdir} is of schema version {version}, this program writes '
-                f'{results.SCHEMA}. Use another --workdir.'
-            )
+    fields = storage.read_if_sound(workdir / NAME) or {'schema': results.SCHEMA}
+    if (version := fields.get('schema')) != results.SCHEMA:
+        raise errors.InputError(
+            f'{workdir} is of schema version {version}, this program writes '
+            f'{results.SCHEMA}. Use another --workdir.'
+        )
     for path in workdir.glob('*/record.json'):
         with contextlib.suppress(results.Damaged):
             results.read(path.parent)

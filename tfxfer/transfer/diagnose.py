@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfxfer import datasets, errors
+from tfxfer import datasets, errors, storage
 from tfxfer.analysis import feature_diagnostics
 from tfxfer.data import image_set, splits
 from tfxfer.models import float32
@@ -80,7 +80,8 @@ def diagnose(
             if numbers['participation_ratio'] is None:  # They do not vary.
                 continue
             path = pathlib.Path(folder) / f'{i}.npy'
-            np.save(path, x)
+            with storage.naming(path):
+                np.save(path, x)
             kept[network.name] = np.load(path, mmap_mode='r')
             if on_features:
                 on_features(network, task.dataset, x, labels)

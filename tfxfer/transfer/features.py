@@ -173,7 +173,7 @@ def _completed(
             _check_finite(images, index, rows)
             if rows_left == len(missing):  # Before hours go into the others.
                 size = rows_left * rows.shape[1] * np.dtype(extraction.dtype).itemsize
-                what = f'The features of {rows_left} images'
+                what = f'the features of {rows_left} images'
                 storage.check_room(path.parent, size, what)
             if store is None:
                 identity = extraction.identity()

@@ -2,7 +2,6 @@
 
 import collections.abc
 import gc
-import json
 import os
 import pathlib
 import statistics
@@ -108,14 +107,10 @@ def _median_seconds(step: collections.abc.Callable[[], typing.Any]) -> float:
 
 def read(path: str | os.PathLike[str]) -> dict[str, Rate]:
     """Rates measured before, by what they are of; {} where the file is not there."""
-    try:
-        rates = json.loads(pathlib.Path(path).read_text())
-    except FileNotFoundError:
-        return {}
-    return {key: Rate(*rate) for key, rate in rates.items()}
+    return {key: Rate(*rate) for key, rate in storage.read_cache(path).items()}
 
 
 def write(path: str | os.PathLike[str], rates: dict[str, Rate]) -> None:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_json(path, rates)
+    storage.write_cache(path, rates)
