@@ -139,6 +139,39 @@ def functions(name):
 
 
 @pytest.mark.parametrize('name', modules())
+def test_text_files_are_utf_8_in_every_locale(name):
+    """Whoever opens one says so; without it, it would be what the locale is."""
+    for node in ast.walk(ast.parse(modules()[name].read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        called = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
+        mode = next((word.value for word in node.keywords if word.arg == 'mode'), None)
+        if called == 'open':
+            if not isinstance(node.func, ast.Name):
+                continue  # Of a module, such as os or tarfile.
+            mode = mode or (node.args[1] if len(node.args) > 1 else None)
+            if isinstance(mode, ast.Constant) and 'b' in mode.value:
+                continue
+        elif called not in ('read_text', 'write_text'):
+            continue
+        elif len(node.args) > (called == 'write_text'):
+            continue
+        given = [word.arg for word in node.keywords]
+        assert 'encoding' in given, f'line {node.lineno}'
+
+
+@pytest.mark.parametrize('name', modules())
+def test_an_assert_does_nothing_that_python_O_would_miss(name):
+    """It tells mypy what is known; only isinstance is called in it."""
+    for node in ast.walk(ast.parse(modules()[name].read_text())):
+        if isinstance(node, ast.Assert):
+            for part in ast.walk(node.test):
+                assert not isinstance(part, (ast.NamedExpr, ast.Await, ast.Yield))
+                if isinstance(part, ast.Call):
+                    assert getattr(part.func, 'id', '') == 'isinstance', node.lineno
+
+
+@pytest.mark.parametrize('name', modules())
 def test_no_function_takes_more_than_six_parameters(name):
     long = [node.name for node, given, _ in functions(name) if len(given) > 6]
     assert not long

@@ -26,6 +26,7 @@ from tfxfer import errors
 
 EXPIRES = 180.0  # Seconds without a sign of life.
 RENEWED = 20.0  # Seconds between two of them.
+_BOOT = pathlib.Path('/proc/sys/kernel/random/boot_id')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,9 @@ class Lease:
         self._over.set()
         name, number = self._name
         if self.held() and not done:
-            fields = json.loads(self.path.read_text()) | {'released': True}
+            fields = json.loads(self.path.read_text(encoding='utf-8')) | {
+                'released': True
+            }
             # Not removed, so that its number is not used again.
             os.replace(_write_temporary(self.path.parent, fields), self.path)
             return
@@ -207,7 +210,7 @@ def _this_process():
 
 def _write_temporary(folder, fields):
     path = folder / f'.{platform.node()}.{os.getpid()}.{secrets.token_hex(4)}'
-    path.write_text(json.dumps(fields))
+    path.write_text(json.dumps(fields), encoding='utf-8')
     return path
 
 
@@ -218,8 +221,8 @@ def _link(temporary, path):
     except FileExistsError:
         raise
     except OSError:  # A file system without hard links.
-        with open(path, 'x') as file:
-            file.write(temporary.read_text())
+        with open(path, 'x', encoding='utf-8') as file:
+            file.write(temporary.read_text(encoding='utf-8'))
 
 
 def _path(folder, name, number):
@@ -248,7 +251,7 @@ def _remove(folder, name, last):
 def _machine():
     """What tells machines, and containers on them, apart; '' where that is unknown."""
     try:
-        boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+        boot = _BOOT.read_text('utf-8').strip()
         return f'{boot} {os.readlink("/proc/self/ns/pid")}'
     except OSError:
         return ''
@@ -257,7 +260,8 @@ def _machine():
 def _born(pid):
     """When a process of this machine began, in the kernel's ticks; None: it is gone."""
     try:
-        text = pathlib.Path(f'/proc/{pid}/stat').read_text()
+        # Any bytes may be in the name of a program.
+        text = pathlib.Path(f'/proc/{pid}/stat').read_text('utf-8', errors='replace')
     except OSError:
         return None
     state, *rest = text.rpartition(')')[2].split()

@@ -296,8 +296,8 @@ def test_a_full_disk_ends_the_sweep_with_one_line_and_no_failed_run(tmp_path):
         [*small, f'{mount}; {begin}; echo $?; {look}', FILLS],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
-    # Exit status 2; two Runs began.
-    assert ran.stdout.split() == ['2', '2'], ran.stderr
+    # Exit status 1; two Runs began.
+    assert ran.stdout.split() == ['1', '2'], ran.stderr
     said = [line for line in ran.stderr.splitlines() if 'error: ' in line]
     assert len(said) == 1 and 'error: No space left on device' in said[0]
     assert 'Traceback' not in ran.stderr

@@ -399,4 +399,4 @@ def _lacks_inodes(path: typing.Any) -> bool:
         room = os.statvfs(os.path.dirname(os.path.abspath(path)))
     except (OSError, TypeError):
         return False
-    return room.f_files > 0 and room.f_favail == 0
+    return room.f_files > 0 and room.f_favail < 8  # A file, its lock, folders.

@@ -64,5 +64,5 @@ def overview() -> str:
 def summary(name: str) -> str:
     """The first line of a program's help; the program is not imported."""
     path = pathlib.Path(__file__).parent / f'{name}.py'
-    text = ast.get_docstring(ast.parse(path.read_text())) or ''
+    text = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
     return text.partition('\n')[0]

@@ -159,7 +159,9 @@ def _array(path: pathlib.Path) -> np.ndarray:
 def _names(folder: pathlib.Path, labels: np.ndarray) -> tuple[str, ...]:
     path = folder / 'classes.txt'
     count = int(labels.max()) + 1 if len(labels) else 0
-    names = tuple(path.read_text().splitlines()) if path.is_file() else ()
+    names = (
+        tuple(path.read_text(encoding='utf-8').splitlines()) if path.is_file() else ()
+    )
     if path.is_file() and len(names) < count:
         raise errors.InputError(
             f'{path} names {len(names)} classes; labels go up to {count - 1}.'

@@ -69,7 +69,7 @@ class FgvcAircraft(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager):
         root = pathlib.Path(dl_manager.download_and_extract(self.URL))
         data = root / 'fgvc-aircraft-2013b' / 'data'
-        variants = (data / 'variants.txt').read_text().splitlines()
+        variants = (data / 'variants.txt').read_text(encoding='utf-8').splitlines()
         self.info.features['label'].names = variants
         lists = {'train': 'train', 'validation': 'val', 'test': 'test'}
         return {
@@ -78,7 +78,7 @@ class FgvcAircraft(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, data, file):
-        for line in (data / file).read_text().splitlines():
+        for line in (data / file).read_text(encoding='utf-8').splitlines():
             number, _, variant = line.partition(' ')  # '0034309 F-16A/B'
             name = f'{number}.jpg'
             yield (
@@ -176,7 +176,9 @@ class Birdsnap(tfds.core.GeneratorBasedBuilder):
                 for row in rows
                 if row['path'] in faults
             ]
-            temporary.write_text('path\turl\tfault\n' + ''.join(lines))
+            temporary.write_text(
+                'path\turl\tfault\n' + ''.join(lines), encoding='utf-8'
+            )
         if not faults:
             return
         kinds = collections.Counter(faults.values()).most_common(3)

@@ -181,7 +181,7 @@ def _class_names(folder: pathlib.Path, features: Info, label: str) -> tuple[str,
     """Those that the builder gives, or numbers."""
     file = folder / f'{label.replace("/", "-")}.labels.txt'
     if file.exists():
-        return tuple(file.read_text().splitlines())
+        return tuple(file.read_text(encoding='utf-8').splitlines())
     count = int(features[label]['classLabel']['numClasses'])
     return tuple(map(str, range(count)))
 

@@ -20,7 +20,7 @@ Card = Mapping[str, typing.Any]  # What a JSON file holds.
 def write(card: Card, folder: pathlib.Path, name: str) -> None:
     """Writes both files into `folder`; name: the model's folder, in the example."""
     storage.write_json(folder / 'model_card.json', card)
-    (folder / 'MODEL_CARD.md').write_text(text(card, name))
+    (folder / 'MODEL_CARD.md').write_text(text(card, name), encoding='utf-8')
 
 
 def contents(

@@ -87,7 +87,7 @@ def load(folder: str | os.PathLike) -> Model:
             f'tfxfer.export --run=DIR --output={folder}'
         )
     try:
-        card = json.loads((folder / 'model_card.json').read_text())
+        card = json.loads((folder / 'model_card.json').read_text(encoding='utf-8'))
         multi_label = card['multi_label']
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise errors.InputError(

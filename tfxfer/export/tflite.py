@@ -46,7 +46,7 @@ def write(folder: pathlib.Path, module: 'Served', classes: Sequence[str]) -> Non
         converter = tf.lite.TFLiteConverter.from_keras_model(of_cut_images(module))
         content = converter.convert()
     (folder / MODEL).write_bytes(content)
-    (folder / LABELS).write_text('\n'.join([*classes, '']))
+    (folder / LABELS).write_text('\n'.join([*classes, '']), encoding='utf-8')
     logging.info(
         'Converted in %.0f s: %.1f MB.',
         time.monotonic() - start,

@@ -61,7 +61,7 @@ def check(precision: str, cpuinfo: str | os.PathLike = '/proc/cpuinfo') -> None:
 def _cpu_flags(cpuinfo: str | os.PathLike) -> set[str]:
     """Of the first CPU; none where there is no such file."""
     file = pathlib.Path(cpuinfo)
-    lines = file.read_text().splitlines() if file.exists() else ()
+    lines = file.read_text(encoding='utf-8').splitlines() if file.exists() else ()
     flags = (line.partition(':')[2] for line in lines if line.startswith('flags'))
     return set(next(flags, '').split())
 

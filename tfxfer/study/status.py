@@ -84,7 +84,7 @@ def pace(plan: planning.Plan, workdir: str | pathlib.Path) -> Pace | None:
     seconds, since = collections.defaultdict(list), 0
     for name, run in plan.done.items():
         path = workdir / name / 'record.json'
-        took = json.loads(path.read_text())['seconds'].get('total', 0.0)
+        took = json.loads(path.read_text(encoding='utf-8'))['seconds'].get('total', 0.0)
         since += path.stat().st_mtime > start
         for key in (_kind(run), _kind(run)[2:]):
             seconds[key].append(took)

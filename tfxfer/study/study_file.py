@@ -1,5 +1,6 @@
 """WORKDIR/study.json: the study that a folder of results is for."""
 
+import contextlib
 import dataclasses
 import pathlib
 

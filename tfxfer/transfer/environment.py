@@ -49,7 +49,7 @@ def _device(tf, device):
         return tf.config.experimental.get_device_details(device).get(
             'device_name', 'GPU'
         )
-    for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
+    for line in pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines():
         if line.startswith('model name'):
             return line.partition(':')[2].strip()
     return platform.machine()
