@@ -63,11 +63,6 @@ class Architecture:
     keras: Keras | None = None
     graph: str = 'slim'  # Whose layers it has with random weights: slim, keras.
 
-    def cost(self, size: int | None = None) -> float:
-        """Multiply-adds of one image, `size` pixels wide; None: its own size."""
-        assert self.multiply_adds, self.name
-        return self.multiply_adds * ((size or self.input_size) / self.input_size) ** 2
-
     @property
     def weights(self) -> tuple[str, ...]:
         """Sources of ImageNet weights: 'slim', 'keras'."""

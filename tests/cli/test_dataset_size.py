@@ -1,5 +1,4 @@
 import csv
-import math
 
 import pytest
 
@@ -7,8 +6,6 @@ from tests.conftest import ROOT
 from tests.support import made_results, studies
 from tfxfer import results
 from tfxfer.cli import app, dataset_size
-
-SIZES = (5, 10, 20, 40, 80, 160, 320)
 
 
 def test_one_size_is_nothing_to_compare():
@@ -25,11 +22,6 @@ def test_it_has_a_config_of_its_own(capsys, tmp_path, monkeypatch):
     out = studies.rows(capsys.readouterr().out)
     # 3 datasets x 7 sizes x 3 seeds, of 56 points each.
     assert out['finetune trial'][0] == f'{63 * 56:,}'
-    # 100 passes over the images of 101, 10 and 100 classes at batch 64, or 1,000 steps.
-    sizes = [count * classes for classes in (101, 10, 100) for count in SIZES]
-    steps = [max(1000, math.ceil(100 * images / 64)) for images in sizes]
-    assert out['finetune final'][:2] == ['63', f'{3 * sum(steps):,}']
-    assert out['finetune trial'][1] == f'{3 * 56 * sum(steps):,}'
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.support import studies
 from tfxfer import errors, results
-from tfxfer.cli import app, sweep, sweep_plan
+from tfxfer.cli import app, sweep
 from tfxfer.study import driver, failures, planning, study_file
 
 CONFIG = f'--config={ROOT}/configs/quickstart.py'
@@ -72,39 +72,6 @@ def test_plan_measures_this_machine_once(tool, tmp_path):
     assert infer > train > 10  # A tiny network.
     assert tool(*flags) == first  # Not measured again.
     assert [p.name for p in tmp_path.iterdir()] == ['cache']
-
-
-@pytest.mark.slow
-def test_networks_that_are_not_measured_in_time_are_estimated(
-    tool, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(sweep_plan, 'MEASURES', 0.0)
-    out = tool(
-        f'--config={ROOT}/configs/training_settings_small.py', '--plan',
-        f'--workdir={tmp_path}', '--config.archs=inception_v3_small,inception_v3',
-        '--config.image_size=75',
-    )  # fmt: skip
-    rates = re.findall(r'^(\S+): (about )?([\d.]+) images/s', out, re.M)
-    assert [rate[:2] for rate in rates] == [
-        ('inception_v3_small', ''), ('inception_v3', 'about '),
-    ]  # fmt: skip
-    assert 'estimated' in out
-    # 359 M multiply-adds against 13 M at the same size.
-    small, large = (float(rate[2]) for rate in rates)
-    assert small / large == pytest.approx(27.7, rel=0.05, abs=27.7 * 0.05 / large)
-    assert studies.rows(out)['all'][4]  # Device-hours.
-
-
-def test_the_cheapest_network_is_measured_first_and_then_the_middle_one():
-    def turn(*names):
-        return sweep_plan._in_turn(names)
-
-    assert turn('nasnet_large', 'mobilenet_v1', 'resnet_101', 'resnet_50') == [
-        'mobilenet_v1', 'resnet_101', 'resnet_50', 'nasnet_large',
-    ]  # fmt: skip
-    assert turn('inception_v4') == ['mobilenet_v1', 'inception_v4']
-    assert turn('mobilenet_v2') == ['mobilenet_v2']
-    assert turn('resnet_50', 'mobilenet_v2') == ['mobilenet_v2', 'resnet_50']
 
 
 def test_plan_of_what_is_not_on_this_machine(tool, tmp_path):

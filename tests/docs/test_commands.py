@@ -8,22 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 
 import pytest
 from PIL import Image
 
 from tests.support import documented, pages
 from tests.support import made_results as made
-from tests.support.documented import (
-    COVERED,
-    By,
-    Called,
-    Chained,
-    Measured,
-    Script,
-    covered,
-)
+from tests.support.documented import COVERED, By, Called, Chained, Script, covered
 from tfxfer.cli import app
 
 ROOT = pages.ROOT
@@ -148,30 +139,6 @@ def test_a_quick_command_runs_as_printed(text, sandbox, capsys):
         made.write_study(pathlib.Path('runs/study'))
     sandbox.call(text, COVERED[text].more)
     assert COVERED[text].says in capsys.readouterr().out.replace(',', '')
-
-
-def plans_of_configs():
-    """{command with --plan in the docstring of a config: what it says}."""
-    found = {}
-    for path in (ROOT / 'configs').glob('*.py'):
-        text = ast.get_docstring(ast.parse(path.read_text()))
-        commands = re.findall(r'^ *(python -m .* --plan)$', text, re.M)
-        found |= dict.fromkeys(commands, 'device-hours')
-    return found
-
-
-PLANS = plans_of_configs() | {text: how.says for text, how in covered(Measured).items()}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('text', sorted(PLANS))
-def test_a_plan_is_made_as_printed_within_minutes(text, sandbox, capsys):
-    begun = time.monotonic()
-    sandbox.call(text, '')
-    assert time.monotonic() - begun < 240
-    out = capsys.readouterr().out.replace(',', '')
-    assert PLANS[text] in out and 'device-hours' in out
-    assert out.count('images/s in training') >= 1
 
 
 @pytest.mark.slow

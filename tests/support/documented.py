@@ -25,12 +25,6 @@ class Called(typing.NamedTuple):
     says: str = ''
 
 
-class Measured(typing.NamedTuple):
-    """Run exactly as printed; slow, as it measures this machine."""
-
-    says: str
-
-
 class Chained(typing.NamedTuple):
     """Run after those above it of the same chain; slow."""
 
@@ -170,7 +164,7 @@ _DATASETS = {
     ),
 }
 _STUDIES = {
-    f'{_SWEEP}/study.py --plan': Measured('22848'),
+    f'{_SWEEP}/study.py --plan': Called(PLAN, '22848'),
     f'{_SWEEP}/study.py --plan --config.archs=resnet_50,inception_v4 '
     '--images_per_second=resnet_50:1200,inception_v4:400': Called(says='device-hours'),
     f'{_SWEEP}/study.py --data=MY_DATA --workdir=runs/study': Chained(
@@ -245,6 +239,9 @@ _BENCHMARKS = {
             'tests/tools/test_bench_logreg.py::'
             'test_both_sides_are_timed_and_ours_is_within_the_tolerance'
         ),
+    ),
+    'python -m tools.attacks': By(
+        'tests/tools/test_attacks.py::test_the_quick_attacks_survive'
     ),
     'python -m tools.bench_report': By(
         'tests/tools/test_bench_report.py::test_the_bench_times_a_made_study'

@@ -8,11 +8,6 @@ def test_a_network_trains_and_infers_so_many_images_per_second(fakes):
     assert rate.train > 0 and rate.infer > 0
 
 
-def test_a_network_with_an_auxiliary_classifier_is_measured_without_it():
-    rate = throughput.measure('inception_v3_small')
-    assert rate.train > 0 and rate.infer > 0
-
-
 def test_rates_are_read_as_they_were_written(tmp_path):
     path, rates = tmp_path / 'new/rates.json', {'tiny': throughput.Rate(12.5, 50.0)}
     assert throughput.read(path) == {}

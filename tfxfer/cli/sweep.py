@@ -58,7 +58,7 @@ def _define_plan(define: app.Define) -> None:
         'NETWORK:RATE,... Default: measured here.',
     )
     define.boolean(
-        'calibrate', True, 'For --plan: measures networks, once, for half a minute.'
+        'calibrate', True, 'For --plan: measures each network, once, for some seconds.'
     )
     define.boolean(
         'status', False, 'Says how the study in --workdir stands, and starts nothing.'

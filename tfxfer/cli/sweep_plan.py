@@ -1,22 +1,14 @@
 """What a study would take, for `tools.sweep --plan`."""
 
-import multiprocessing
 import pathlib
-import signal
-import time
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from tfxfer import architectures, errors
+from tfxfer import errors
 from tfxfer.cli import study_inputs
 from tfxfer.report import formats
 from tfxfer.study import cost, planning, status
 from tfxfer.study.study import Study
 from tfxfer.transfer.options import ExecutionOptions
-
-MEASURES = 30.0  # Seconds in which networks are measured, the first in any case, and
-STARTS = 180.0  # those that it may take, with TensorFlow's start.
-REFERENCE = 'mobilenet_v1'  # Measured first where all networks of a study cost more.
 
 
 def show(
@@ -42,45 +34,15 @@ def show(
     for sentence in missing:
         print(f'Not here yet: {sentence}')
     if measure and not rates:
-        rates = _measured_rates(study, options.cache / 'rates.json')
-        if not rates:
-            print('No speed, no device-hours: give one by --images_per_second.')
-            return
+        path = options.cache / 'rates.json'
+        rates = measure_rates(study, path)
+        for name, (train, infer) in rates.items():
+            print(f'{name}: {train:.1f} images/s in training, {infer:.1f} scored')
         print(_table(loads, rates))
         print(
             'Device-hours: this machine as one device, images in memory, without the '
             'logistic regressions themselves.'
         )
-
-
-def _measured_rates(study: Study, path: pathlib.Path) -> dict[str, cost.Rate]:
-    """The Rate of every network: measured, or estimated from those that were.
-
-    They are printed as they come; {}: none was measured in time.
-    """
-    rates: dict[str, cost.Rate] = {}
-    for name, found in measured(study, path):
-        if isinstance(found, str):
-            print(f'{name} cannot be measured here: {found}', flush=True)
-        else:
-            rates[name] = found
-            print(f'{name}: {_in_words(found)}', flush=True)
-    missing = [name for name in study.archs if name not in rates] if rates else []
-    if missing:
-        print(
-            f'The others were not measured within {MEASURES:.0f} s: estimated from the '
-            'measured network whose number of multiply-adds is nearest. The same '
-            'command measures more of them.'
-        )
-    for name in missing:
-        measured_ones = {other: rates[other] for other in rates if other not in missing}
-        rates[name] = cost.estimated(measured_ones, name, study.image_size)
-        print(f'{name}: about {_in_words(rates[name])}')
-    return rates
-
-
-def _in_words(rate: cost.Rate) -> str:
-    return f'{rate.train:.1f} images/s in training, {rate.infer:.1f} scored'
 
 
 def _table(loads: cost.Loads, rates: Mapping[str, cost.Rate]) -> str:
@@ -132,73 +94,22 @@ def rates_from(study: Study, texts: Sequence[str]) -> dict[str, cost.Rate]:
     return rates
 
 
-def measured(study: Study, path: pathlib.Path) -> Iterator[tuple[str, cost.Rate | str]]:
-    """(network, its Rate on this machine, or why there is none), as they come.
+def measure_rates(study: Study, path: pathlib.Path) -> dict[str, cost.Rate]:
+    """This machine's Rate by network: read from a file, or measured and added to it."""
+    import tqdm
 
-    They are measured in a process of their own, which is ended when the time is up;
-    those that were measured before are read from the file, to which others are added.
-    """
-    context = multiprocessing.get_context('spawn')
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(study, path, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    begun = time.monotonic()
-    end = begun + STARTS
-    try:
-        while ours.poll(max(0.0, end - time.monotonic())):
-            if (found := ours.recv()) is None:  # TensorFlow is there.
-                begun = time.monotonic()
-            else:
-                end = begun + MEASURES
-                yield found
-    except EOFError:  # It has no more to say.
-        return
-    finally:
-        process.kill()
-        process.join()
-
-
-def _measure(study: Study, path: pathlib.Path, connection: typing.Any) -> None:
-    """Sends None, then what `measured` yields."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Which ends the other process.
     from tfxfer.transfer import environment, throughput
 
     versions = environment.versions()
     device = f'{versions["device"]}, {versions["threads"]} threads'
     precision = f'{study.precision}{" in TF32" if study.tf32 else ""}'
-    known = throughput.read(path)
-    names = _in_turn(study.archs, study.image_size)
-    keys = {
-        name: f'{name}, {study.image_size or "own"} pixels, {precision}, {device}'
-        for name in names
-    }
-    connection.send(None)
-    for name in names:
-        if keys[name] in known:
-            connection.send((name, cost.Rate(*known[keys[name]])))
-    for name in [name for name in names if keys[name] not in known]:
-        try:
-            rate = throughput.measure(
+    known, rates = throughput.read(path), {}
+    for name in tqdm.tqdm(study.archs, 'Measuring', unit='network'):
+        key = f'{name}, {study.image_size or "own"} pixels, {precision}, {device}'
+        if key not in known:
+            known[key] = throughput.measure(
                 name, study.image_size, study.precision, tf32=study.tf32
             )
-        except Exception as error:  # Memory, mostly; the others go on.
-            reason = str(error).strip().partition('\n')[0][:200]
-            connection.send((name, reason or type(error).__name__))
-            continue
-        known[keys[name]] = rate
-        throughput.write(path, known)
-        connection.send((name, cost.Rate(*rate)))
-
-
-def _in_turn(names: Sequence[str], size: int | None = None) -> list[str]:
-    """Networks by cost; second the middle one, which says most about large ones."""
-
-    def cost(name):
-        return architectures.ARCHITECTURES[name].cost(size)
-
-    first, *rest = sorted(names, key=cost)
-    if rest:
-        rest.insert(0, rest.pop((len(rest) - 1) // 2))
-    cheap = cost(first) <= cost(REFERENCE)
-    return [first, *rest] if cheap else [REFERENCE, first, *rest]
+            throughput.write(path, known)
+        rates[name] = cost.Rate(*known[key])
+    return rates

@@ -1,15 +1,12 @@
 """What a study asks of devices, and how long they would take at given rates."""
 
 import collections
-import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 
-from tfxfer import architectures, config
+from tfxfer import config
 from tfxfer.study import axes
 from tfxfer.study.planning import Cell
-
-VALID_EVERY = 2000  # Steps between a trial's validations: tfxfer.run's default.
 
 
 class Load(typing.NamedTuple):
@@ -81,9 +78,7 @@ def _of_trials(cell: Cell, sizes: AllSizes) -> Loads:
     valid = sizes[run.dataset].subset(run.per_class).valid
     for count, stop in zip(cell.grid.planned(), cell.grid.stops, strict=True):
         steps = count * (stop - before)
-        # For TensorBoard on the way, but not at the end, which is scored anyway.
-        on_the_way = (stop - 1) // VALID_EVERY - before // VALID_EVERY
-        total += Load(count, steps, steps * batch, count * valid * (on_the_way + 1))
+        total += Load(count, steps, steps * batch, count * valid)
         before = stop
     return {Kind(run.setting, 'trial', run.arch): total}
 
@@ -118,24 +113,6 @@ class Rate(typing.NamedTuple):
 
     def hours(self, load: Load) -> float:
         return (load.trained / self.train + load.seen / self.infer) / 3600
-
-
-def estimated(rates: Mapping[str, Rate], name: str, size: int | None) -> Rate:
-    """The Rate of a network from that of the one whose cost is nearest.
-
-    Args:
-        rates: of one network at least.
-        name: key of ARCHITECTURES.
-        size: of images, in pixels; None: each network's own.
-    """
-
-    def cost(name: str) -> float:
-        return architectures.ARCHITECTURES[name].cost(size)
-
-    known = min(rates, key=lambda other: abs(math.log(cost(other) / cost(name))))
-    train, infer = rates[known]
-    share = cost(known) / cost(name)
-    return Rate(share * train, share * infer)
 
 
 class Planned(typing.NamedTuple):

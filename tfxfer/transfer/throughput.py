@@ -17,8 +17,6 @@ from tfxfer.models import float32, openvino
 from tfxfer.training import distribution, step
 
 BATCH = 16  # Images; larger ones are little faster, and all networks have room.
-# Multiply-adds of a batch on a CPU, which smaller ones keep busy; a second or so.
-CPU_BATCH = 8e9
 ROUNDS = 3  # Timed, after one that is not; the median counts.
 CLASSES = 100  # The head hardly counts.
 
@@ -54,22 +52,19 @@ def measure(
     try:
         with devices.scope():
             policy = config.POLICIES[precision]
-            options = models.NetworkOptions(size, dropout=0.0, aux=False, policy=policy)
+            options = models.NetworkOptions(size, policy=policy)
             model = models.build(arch, CLASSES, options=options)
-        images = BATCH
-        if not tf.config.list_physical_devices('GPU'):
-            images = max(1, min(BATCH, int(CPU_BATCH / arch.cost(size))))
-        train = _train_rate(model, devices, images)
+        train = _train_rate(model, devices)
         if devices.num_replicas_in_sync == 1 and openvino.available():  # As in predict.
-            return Rate(train, _inference_rate(model, images))
+            return Rate(train, _inference_rate(model))
         return Rate(train, 3 * train)  # A forward pass is about a third of a step.
     finally:
         keras.backend.clear_session()
         gc.collect()
 
 
-def _train_rate(model, devices, images):
-    batch = images * devices.num_replicas_in_sync
+def _train_rate(model, devices):
+    batch = BATCH * devices.num_replicas_in_sync
     hparams = config.Finetune(batch=batch, wd=1e-6)
     train_step = step.TrainStep(model, hparams, images=batch, devices=devices)
     labels = np.arange(batch, dtype=np.int32) % CLASSES
@@ -87,11 +82,11 @@ def _train_rate(model, devices, images):
     )
 
 
-def _inference_rate(model, count):
-    images = _noise(model, count)
+def _inference_rate(model):
+    images = _noise(model, BATCH)
     spec = tf.TensorSpec(images.shape, tf.float32)
     with openvino.compiled(model, spec, ('features',)) as start:
-        return count / _median_seconds(lambda: start(images)())
+        return BATCH / _median_seconds(lambda: start(images)())
 
 
 def _noise(model, count):

@@ -1,0 +1,88 @@
+import collections
+import os
+
+import pytest
+
+from tools import attacks as program
+from tools.attack_suite import attack, commands, place
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A place of one file."""
+    made = place.Place(tmp_path / 'clean', tmp_path / 'clean/work')
+    made.work.mkdir(parents=True)
+    (made.work / 'record.json').write_text('{}')
+    return made
+
+
+def wrong(small, code, **more):
+    """What is said of Python code, WORK its results folder, at a copy of the place."""
+    command = commands.Command('what', lambda where: [str(where.work)])
+    python = ('-c', f'import os, sys, time; WORK = sys.argv[-1]\n{code}')
+    around = attack.Surroundings(python=python)
+    one = attack.Attack('a kind', 'a name', command, surroundings=around, **more)
+    return attack.complaint(one, small, small.root.with_name('attacked'))
+
+
+def test_a_right_end_survives_and_the_copy_is_gone(small):
+    assert wrong(small, 'print(WORK)') == ''
+    assert wrong(small, 'sys.exit("error: no such folder")') == ''
+    assert not small.root.with_name('attacked').exists()
+
+
+def test_a_traceback_a_signal_and_silence_do_not_survive(small):
+    assert 'traceback: ZeroDivisionError' in wrong(small, '1/0')
+    assert wrong(small, 'os.kill(os.getpid(), 11)') == 'ended by signal 11'
+    assert 'no line that says the error' in wrong(small, 'sys.exit(2)')
+    assert 'escape sequences' in wrong(small, 'print("\\x1b[31m")')
+
+
+def test_what_hangs_and_what_is_not_refused_do_not_survive(small, monkeypatch):
+    monkeypatch.setattr(attack, 'SECONDS', 1)
+    assert 'it hung' in wrong(small, 'time.sleep(99)')
+    assert wrong(small, '', refused=True) == 'it was not refused'
+
+
+def test_half_written_and_changed_files_do_not_survive(small):
+    half = 'open(WORK + "/.abcdefgh.record.json", "w")'
+    assert 'half-written' in wrong(small, half)
+    lost = 'open(WORK + "/record.json", "w"); sys.exit("error: full")'
+    assert 'yet changed' in wrong(small, lost)
+
+
+def test_a_clean_command_after_it_must_succeed(small):
+    fails = commands.Command('what_is_not_there', lambda where: [])
+    assert 'clean command after it' in wrong(small, '', then=fails)
+
+
+def test_the_table_counts_and_the_page_lists(tmp_path):
+    command = commands.Command('platform', lambda where: [])
+    one, two, three = (
+        attack.Attack(kind, name, command)
+        for kind, name in (('disk', 'full'), ('disk', 'gone'), ('clock', 'late'))
+    )
+    found = {one: '', two: 'it hung', three: ''}
+    page = tmp_path / 'page.md'
+    page.write_text(f'before\n{program.START}\nold\n{program.END}\nafter\n')
+    program.write_page(page, found)
+    text = page.read_text()
+    assert 'old' not in text and text.startswith('before') and text.endswith('after\n')
+    rows = [line.strip('|').split('|') for line in text.splitlines() if '|' in line]
+    cells = [[cell.strip() for cell in row] for row in rows[2:]]
+    assert cells == [['disk', '2', '1'], ['clock', '1', '1'], ['all', '3', '2']]
+    assert '- disk: gone: it hung' in text
+
+
+def test_attacks_have_names_of_their_own():
+    names = collections.Counter((one.kind, one.name) for one in program.every())
+    assert [name for name, count in names.items() if count > 1] == []
+    assert len(names) > 300
+
+
+@pytest.mark.slow
+def test_the_quick_attacks_survive(tmp_path):
+    attacks = [one for one in program.every() if one.quick]
+    assert len(attacks) > 40
+    found = program.carry_out(attacks, tmp_path, len(os.sched_getaffinity(0)))
+    assert program.failures(found) == []
