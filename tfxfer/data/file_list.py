@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfxfer import datasets, errors, escaping
-from tfxfer.data import image_files, image_set
+from tfxfer.data import changes, image_files, image_set
 
 # What people call the splits.
 SPLITS = {
@@ -57,6 +57,7 @@ def gather(
     _check_names(dataset, names)
     copies = image_files.copies(options.cache)
     paths = [file.path for file in files]
+    stamps = {path: image_files.stamp(root / path) for path in paths}
     checked = image_files.check(root, paths, options.cache, copies)
     broken = [path for path, check in checked.items() if check.fault]
     _refuse_or_report(root, checked, broken, skip=options.skip_broken)
@@ -80,6 +81,9 @@ def gather(
         digest=_digest(files, checks),
         keys=keys,
         skipped=tuple(broken),
+        seen=changes.seen(
+            root, dict(zip(keys, checks, strict=True)), [stamps[key] for key in keys]
+        ),
     )
 
 

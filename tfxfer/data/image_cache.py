@@ -111,6 +111,7 @@ def _on_disk(
         if index is None or 'checksums' not in index:  # Of earlier versions.
             with storage.replacing_folder(path) as temporary:
                 _pack(images, indices, options, temporary)
+                images.refuse_changed(indices)
                 storage.write_json(temporary / 'facts.json', metadata)
             index = storage.read_arrays(path / 'index.npz', f'Remove {path}.')
     part = np.zeros(len(index['offset']), np.int32)

@@ -98,7 +98,7 @@ def check(
     memory = pathlib.Path(cache) / f'checked-{VERSION}-{name}.json' if cache else None
     # [stamp, *fields of Checked] of each path.
     known = storage.read_cache(memory) if memory else {}
-    stamps = {path: _stamp(root / path) for path in paths}
+    stamps = {path: stamp(root / path) for path in paths}
     copied = {name for name in os.listdir(folder) if _ends_well(folder / name)}
     unread = [
         path
@@ -153,8 +153,8 @@ def _read(
         )
 
 
-def _stamp(path: pathlib.Path) -> Stamp | None:
-    """None where the file cannot be reached."""
+def stamp(path: pathlib.Path) -> Stamp | None:
+    """What changes when the file does; None where it cannot be reached."""
     try:
         found = os.stat(path)
     except OSError:  # A link to nothing, say: reading it gives the reason.

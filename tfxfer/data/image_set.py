@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfxfer.data import splits
+from tfxfer.data import changes, splits
 
 
 class Store(typing.Protocol):
@@ -89,6 +89,7 @@ class Images:
         digest: of the files' content; None where the dataset's name determines it.
         keys: what names an image whatever else is there; by them subsets are chosen.
         skipped: names of files left out because they could not be read.
+        seen: the files as they were when they were checked; None: they are no files.
     """
 
     labels: np.ndarray
@@ -101,6 +102,12 @@ class Images:
     digest: str | None = None
     keys: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
+    seen: changes.Seen | None = None
+
+    def refuse_changed(self, indices: np.ndarray | None = None) -> None:
+        """See changes.Seen."""
+        if self.seen:
+            self.seen.refuse_changed(indices)
 
 
 @dataclasses.dataclass(frozen=True)

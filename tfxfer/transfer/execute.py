@@ -81,7 +81,7 @@ def _carry_out(
     devices = _start_tensorflow(run)
     task = Task(resolved, options, devices)
     prepared = time.monotonic()
-    result = methods.METHODS[run.setting](task)
+    result = _measured(task, methods.METHODS[run.setting])
     if distribution.worker():  # The chief writes.
         distribution.wait_for_all(devices)
         record = results.read(folder)
@@ -121,6 +121,34 @@ def _start_tensorflow(run: config.Run) -> typing.Any:
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
     return devices
+
+
+def _measured(
+    task: 'Task', method: 'collections.abc.Callable[[Task], Result]'
+) -> 'Result':
+    """What a setting measures of images that stay as they are.
+
+    Raises:
+        errors.InputError: images changed or went; what was trained on them is removed.
+    """
+    used = np.concatenate(list(task.images.splits.values()))
+    try:
+        result = method(task)
+    except (errors.InputError, errors.Stopped):
+        raise
+    except Exception:  # Such as TensorFlow's of a file that is gone.
+        _refuse_changed(task, used)
+        raise
+    _refuse_changed(task, used)
+    return result
+
+
+def _refuse_changed(task: 'Task', indices: np.ndarray) -> None:
+    try:
+        task.images.refuse_changed(indices)
+    except errors.InputError:
+        remove_checkpoints(task.folder)
+        raise
 
 
 def _record(

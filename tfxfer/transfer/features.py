@@ -170,6 +170,7 @@ def _completed(
         )
         rows_left = len(missing)
         for index, rows in _chunks(predict.stream(network(), batches, inference)):
+            images.refuse_changed(index)
             _check_finite(images, index, rows)
             if rows_left == len(missing):  # Before hours go into the others.
                 size = rows_left * rows.shape[1] * np.dtype(extraction.dtype).itemsize
