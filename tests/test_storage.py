@@ -138,3 +138,16 @@ def test_json_that_cannot_be_read_is_named_with_what_to_do(tmp_path, data):
         storage.read_json(path, 'Do this.')
     with pytest.raises(FileNotFoundError):
         storage.read_json(tmp_path / 'y.json', 'Do this.')
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'device', 'folder', 'loop'])
+def test_only_plain_files_are_read_and_nothing_is_waited_for(tmp_path, kind):
+    path = tmp_path / 'study.json'
+    {
+        'pipe': lambda: os.mkfifo(path),
+        'device': lambda: path.symlink_to('/dev/zero'),
+        'folder': path.mkdir,
+        'loop': lambda: path.symlink_to(path.name),
+    }[kind]()
+    with pytest.raises(errors.InputError, match=r'study\.json.*Start again'):
+        storage.read_json(path, 'Start again.')

@@ -98,7 +98,7 @@ def _object(path: str | os.PathLike) -> dict[str, typing.Any]:
         FileNotFoundError: there is none.
         ValueError, RecursionError: it is no JSON, or no object.
     """
-    value = json.loads(pathlib.Path(path).read_bytes())
+    value = json.loads(storage.plain_bytes(path))
     if not isinstance(value, dict):
         raise ValueError(f'it holds no object, but {str(value)[:60]!r}')
     return value

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shutil
+import stat
 import typing
 import zipfile
 import zlib
@@ -22,6 +23,7 @@ import numpy as np
 from tfxfer import errors
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # No room, or none for this user.
+_NO_FILE = (errno.EISDIR, errno.EINVAL, errno.ELOOP)  # What stands there is no file.
 # As NumPy, HDF5 and TensorFlow say it, each in its own kind of error.
 _FULL_TEXT = re.compile(
     r'No space left on device|Disk quota exceeded|\d+ requested and \d+ written'
@@ -285,6 +287,21 @@ def write_json(path: str | os.PathLike, value: typing.Any) -> None:
         temporary.write_text(text, encoding='utf-8')
 
 
+def plain_bytes(path: str | os.PathLike) -> bytes:
+    """What a plain file holds.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or device, which may never end.
+    """
+    flags = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+    with open(os.open(path, flags), 'rb') as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            raise OSError(number, 'Not a plain file', str(path))
+        return file.read()
+
+
 def read_json(
     path: str | os.PathLike, remedy: str, kind: type | tuple[type, ...] = dict
 ) -> typing.Any:
@@ -300,8 +317,12 @@ def read_json(
         errors.InputError: it is empty, no JSON, or of another kind.
     """
     try:
-        value = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-    except (IsADirectoryError, ValueError, RecursionError) as error:
+        value = json.loads(plain_bytes(path).decode())
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise errors.InputError(_damaged(path, error, remedy)) from error
+    except (ValueError, RecursionError) as error:
         raise errors.InputError(_damaged(path, error, remedy)) from error
     if not isinstance(value, kind):
         found = f'it holds a {type(value).__name__}'

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from tfxfer import storage
+
 ROOT = pathlib.Path(__file__).parents[2]
 CLASSES = ('green', 'red')
 # A study of seconds: one network, a pretrain Run, one of each setting, two trials.
@@ -153,7 +155,7 @@ def recorded_scores(work: pathlib.Path) -> dict[str, float]:
     scores = {}
     for path in work.glob('*/record.json'):
         try:
-            scores[path.parent.name] = json.loads(path.read_text())['score']
-        except (OSError, ValueError, TypeError, KeyError):
+            scores[path.parent.name] = json.loads(storage.plain_bytes(path))['score']
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue
     return scores
