@@ -102,3 +102,21 @@ def test_a_diverged_trial_is_crossed_out(tmp_path):
     assert crosses.get_marker() == 'x'
     assert crosses.get_xydata().tolist() == [[1, 0]]
     assert grid.frame.valid_score.isna().tolist() == [False, True]
+
+
+def test_trials_stopped_early_have_no_score_in_the_heat_map(tmp_path):
+    """Successive halving: one point to the end, the better of the others after 3."""
+    points = ((0.1, 0.8, 48), (1.0, 0.9, 12), (0.01, 0.5, 3))
+    curve = tuple(
+        {'lr': lr, 'wd': 0.0, 'steps': n, 'valid_score': score, 'status': 'done'}
+        for lr, score, n in points
+    )
+    of = made.run(made.NETWORKS[0], 'scratch', hparams={'lr': 0.1, 'steps': 48})
+    results.write(tmp_path, made.record(of, 0.5, curve=curve), made.predictions(50))
+    grid = show.drawings(cells.read(tmp_path))[-1]
+    panel = grid.figure.axes[0]
+    assert [text.get_text() for text in panel.texts] == ['80.0', of.arch]
+    colours = panel.get_images()[0].get_array()[0]  # By lr; grey where stopped.
+    assert [len(set(colour[:3])) == 1 for colour in colours] == [True, False, True]
+    assert grid.frame.set_index('lr').steps.to_dict() == {0.1: 48, 1.0: 12, 0.01: 3}
+    assert 'all 48 steps' in grid.caption and '3 to 12' in grid.caption

@@ -191,7 +191,9 @@ def grids(group: Sequence[cells.Cell]) -> style.Drawing:
     """Heat maps of the validation score over (lr, wd), one a network, in one image.
 
     group: Cells of one task and one setting that trials chose for. The chosen point is
-    framed; a cross is a trial that diverged. One image and a few artists, whatever the
+    framed; a cross is a trial that diverged. Where a search stopped trials early, those
+    that went to the end have a score: one after fewer steps is no score of the same
+    thing. One image and a few artists, whatever the
     number of networks: with axes of its own for each the figure takes a second.
     """
     rows = [row for cell in group for row in _grid_rows(cell)]
@@ -207,11 +209,23 @@ def grids(group: Sequence[cells.Cell]) -> style.Drawing:
         'choice',
         f'Choice of learning rate and weight decay, {group[0].setting}, {title}',
         fig,
-        pd.DataFrame(rows).drop(columns='tile'),
+        pd.DataFrame(rows).drop(columns=['tile', 'complete']),
         f'{title}, {group[0].setting}. Frame: the chosen values, the best on '
         'validation images. '
         'x: the trial diverged. Weight decay is the grid value; the gradient gets it '
-        'divided by the learning rate.' + _seed_note(group),
+        'divided by the learning rate.' + _stopped_note(rows) + _seed_note(group),
+    )
+
+
+def _stopped_note(rows):
+    """What the grey tiles are, where there are any."""
+    stopped = [row['steps'] for row in rows if not row['complete']]
+    if not stopped:
+        return ''
+    steps = sorted({row['steps'] for row in rows if row['complete']})
+    return (
+        f' Scores are after all {" or ".join(map(str, steps))} steps. Grey: the search '
+        f'stopped the trial earlier, after {min(stopped)} to {max(stopped)} steps.'
     )
 
 
@@ -248,9 +262,14 @@ def _grid_figure(group, rows, tiles):
 
 def _scale(rows):
     """Colours of the scores that occur, in percent."""
-    done = [100 * row['valid_score'] for row in rows if row['valid_score'] is not None]
+    done = [100 * row['valid_score'] for row in rows if _scored(row)]
     limits = colors.Normalize(min(done, default=0), max(done, default=100))
     return cm.ScalarMappable(limits, 'cividis')
+
+
+def _scored(row):
+    """Whether a trial has a score that may be laid beside others."""
+    return row['complete'] and row['valid_score'] is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,6 +304,8 @@ def _grid_rows(cell):
     record = _first(cell)
     for point in record.curve:
         done = point['status'] == 'done'
+        # Records of before there were other searches do not say it.
+        steps = point.get('steps', record.run.hparams.steps)
         yield {
             'tile': cell,
             'network': cell.network,
@@ -293,6 +314,8 @@ def _grid_rows(cell):
             'seed': record.run.seed,
             'lr': point['lr'],
             'wd': point['wd'],
+            'steps': steps,
+            'complete': steps == record.run.hparams.steps,
             'valid_score': point['valid_score'] if done else None,
             'status': point['status'],
             'chosen': all(point[n] == record.chosen[n] for n in naming.TRIED),
@@ -313,6 +336,8 @@ def _grid_panel(panel, rows, tiles, scale, *, written):
         if row['valid_score'] is None:
             image[y, x] = 0.9, 0.9, 0.9, 1
             crosses.append((x, y))
+        elif not row['complete']:
+            image[y, x] = 0.9, 0.9, 0.9, 1
         else:
             image[y, x] = shade
             if written:
