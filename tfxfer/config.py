@@ -29,6 +29,7 @@ __all__ = [  # With the names of hyperparameters, which all that read a Run need
     'FEATURE_DTYPES',
     'GRIDS',
     'HPARAMS',
+    'LARGEST_IMAGE',
     'PHASES',
     'POLICIES',
     'PRECISIONS',
@@ -58,6 +59,8 @@ POLICIES = {
     'float16': 'mixed_float16',
 }
 FEATURE_DTYPES = ('float32', 'float16')
+LARGEST_SEED = 2**32 - 1  # That NumPy's generators take.
+LARGEST_IMAGE = 4096  # Pixels of a side; a batch of larger ones fits no memory.
 CACHE_FORMS = ('encoded', 'decoded')  # How images are cached,
 CACHE_PLACES = ('memory', 'disk')  # and where.
 
@@ -174,15 +177,37 @@ def from_dict(fields: Mapping[str, typing.Any]) -> Run:
     hparams = hparams_from(setting, values)
     run = build('config field', Run, {**fields, 'hparams': hparams})
     _check_choices(run)
+    _check_numbers(run)
+    _check_until(run)
+    _check_weights(run)
+    return run
+
+
+def _check_numbers(run: Run) -> None:
     for name in ('per_class', 'image_size', 'until'):
         value = getattr(run, name)
         if value is not None and value < 1:
             raise errors.InputError(
                 f'{name} must be at least 1 (or unset for all); got {value}.'
             )
-    _check_until(run)
-    _check_weights(run)
-    return run
+    if (run.image_size or 0) > LARGEST_IMAGE:
+        raise errors.InputError(
+            f'image_size must be at most {LARGEST_IMAGE} pixels; got {run.image_size}.'
+        )
+    check_seeds(run.seed)
+
+
+def check_seeds(*seeds: int) -> None:
+    """Refuses a seed that the libraries do not take.
+
+    Raises:
+        errors.InputError: as said.
+    """
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise errors.InputError(
+                f'A seed is a whole number from 0 to {LARGEST_SEED}; got {seed}.'
+            )
 
 
 def _check_choices(run: Run) -> None:

@@ -119,15 +119,21 @@ def hparams_from(setting: str, values: Mapping[str, typing.Any]) -> Hparams:
     cls = errors.find('setting', HPARAMS, setting)
     hparams = fields.build(f'hyperparameter of {setting}', cls, dict(values))
     if isinstance(hparams, Logistic):
-        if not hparams.l2s or min(hparams.l2s) <= 0:
+        low, high = L2_LIMITS
+        if not hparams.l2s or not low <= min(hparams.l2s) <= max(hparams.l2s) <= high:
             raise errors.InputError(
-                f'l2s must be positive, at least one; got {hparams.l2s}.'
+                f'l2s must be positive, at least one, from {low:g} to {high:g}; got '
+                f'{hparams.l2s}.'
             )
     else:
         _check_sgd(hparams)
     return hparams
 
 
+# Beyond these the solution is that of a limit, or does not converge.
+L2_LIMITS = 1e-12, 1e12
+LARGEST = 1e9  # Of steps, images at once, rates: more is a slip of the pen.
+SMALLEST = 1e-30  # But for 0: below it float32 has no place to compute.
 # What the values of hyperparameters must be.
 _RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     ('be positive', lambda value: value > 0, ('lr', 'steps', 'batch')),
@@ -152,6 +158,11 @@ def _check_sgd(hparams: Sgd) -> None:
                 raise errors.InputError(
                     f'{name} must {must}; got {getattr(hparams, name)}.'
                 )
+    for name, value in vars(hparams).items():
+        if value and not SMALLEST <= value <= LARGEST:
+            raise errors.InputError(
+                f'{name} must be from {SMALLEST:g} to {LARGEST:g}; got {value}.'
+            )
     if hparams.microbatch and hparams.batch % hparams.microbatch:
         raise errors.InputError(
             f'batch {hparams.batch} does not divide by microbatch {hparams.microbatch}.'

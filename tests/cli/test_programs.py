@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tfxfer import cli
-from tfxfer.cli import config_files, programs
+from tfxfer import cli, errors
+from tfxfer.cli import app, config_files, evaluate, programs, run, sweep
 
 FOLDER = pathlib.Path(cli.__file__).parent
 
@@ -61,11 +61,23 @@ def test_the_overview_is_what_no_program_prints(capsys):
     assert capsys.readouterr().out == f'{programs.overview()}\n'
 
 
+@pytest.mark.parametrize(
+    'program, flag',
+    [(run, 'threads'), (sweep, 'threads'), (sweep, 'jobs'), (evaluate, 'image_size')],
+)
+def test_a_number_that_no_machine_has_is_refused_before_the_work(program, flag):
+    with pytest.raises(errors.InputError, match=flag):
+        app.call(program, [f'--{flag}=1000000000'])
+
+
 def test_a_config_is_ours_where_there_is_no_such_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ours = str(ROOT / 'configs' / 'logistic.py')
     for path in ('configs/logistic.py', 'logistic.py', 'logistic'):
         assert config_files.find(path) == ours
-    assert config_files.find('mine/logistic.py') == 'mine/logistic.py'
+    assert config_files.find('logistic.py:argument') == f'{ours}:argument'
+    for path in ('mine/logistic.py', 'configs/logistik.py', '', str(tmp_path)):
+        with pytest.raises(errors.InputError, match='No config file .*logistic'):
+            config_files.find(path)
     (tmp_path / 'logistic.py').touch()
     assert config_files.find('logistic.py') == 'logistic.py'

@@ -16,3 +16,11 @@ def test_percent_ticks_are_round_inside_and_apart(low, high):
     assert low <= places[0] and places[-1] <= high
     assert min(np.diff(places)) > (high - low) / 12
     assert all(len(f'{tick:g}'.replace('.', '')) <= 4 for tick in ticks)
+
+
+def test_a_file_name_is_never_longer_than_file_systems_take(tmp_path):
+    names = {style.file_name('l2', 'é' * 250 + end, None, 5) for end in 'ab'}
+    assert len(names) == 2
+    for name in names:
+        (tmp_path / f'{name}.pdf').touch()
+    assert style.file_name('l2', 'pets', None, 5) == 'l2_pets_5'

@@ -18,6 +18,8 @@ def test_names_on_an_axis_may_come_as_one_flag_gives_them():
         ({'settings': ('pretrain',)}, "weights='pretrain' adds it"),
         ({'archs': ()}, 'archs is empty'),
         ({'seeds': (0, 0)}, 'seeds names something twice'),
+        ({'seeds': (0, 2**32)}, 'from 0 to 4294967295'),
+        ({'per_class': (0, -5)}, 'per_class must be at least 1'),
         ({'choose': 'one'}, "No value of choose named 'one'.*'once'"),
         ({'finetune': {'lrs': ()}}, 'finetune.lrs is empty'),
         ({'finetune': {'lr': 'x'}}, 'takes float'),

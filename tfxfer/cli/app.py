@@ -33,6 +33,7 @@ _ADVICE = {
     errno.EACCES: 'No permission: choose another folder or change its mode.',
     errno.EPERM: 'No permission: choose another folder or change its mode.',
 }
+THREADS = 1024  # At most, of a program; TensorFlow ends at once with a million.
 HELP = ('--help', '-help', '-h', '--h', '-?', '--helpshort', '--helpfull')
 
 
@@ -89,8 +90,10 @@ class Given:
         if self._default_config and not _has_config(self._argv):
             self._argv.insert(1, f'--config={self._default_config}')
         for i, argument in enumerate(self._argv):
-            if match := re.fullmatch('(--?config=)(.+)', argument):
+            if match := re.fullmatch('(--?config=)(.*)', argument):
                 self._argv[i] = match[1] + config_files.find(match[2])
+            elif re.fullmatch('--?config', argument) and self._argv[i + 1 :]:
+                self._argv[i + 1] = config_files.find(self._argv[i + 1])
         config_files.make_importable()
 
 
@@ -117,9 +120,15 @@ class Define:
         flags.DEFINE_boolean(name, default, text, **self._to(name))
 
     def integer(
-        self, name: str, default: int | None, text: str, *, least: int | None = None
+        self,
+        name: str,
+        default: int | None,
+        text: str,
+        *,
+        least: int | None = None,
+        most: int | None = None,
     ) -> None:
-        flags.DEFINE_integer(name, default, text, least, **self._to(name))
+        flags.DEFINE_integer(name, default, text, least, most, **self._to(name))
 
     def number(
         self,

@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import tfxfer
+from tfxfer import errors
 
 _PACKAGE = pathlib.Path(tfxfer.__file__).parent
 FOLDERS = (_PACKAGE / 'configs', _PACKAGE.parent / 'configs')
@@ -14,16 +15,26 @@ FOLDERS = (_PACKAGE / 'configs', _PACKAGE.parent / 'configs')
 def find(path: str) -> str:
     """The path itself where there is such a file, else ours of that name.
 
-    So that --config=configs/logistic.py means the same in any folder.
+    So that --config=configs/logistic.py means the same in any folder. After the path
+    may stand a colon and an argument, for the file's get_config.
+
+    Raises:
+        errors.InputError: there is no such file.
     """
-    name = pathlib.PurePath(path)
-    if pathlib.Path(path).exists() or name.parent.as_posix() not in ('.', 'configs'):
+    file, colon, argument = path.partition(':')
+    if pathlib.Path(file).is_file():
         return path
-    for folder in FOLDERS:
-        for suffix in ('', '.py'):
-            if (folder / f'{name.name}{suffix}').is_file():
-                return str(folder / f'{name.name}{suffix}')
-    return path
+    name = pathlib.PurePath(file)
+    if name.parent.as_posix() in ('.', 'configs'):
+        for folder in FOLDERS:
+            for suffix in ('', '.py'):
+                if (folder / f'{name.name}{suffix}').is_file():
+                    return str(folder / f'{name.name}{suffix}') + colon + argument
+    ours = {found.stem for folder in FOLDERS for found in folder.glob('[!_]*.py')}
+    raise errors.InputError(
+        f'No config file {file!r}. Known in any folder: configs/NAME.py, of '
+        f'{", ".join(sorted(ours))}.'
+    )
 
 
 def make_importable() -> None:

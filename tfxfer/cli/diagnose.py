@@ -68,7 +68,13 @@ def _define_images(define: app.Define) -> None:
     define.string('dataset', None, 'Whose images: a name, folder:/path, csv:/path, ...')
     define.choice('split', 'test', diagnosed.SPLITS, 'Which images.')
     define.integer('limit', 50_000, 'At most so many of them.', least=2)
-    define.integer('image_size', None, 'Pixels. Default: as trained.', least=1)
+    define.integer(
+        'image_size',
+        None,
+        'Pixels. Default: as trained.',
+        least=1,
+        most=config.LARGEST_IMAGE,
+    )
     define.choice(
         'feature_dtype', 'float32', config.FEATURE_DTYPES, 'Of the cached features.'
     )

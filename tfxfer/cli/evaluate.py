@@ -17,7 +17,7 @@ import pathlib
 
 from absl import flags
 
-from tfxfer import storage
+from tfxfer import config, storage
 from tfxfer.cli import app
 from tfxfer.data import image_set
 
@@ -36,7 +36,13 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
         'What of an image the network sees.',
     )
     define.choice('split', 'test', ('train', 'valid', 'test'), 'Images to score.')
-    define.integer('image_size', None, "Default: the network's own.")
+    define.integer(
+        'image_size',
+        None,
+        "Default: the network's own.",
+        least=1,
+        most=config.LARGEST_IMAGE,
+    )
     define.integer('limit', None, 'Images at most.', least=1)
     define.string('output', None, 'JSON file for the numbers.')
     define.checkpoints()

@@ -24,6 +24,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
         'Threads to use. Default: one per core. Another number rounds sums '
         'differently, so a Run is repeated exactly with the number in its record.',
         least=1,
+        most=app.THREADS,
     )
     define.checkpoints()
     define.data()

@@ -71,6 +71,7 @@ def _define_execution(define: app.Define) -> None:
         None,
         'Runs at the same time. Default: one per GPU, without GPUs one per core.',
         least=1,
+        most=app.THREADS,
     )
     define.integer(
         'threads',
@@ -78,6 +79,7 @@ def _define_execution(define: app.Define) -> None:
         'Threads of each Run. Default: the cores, shared out. Another number rounds '
         'sums differently.',
         least=1,
+        most=app.THREADS,
     )
     define.string(
         'shard',

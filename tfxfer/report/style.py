@@ -5,6 +5,7 @@ in the marker, so that the figures read in gray. No global state of Matplotlib i
 """
 
 import dataclasses
+import hashlib
 import math
 import re
 import typing
@@ -24,6 +25,7 @@ MARKERS = (
     'o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p', '*', 'd', 'h',
     (4, 1, 0), (8, 1, 0), (3, 1, 0),
 )  # fmt: skip
+LONGEST = 150  # Bytes of a file's name; most systems take 255, with what is added.
 DASHES = ('-', '--', ':', '-.')
 RC = {
     'font.family': 'DejaVu Sans',  # Comes with Matplotlib.
@@ -321,6 +323,10 @@ def _legend(fig, looks, columns):
 
 
 def file_name(*parts: typing.Any) -> str:
-    """A file name of the parts that are not None."""
+    """A file name of the parts that are not None, of at most LONGEST characters."""
     text = '_'.join(str(part) for part in parts if part is not None)
-    return re.sub(r'[^\w.-]+', '_', text)
+    name = re.sub(r'[^\w.-]+', '_', text)
+    if len(name.encode()) <= LONGEST:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return name.encode()[: LONGEST - 9].decode(errors='ignore') + f'_{digest}'

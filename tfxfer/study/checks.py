@@ -31,8 +31,13 @@ def _check_axes(study: Study) -> None:
             raise errors.InputError(f'{axis} is empty: a study needs at least one.')
         if len(set(values)) < len(values):
             raise errors.InputError(f'{axis} names something twice: {values}.')
+    config.check_seeds(*study.seeds)
     if min(study.lengths, default=1) < 1:
         raise errors.InputError(f'lengths must be positive; got {study.lengths}.')
+    if min(study.per_class) < 0:
+        raise errors.InputError(
+            f'per_class must be at least 1, or 0 for all; got {study.per_class}.'
+        )
 
 
 def _check_search(study: Study) -> None:
