@@ -13,7 +13,10 @@ def get_config(setting='logistic', weights='slim', **hparams):
     """Every field of config.Run, with what differs from the protocol in `hparams`."""
     return protocol.config_dict(
         protocol.Run,
-        leave_out=('dataset_digest', 'weights_digest', 'trials', 'search', 'resume'),
+        leave_out=(
+            *('dataset_digest', 'weights_digest'),
+            *('trials', 'search', 'resume', 'length'),
+        ),
         arch='mobilenet_v1',
         dataset='digits',
         setting=setting,

@@ -207,7 +207,8 @@ def test_every_config_says_command_and_loads(path):
             assert set(fields[setting]) == names(cls) ^ swapped
     else:
         assert config.from_dict(fields).id
-        filled = {'trials', 'search', 'resume', 'dataset_digest', 'weights_digest'}
+        filled = {'trials', 'search', 'resume', 'length'}
+        filled |= {'dataset_digest', 'weights_digest'}
         assert set(fields) == names(config.Run) - filled
         assert set(fields['hparams']) == names(config.HPARAMS[fields['setting']])
 

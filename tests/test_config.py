@@ -36,7 +36,7 @@ OTHER = {
 }
 
 
-PROVENANCE = {'trials': ('t',), 'search': 'grid', 'resume': 'r'}
+PROVENANCE = {'trials': ('t',), 'search': 'grid', 'resume': 'r', 'length': 'l'}
 
 
 @pytest.mark.parametrize('name', [f.name for f in dataclasses.fields(config.Run)])

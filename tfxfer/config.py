@@ -99,6 +99,8 @@ class Run:
         search: how they did, one of SEARCHES; '' without trials.
         resume: id of the trial whose checkpoint this one goes on from, for speed alone:
             where that is gone it starts anew, with the same result.
+        length: how a study asked for `hparams.steps` where those follow from the number
+            of images, such as 'epochs=10 min_steps=40'; '' else. For names alone.
     """
 
     arch: str
@@ -122,6 +124,7 @@ class Run:
     trials: tuple[str, ...] = ()
     search: str = ''
     resume: str = ''
+    length: str = ''
 
     @functools.cached_property  # A study has 22,000 of them, asked for again and again.
     def id(self) -> str:
@@ -152,7 +155,7 @@ class Run:
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Run)}
 _ALWAYS = ('phase', 'seed', 'weights')
-_NOT_IN_ID = ('trials', 'search', 'resume')
+_NOT_IN_ID = ('trials', 'search', 'resume', 'length')
 
 
 def to_dict(run: Run) -> dict[str, typing.Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import made_results as made
 from tfxfer import config, errors, results
-from tfxfer.analysis import cells
+from tfxfer.analysis import cells, convergence
 
 
 @pytest.fixture
@@ -282,6 +282,25 @@ def test_steps_that_follow_from_the_number_of_images_are_one_recipe():
     found = cells.cells(records)
     assert {cell.recipe for cell in found} == {''}
     assert len(found) == 12
+
+
+def test_epochs_asked_for_twice_are_two_recipes_of_all_datasets():
+    images = {'pets': 3680, 'flowers': 2040}
+    records = [
+        made.final(
+            'a', 'finetune', 0.5, dataset=name, length=f'epochs={epochs} min_steps=9',
+            hparams={'steps': count * epochs // 256},
+        )
+        for name, count in images.items()
+        for epochs in (10, 100)
+    ]  # fmt: skip
+    found = cells.cells(records)
+    assert [(cell.dataset, cell.recipe) for cell in found] == [
+        (name, f'epochs={epochs} min_steps=9')
+        for name in sorted(images)
+        for epochs in (10, 100)
+    ]
+    assert len(convergence.lengths(found)) == 2
 
 
 def test_scratch_is_of_the_network_of_each_of_its_weights():

@@ -47,6 +47,7 @@ def test_epochs_count_images_of_train_and_valid():
     ready = studies.plan(study, {}).ready.values()
     # 10 classes: 10 x 898 / 16; 10 x 50 / 16 = 31.25 is less than 40; 10 x 500 / 16.
     assert {r.per_class: r.hparams.steps for r in ready} == {None: 562, 5: 40, 50: 313}
+    assert {run.length for run in ready} == {'epochs=10 min_steps=40'}
 
 
 def test_public_weights_are_slims_where_there_are_such():

@@ -50,7 +50,7 @@ def lengths(all_cells: Iterable[cells.Cell]) -> list[list[Length]]:
             c.per_class,
             c.image_size,
             c.setting,
-            c.recipe_without('steps'),
+            c.recipe_without('steps', 'epochs', 'min_steps'),
         ),
     )
     series = []

@@ -19,7 +19,7 @@ TRIED = ('lr', 'wd')  # Hyperparameters that trials choose; the rest are the rec
 _NO_RECIPE = (
     'arch', 'dataset', 'dataset_digest', 'setting', 'hparams', 'phase', 'seed',
     'weights', 'weights_digest', 'per_class', 'image_size', 'metric', 'until',
-    'trials', 'search', 'resume',
+    'trials', 'search', 'resume', 'length',
 )  # fmt: skip
 _OF_RUN = tuple(
     field.name
@@ -140,9 +140,15 @@ def varying(groups: Iterable[Sequence[config.Run]]) -> tuple[str, ...]:
 
 
 def recipe(run: config.Run, fields: Iterable[str]) -> str:
-    """Hyperparameters of a Run as text, such as 'steps=500 dropout=0.2'."""
+    """Hyperparameters of a Run as text, such as 'steps=500 dropout=0.2'.
+
+    For steps that follow from the number of images stands what they follow from.
+    """
     return ' '.join(
-        f'{name}={number_format.brief(_value(run, name))}' for name in fields
+        run.length
+        if name == 'steps' and run.length
+        else f'{name}={number_format.brief(_value(run, name))}'
+        for name in fields
     )
 
 

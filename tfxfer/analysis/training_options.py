@@ -115,7 +115,7 @@ def _comparable(all_cells, pretrained):
 def _base(run):
     """All that may change the weights of a pretrain Run but for what is compared."""
     fields = config.to_dict(run)
-    for name in ('seed', 'trials', 'search', 'resume'):
+    for name in ('seed', 'trials', 'search', 'resume', 'length'):
         del fields[name]
     for name in OPTIONS:
         del fields['hparams'][name]

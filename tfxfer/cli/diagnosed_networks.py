@@ -84,7 +84,7 @@ def names(runs: Sequence[config.Run]) -> list[str]:
         differ = {
             name: values[name]
             for name in values
-            if name not in ('id', 'hparams', 'trials', 'search', 'resume')
+            if name not in ('id', 'hparams', 'trials', 'search', 'resume', 'length')
             and len({str(other.get(name)) for other in alike}) > 1
         }
         text = training_options.combination(differ)

@@ -189,10 +189,14 @@ def grid(
     )
 
 
-def lengths(study: Study, base: config.Run) -> list[int]:
-    """Training steps of a combination's cells: one for each of Study.lengths."""
-    epochs = _steps_of_epochs(study, base)
-    return [max(steps, epochs) for steps in study.lengths or (training(base).steps,)]
+def lengths(study: Study, base: config.Run) -> list[tuple[int, str]]:
+    """Steps of a combination's cells, one for each of Study.lengths; Run.length."""
+    epochs = study.hparams(base.setting).get('epochs', 0)
+    least = _steps_of_epochs(study, base)
+    return [
+        (max(steps, least), f'epochs={epochs:g} min_steps={steps}' if epochs else '')
+        for steps in study.lengths or (training(base).steps,)
+    ]
 
 
 def _steps_of_epochs(study: Study, run: config.Run) -> int:

@@ -71,8 +71,10 @@ def cells(study: Study) -> Iterator[Cell]:
             yield Cell(base, source=combination.source)
             continue
         first = axes.chooser(study, combination)
-        for steps in axes.lengths(study, base):
-            base = dataclasses.replace(base, hparams=hparams(*kind, steps=steps))
+        for steps, length in axes.lengths(study, base):
+            base = dataclasses.replace(
+                base, hparams=hparams(*kind, steps=steps), length=length
+            )
             if first == combination:
                 trials = tuple(
                     dataclasses.replace(base, phase='trial', hparams=point)
