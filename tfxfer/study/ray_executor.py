@@ -2,10 +2,12 @@
 
 import contextlib
 import importlib.util
+import ipaddress
 import logging
 import os
 import pathlib
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,7 +24,8 @@ class Ray:
     """A Ray cluster whose nodes share the workdir and have tfxfer installed.
 
     A Run whose node is lost is started elsewhere by Ray itself, and goes on from its
-    checkpoint.
+    checkpoint. A cluster that is started here can be reached from this machine alone,
+    with a token that this process and its Runs have.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Ray:
             _reach(address)
 
     def __enter__(self) -> typing.Self:
+        if not self.address:
+            os.environ.update(_own_cluster())
         import ray
 
         self._ray, self._joined_here = ray, not ray.is_initialized()
@@ -74,6 +79,13 @@ class Ray:
                 f'Cannot join the Ray cluster at {self.address!r}: {reason} Start '
                 'one (ray start --head) or leave --ray_address out.'
             ) from error
+        node = ipaddress.ip_address(self._ray.util.get_node_ip_address())
+        if not self.address and not node.is_loopback:
+            self._ray.shutdown()
+            raise errors.InputError(
+                f'Ray would listen at {node}, for all of the network: it was imported '
+                'before it could be told otherwise.'
+            )
 
     def __exit__(self, *exception: object) -> None:
         for reference in self.running.values():
@@ -118,6 +130,19 @@ class Ray:
             return self._ray.get(reference)
         except self._ray.exceptions.RayError:  # Its node is gone, after retries.
             return failures.KILLED
+
+
+def _own_cluster() -> dict[str, str]:
+    """What Ray reads when it is imported, for a cluster of this machine alone.
+
+    Without a cluster of several machines, as it has none by default on Windows and
+    macOS, its servers listen on the loopback interface; else on every one.
+    """
+    return {
+        'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER': '0',
+        'RAY_AUTH_MODE': 'token',
+        'RAY_AUTH_TOKEN': secrets.token_hex(32),
+    }
 
 
 def _on_a_node(arguments, log, folder):
