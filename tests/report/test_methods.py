@@ -19,7 +19,7 @@ OTHER = {
 }
 # What stands in other places of the report, or changes no number.
 ELSEWHERE = {
-    *('arch', 'dataset', 'setting', 'hparams', 'phase', 'until', 'resume'),
+    *('arch', 'dataset', 'setting', 'hparams', 'phase', 'until', 'resume', 'length'),
     *('dataset_digest', 'weights_digest'),
 }
 
