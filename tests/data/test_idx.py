@@ -104,6 +104,14 @@ def test_the_digest_sees_a_pixel_a_label_and_a_split(folder):
             'names 2 classes; labels go',
         ),
         (
+            lambda f: (f / 'classes.txt').write_text('a\n\x1b[31m\nc\n'),
+            'control character',
+        ),
+        (
+            lambda f: (f / 'classes.txt').write_text('a\nb\na\n'),
+            "names the class 'a' twice",
+        ),
+        (
             lambda f: [path.unlink() for path in f.glob('train*')],
             'has no train-images-idx3-ubyte',
         ),

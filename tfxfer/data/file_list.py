@@ -54,7 +54,7 @@ def gather(
     """
     files = _with_composed_labels(dataset, files)
     names = tuple(sorted({file.label for file in files}))
-    _check_names(dataset, names)
+    check_names(dataset, names)
     copies = image_files.copies(options.cache)
     paths = [file.path for file in files]
     stamps = {path: image_files.stamp(root / path) for path in paths}
@@ -113,8 +113,15 @@ def _with_composed_labels(
     return [dataclasses.replace(f, label=composed(f.label)) for f in files]
 
 
-def _check_names(dataset: datasets.Dataset, names: Sequence[str]) -> None:
-    """Refuses class names that no table can hold, warns of those that look alike."""
+def check_names(dataset: datasets.Dataset, names: Sequence[str]) -> None:
+    """Warns of class names that look alike.
+
+    Raises:
+        errors.InputError: a name that no table can hold, or that is there twice.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.InputError(f'{dataset.path} names the class {twice!r} twice.')
     for name in names:
         if escaping.control(name):
             raise errors.InputError(

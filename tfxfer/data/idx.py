@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from tfxfer import datasets, errors
-from tfxfer.data import image_set
+from tfxfer.data import file_list, image_set
 
 PLACES = ('/usr/share/datasets',)  # Where Debian's packages put such folders.
 PARTS = {'train': 'train', 'test': 't10k'}
@@ -36,6 +36,8 @@ def read(
     folder = _folder(dataset, options.data)
     pixels, labels, part = _arrays(dataset, folder)
     names = dataset.class_names or _names(folder, labels)
+    names = tuple(map(file_list.composed, names))
+    file_list.check_names(dataset, names)
     record = dataclasses.replace(dataset, classes=len(names), class_names=names)
     digest = hashlib.sha256('\0'.join(names).encode())
     if dataset.keep:
