@@ -129,8 +129,10 @@ def _refuse_other_splits(root: pathlib.Path, tops: Sequence[pathlib.Path]) -> No
     Such as training_set and test_set: their names speak of splits and they hold
     nothing but folders, or they all hold the same folders.
     """
-    inside = {top: {folder.name for folder in _folders(top)} for top in tops}
     splits = {top.name: split for top in tops if (split := _split_within(top.name))}
+    if not splits and len(_folders(tops[0])) < 2:
+        return  # Most often so; folders of a million images are not listed for this.
+    inside = {top: {folder.name for folder in _folders(top)} for top in tops}
     bare = all(inside[top] and not _files(top) for top in tops if top.name in splits)
     same = len(set(map(frozenset, inside.values()))) == 1 and len(inside[tops[0]]) > 1
     if (len(set(splits.values())) > 1 and bare) or (splits and same):
@@ -175,30 +177,31 @@ def _warn_of_loose(
 
 
 def _folders(path: pathlib.Path) -> list[pathlib.Path]:
-    """Those directly in a folder, sorted.
-
-    Raises:
-        errors.InputError: it cannot be read.
-    """
-    return [p for p in _entries(path) if p.is_dir()]
+    return _listed(path)[0]
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
-    return [p for p in _entries(path) if not p.is_dir()]
+    return _listed(path)[1]
 
 
-def _entries(path: pathlib.Path) -> list[pathlib.Path]:
-    """What is directly in a folder and not hidden, sorted.
+def _listed(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """(folders, files) directly in a folder, not hidden, sorted.
 
     Raises:
         errors.InputError: it cannot be read.
     """
     try:
-        return sorted(p for p in path.iterdir() if p.name[0] != '.')
+        with os.scandir(path) as entries:
+            shown = sorted(
+                (e for e in entries if e.name[0] != '.'), key=lambda e: e.name
+            )
     except OSError as error:
         raise errors.InputError(
             f'The folder {path} cannot be read: {error.strerror}.'
         ) from error
+    folders = [path / entry.name for entry in shown if _is_folder(entry)]
+    files = [path / entry.name for entry in shown if not _is_folder(entry)]
+    return folders, files
 
 
 def find(folder: str | pathlib.Path) -> Found:
