@@ -543,3 +543,9 @@ def test_a_prepared_dataset_is_a_task_like_others(
     scored = metrics.METRICS[record.metric](seen['label'], seen['logits'])
     assert result.score == scored and result.metric == record.metric
     assert saved_model.export(folder, tmp_path / 'served', data=data) < 1e-4
+
+
+@pytest.mark.slow
+def test_killed_ten_times_it_leaves_no_dataset_half_built(program, tmp_path):
+    done = program('tests.support.kills', 'prepare', tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
