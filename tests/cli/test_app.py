@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -179,3 +180,43 @@ def test_names_cannot_command_the_terminal():
     name = r'a\x1b[2Jb\nerror: c'
     assert warning.endswith(f'Read {name} and {name} of 3.')
     assert error == f'error: No file {name}.'
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow's: no OSError, and the path stands before the words."""
+
+
+@pytest.mark.parametrize(
+    'error, path',
+    [
+        (OSError(errno.ENOSPC, 'No space left on device', '/a/b'), '(/a/b)'),
+        (OSError(errno.EDQUOT, 'Disk quota exceeded', '/a/b'), '(/a/b)'),
+        (ResourceExhaustedError('/a/b.tmp; No space left on device'), '(/a/b.tmp)'),
+        (OSError('1000 requested and 16 written'), ''),
+        (RuntimeError("write failed: error message = 'No space left on device'"), ''),
+    ],
+)
+def test_a_full_disk_is_one_line_whichever_library_met_it(capsys, error, path):
+    class Full(Echo):
+        def main(self, given):
+            raise error
+
+    with pytest.raises(SystemExit) as end:
+        app._guard(Full(), None)
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: ') and path in line and 'make room' in line
+
+
+def test_where_no_temporary_folder_can_be_written_the_variable_is_named():
+    said = "No usable temporary directory found in ['/tmp']"  # As tempfile says it.
+    assert 'Set TMPDIR' in app.describe(FileNotFoundError(errno.ENOENT, said))
+
+
+def test_a_locale_in_which_tensorflow_would_open_other_files_is_refused(program):
+    locale = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
+    done = program('tools.list_architectures', env={**os.environ, **locale})
+    assert done.returncode == 2 and 'PYTHONUTF8=1' in done.stderr
+    assert 'Traceback' not in done.stderr
+    done = program('tools.list_architectures', env={**os.environ, 'LC_ALL': 'C'})
+    assert done.returncode == 0, done.stderr

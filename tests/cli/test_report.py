@@ -51,3 +51,19 @@ def test_the_program_needs_no_tensorflow(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(out), 'set()']
     assert out.exists()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(program, small_disk):
+    disk, make_room = small_disk
+    (disk / 'filler').write_bytes(bytes(700_000))
+    example = ROOT / 'tests/example_results'
+    arguments = [f'--results={example}', f'--output={disk}/theirs/report.html']
+    full = program('tfxfer.report', *arguments)
+    assert full.returncode == 1 and 'Traceback' not in full.stderr
+    last = full.stderr.splitlines()[-1]
+    assert last.startswith(f'error: No space left on device ({disk}/theirs/')
+    assert not list(disk.rglob('.*'))
+    make_room()
+    done = program('tfxfer.report', *arguments)
+    assert done.returncode == 0, done.stderr

@@ -332,6 +332,11 @@ def _unknown_field(text: str) -> str:
 
 def _guard(program: Program | types.ModuleType, given: Given) -> None:
     """Runs main with its errors as one line and an exit status."""
+    if sys.getfilesystemencoding() != 'utf-8':
+        stop(
+            f'File names are in {sys.getfilesystemencoding()} in this locale, and '
+            'TensorFlow takes them for UTF-8: set PYTHONUTF8=1 in the environment.'
+        )
     # Killed politely, a program ends as on Ctrl-C: it stops what it started.
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # As nohup has it.
