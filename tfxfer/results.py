@@ -40,12 +40,14 @@ class Record:
         curve: one dict per grid point: its hyperparameters, `valid_score`, `solved`.
         source: what the weights were trained for: {'dataset', 'score', 'images'}
             (score 0-1 on its test split; images: how many that is of, None if not
-            known); None for random weights.
+            known); None for random weights, and where it is not known.
         top5: of a pretrain Run on a task of one label and more than five classes, 0-1.
         status: 'done', or 'diverged' (loss or gradient not finite; scores are 0).
         fault: of a Run that diverged: {'step', 'lr'}, where and from what peak rate.
         seconds: wall-clock, by part, and 'total'.
         versions: of this code and of the libraries, the device, threads.
+        model: digest of the values in model.weights.h5; None where no network was
+            trained, and in records of earlier versions.
         predictions: digest of predictions.npz; None in records of earlier versions.
     """
 
@@ -64,6 +66,7 @@ class Record:
     fault: dict[str, typing.Any] | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     versions: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+    model: str | None = None
     predictions: str | None = None
 
 

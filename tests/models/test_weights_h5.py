@@ -1,11 +1,101 @@
 """The files of weights that save_weights writes."""
 
+import json
+
+import h5py
 import numpy as np
 import pytest
 
 from tests.support.small_networks import SMALL, pixels, trained
 from tfxfer import errors, models
-from tfxfer.models import weights_h5
+from tfxfer.models import checkpoints, weights_h5
+
+KERNEL = 'layers/dense/vars/0'
+
+
+def a_soft_link(file, folder):
+    file[KERNEL] = h5py.SoftLink('/layers/dense/vars/1')
+
+
+def a_link_to_another_file(file, folder):
+    with h5py.File(folder / 'other.h5', 'w') as other:
+        other['secret'] = np.zeros((256, 3), np.float32)
+    file[KERNEL] = h5py.ExternalLink(folder / 'other.h5', 'secret')
+
+
+def values_in_another_file(file, folder):
+    (folder / 'secret').write_bytes(bytes(4 * 256 * 3))
+    external = [(str(folder / 'secret'), 0, h5py.h5f.UNLIMITED)]
+    file.create_dataset(KERNEL, (256, 3), np.float32, external=external)
+
+
+def four_terabytes(file, folder):
+    file.create_dataset(KERNEL, (10**12,), np.float32, chunks=(1000,))
+
+
+def many_zeros_that_take_no_room(file, folder):
+    file.create_dataset(
+        KERNEL, (10**9,), np.float32, chunks=(10**6,), compression='gzip'
+    )
+
+
+def text(file, folder):
+    file[KERNEL] = ['a'] * 3
+
+
+def a_folder(file, folder):
+    file.create_group(KERNEL)
+
+
+def a_flipped_bit(file, folder):
+    values = np.ones((256, 3), np.float32)
+    values[17, 1] = np.nextafter(np.float32(1), np.float32(2))
+    file[KERNEL] = values
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (a_soft_link, 'is a link'),
+        (a_link_to_another_file, 'is a link'),
+        (values_in_another_file, 'in another file'),
+        (four_terabytes, 'should have 4000000000000 bytes'),
+        (many_zeros_that_take_no_room, 'should have 4000000000 bytes'),
+        (text, 'holds no numbers'),
+        (a_folder, 'damaged'),
+        (a_flipped_bit, 'not those that were written'),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_written_is_refused(tmp_path, change, said):
+    path = tmp_path / 'a.weights.h5'
+    model = models.build(SMALL, 3, options=models.NetworkOptions(image_size=32))
+    model.get_layer('logits').kernel.assign(np.ones((256, 3)))
+    models.save_weights(model, path)
+    with h5py.File(path, 'r+') as file:
+        assert file[KERNEL].shape == (256, 3)
+        attributes = dict(file['layers/dense/vars'].attrs)
+        del file[KERNEL]
+        change(file, tmp_path)
+        file['layers/dense/vars'].attrs.update(attributes)
+    for read in (checkpoints.digest, lambda path: models.build(SMALL, 3, path)):
+        with pytest.raises(errors.InputError, match=said):
+            read(path)
+
+
+def test_a_file_of_before_digests_is_read(small):
+    noted = weights_h5.metadata(small)
+    digest = noted.pop('digest')
+    with h5py.File(small, 'r+') as file:
+        file.attrs['tfxfer'] = json.dumps(noted)
+    assert checkpoints.digest(small) == digest
+
+
+@pytest.mark.parametrize('noted', ['[]', '{', '{"arch": "tiny"}', '7'])
+def test_damaged_metadata_is_refused(small, noted):
+    with h5py.File(small, 'r+') as file:
+        file.attrs['tfxfer'] = noted
+    with pytest.raises(errors.InputError, match='or is damaged'):
+        weights_h5.metadata(small)
 
 
 def test_a_file_of_keras_own_is_refused(tmp_path):
@@ -16,7 +106,9 @@ def test_a_file_of_keras_own_is_refused(tmp_path):
 
 
 def test_metadata_is_read_back(small):
-    assert weights_h5.metadata(small) == {
+    noted = weights_h5.metadata(small)
+    assert noted.pop('digest') == checkpoints.digest(small)
+    assert noted == {
         'arch': 'mobilenet_v1_0.25',
         'graph': 'keras',
         'scale': None,

@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
@@ -6,9 +7,12 @@ import scipy.stats
 import tensorflow as tf
 from sklearn import linear_model
 
+from tests.golden.weights import write_checkpoint
 from tests.support.fakes import ARCHITECTURE, colours
-from tfxfer import config, datasets, errors, metrics, models, results
+from tfxfer import architectures, config, datasets, errors, metrics, models, results
+from tfxfer.analysis import cells
 from tfxfer.data import image_cache, pipeline, preprocess, readers
+from tfxfer.models import convert, slim
 from tfxfer.transfer import execute, features, methods, resolve
 from tfxfer.transfer.options import ExecutionOptions
 from tfxfer.transfer.task import Task
@@ -275,6 +279,55 @@ def test_weights_of_a_pretrain_run_bring_their_source(weights, tmp_path):
             'score': source.score,
             'images': 30,
         }
+
+
+def test_weights_in_a_file_bring_the_source_that_the_file_says(weights, tmp_path):
+    options = ExecutionOptions(tmp_path)
+
+    def source(path):
+        run = made('logistic', str(path))
+        return resolve.find_weights(run, ARCHITECTURE, options).source
+
+    assert source(weights) is None  # Of no Run and no public checkpoint.
+    pretrained = execute.execute(made('pretrain', weights), options)
+    file = results.folder(tmp_path, pretrained.run) / WEIGHTS
+    known = {'dataset': 'colours', 'score': pretrained.score, 'images': 30}
+    copy = tmp_path / 'copy.weights.h5'
+    copy.write_bytes(file.read_bytes())
+    assert source(file) == source(copy) == known
+    record = execute.execute(made('logistic', weights), options)
+    assert record.source is None
+    (cell,) = cells.cells([record])
+    assert (cell.origin, cell.source) == ('unknown', None)
+
+
+def test_a_public_checkpoint_is_known_by_its_digest(shared, tmp_path):
+    arch = architectures.ARCHITECTURES['mobilenet_v1']
+    stem = f'{arch.checkpoint}.ckpt'
+    genuine = shared / 'checkpoints' / arch.checkpoint / stem
+    values = slim.read_tensors(str(genuine))
+    name = 'MobilenetV1/Logits/Conv2d_1c_1x1/biases'
+    values[name] = values[name] + 1e-3
+    changed = write_checkpoint(tmp_path / stem, values)
+    converted = tmp_path / 'converted.weights.h5'
+    convert.convert(arch, str(genuine), str(converted))
+    fields = {'arch': arch.name, 'dataset': 'd', 'setting': 'logistic'}
+    found = []
+    for path in (genuine, converted, changed):
+        run = config.from_dict({**fields, 'weights': str(path)})
+        found.append(resolve.find_weights(run, arch, ExecutionOptions(tmp_path)).source)
+    public = {'dataset': 'imagenet2012', 'score': arch.imagenet_top1, 'images': None}
+    assert found == [public, public, None]
+
+
+def test_weights_that_their_run_did_not_write_are_refused(weights, tmp_path):
+    options = ExecutionOptions(tmp_path)
+    source = execute.execute(made('pretrain', weights), options)
+    file = results.folder(tmp_path, source.run) / WEIGHTS
+    other = made('logistic', f'run:{source.run.id}')
+    file.write_bytes(pathlib.Path(weights).read_bytes())  # Sound, but another's.
+    with pytest.raises(errors.InputError, match='not the file that .* wrote'):
+        resolve.resolve(other, options)
 
 
 def test_per_class_trains_on_that_many(weights, tmp_path):

@@ -82,13 +82,15 @@ class Cell:
 
     @property
     def origin(self) -> str:
-        """Of its weights: 'own' (a pretrain Run's), 'public', or '' (random).
+        """Of its weights: 'own' (a pretrain Run's), 'public', 'unknown', '' (random).
 
         A public checkpoint's source accuracy is quoted, not of so many test images.
         """
         first = self.records[0]
         if not first.run.weights:
             return ''
+        if not first.source:
+            return 'unknown'
         scored = bool(first.source and first.source['images'])
         return 'own' if first.run.weights.startswith('run:') or scored else 'public'
 
@@ -395,7 +397,7 @@ class _Index:
     def source(self, records):
         """The Source of a cell's weights, mean over seeds; None if it is not known."""
         sources = [record.source for record in records if record.source]
-        if not sources:
+        if not sources and not records[0].run.weights:
             sources = self._arch_sources(records[0].run.arch)
         if len({source['dataset'] for source in sources}) != 1:
             return None

@@ -1,9 +1,6 @@
 """Reads files of weights of either kind: TF-Slim's checkpoints and our own."""
 
-import hashlib
 import os
-
-import numpy as np
 
 from tfxfer import architectures
 from tfxfer.models import slim, weight_files, weights, weights_h5
@@ -39,10 +36,4 @@ def digest(path: str | os.PathLike) -> str:
     """
     path = os.fspath(path)
     kind = weights_h5 if path.endswith(weight_files.SUFFIX) else slim
-    values = kind.read_tensors(path)
-    total = hashlib.sha256()
-    for name in sorted(values):
-        array = np.ascontiguousarray(values[name])
-        total.update(f'{name} {array.dtype} {array.shape}\n'.encode())
-        total.update(array.data if array.ndim else array.tobytes())
-    return total.hexdigest()
+    return weights.digest_of(kind.read_tensors(path))

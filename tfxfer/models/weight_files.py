@@ -9,6 +9,11 @@ from tfxfer import architectures, errors
 
 ENV = 'TFXFER_CHECKPOINTS'
 SUFFIX = '.weights.h5'
+# Of the values in TF-Slim's checkpoints, as checkpoints.digest gives them: those that
+# were at hand. Weights in a file are taken for the public ones by this alone.
+DIGESTS = {
+    'mobilenet_v1': '04729a2915df1f0b92f1b203478387e472a2424137299f9594871df0bf88ca66',
+}
 
 
 def find(

@@ -1,6 +1,7 @@
 """Arrays of a file of weights, put into the variables of a network."""
 
 import dataclasses
+import hashlib
 import typing
 from collections.abc import Collection, Mapping, Sequence
 
@@ -164,6 +165,16 @@ def _refuse_lost_scales(
             f'{weights.path!r} has batch-norm scales (gamma) which {name} built '
             f'with scale=False cannot hold: {first_of(lost)}. Leave scale unset.'
         )
+
+
+def digest_of(values: Mapping[str, np.ndarray]) -> str:
+    """SHA-256, as hex, of names, shapes and values."""
+    total = hashlib.sha256()
+    for name in sorted(values):
+        array = np.ascontiguousarray(values[name])
+        total.update(f'{name} {array.dtype} {array.shape}\n'.encode())
+        total.update(array.data if array.ndim else array.tobytes())
+    return total.hexdigest()
 
 
 def first_of(names: Sequence[str], count: int = 3) -> str:

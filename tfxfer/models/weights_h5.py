@@ -11,6 +11,9 @@ import numpy as np
 from tfxfer import architectures, errors, storage
 from tfxfer.models import network, weight_files, weights
 
+# What h5py and json raise of a file that is no longer what was written.
+DAMAGE = OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError
+
 
 def read(path: str, arch: architectures.Architecture) -> weights.Weights:
     """The Weights in a file, if they are an Architecture's.
@@ -27,48 +30,89 @@ def read(path: str, arch: architectures.Architecture) -> weights.Weights:
 
 
 def metadata(path: str | os.PathLike) -> dict[str, typing.Any]:
-    """What save_weights noted in a file: arch, graph, scale and more.
+    """What save_weights noted in a file: arch, graph, scale, digest and more.
 
     Raises:
         errors.InputError: not such a file.
     """
     try:
         with h5py.File(path) as file:
-            return json.loads(file.attrs['tfxfer'])
-    except (OSError, KeyError) as error:
+            noted = json.loads(file.attrs['tfxfer'])
+        if not {'arch', 'graph', 'scale'} <= set(noted):
+            raise ValueError('it does not say of which network it is')
+    except DAMAGE as error:
         raise errors.InputError(
             f'{str(path)!r} was not written by models.save_weights, or is damaged '
             f'({error}).'
         ) from error
+    return noted
 
 
 def read_tensors(path: str) -> dict[str, np.ndarray]:
     """Arrays by `layer/variable`, by the names that save_weights noted.
 
     Raises:
-        errors.InputError: the file is not complete.
+        errors.InputError: the file is not complete, or not as it was written, or its
+            values are in another file.
     """
-    values = {}
-
-    def visit(_: str, group: typing.Any) -> None:
-        if 'variables' in group.attrs:
-            for i, name in enumerate(group.attrs['variables']):
-                values[f'{group.attrs["name"]}/{name}'] = group[str(i)][()]
-
+    digest = metadata(path).get('digest')
     try:
         with h5py.File(path) as file:
-            file.visititems(visit)
-    except (OSError, KeyError, RuntimeError) as error:
+            _refuse_links(file)
+            values = _values(file, os.path.getsize(path))
+        if digest not in (None, weights.digest_of(values)):  # None: an older file.
+            raise ValueError('its values are not those that were written')
+    except DAMAGE as error:
         raise errors.InputError(
             f'{str(path)!r} is truncated or damaged ({error}); make it again.'
         ) from error
     return values
 
 
+def _refuse_links(group: typing.Any) -> None:
+    """Raises ValueError where a name stands for what is elsewhere."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f'{group.name}/{name} is a link')
+        if isinstance(group[name], h5py.Group):
+            _refuse_links(group[name])
+
+
+def _values(file: typing.Any, size: int) -> dict[str, np.ndarray]:
+    """size: of the file, in bytes; its values have no more."""
+    values, left = {}, size
+
+    def visit(_: str, group: typing.Any) -> None:
+        nonlocal left
+        for i, name in enumerate(group.attrs.get('variables', ())):
+            dataset = group[str(i)]
+            left -= dataset.nbytes
+            _check(dataset, left)
+            values[f'{group.attrs["name"]}/{name}'] = dataset[()]
+
+    file.visititems(visit)
+    return values
+
+
+def _check(dataset: typing.Any, left: int) -> None:
+    """Raises ValueError where a dataset is no plain array inside the file.
+
+    left: bytes of the file that no dataset read before, nor this one, accounts for.
+    """
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f'the values of {dataset.name} are in another file')
+    if dataset.dtype.kind not in 'fiub':
+        raise ValueError(f'{dataset.name} holds no numbers')
+    if left < 0 or dataset.id.get_storage_size() != dataset.nbytes:
+        raise ValueError(
+            f'{dataset.name} should have {dataset.nbytes} bytes, and the file does not'
+        )
+
+
 def save_weights(
     model: network.TransferNetwork, path: str | os.PathLike, **metadata: typing.Any
-) -> None:
-    """Writes the weights of a network, complete or not at all.
+) -> str:
+    """Writes the weights of a network, complete or not at all; returns their digest.
 
     Keras' own format, so that Model.load_weights takes the file too, with the names of
     the variables and the metadata in HDF5 attributes beside.
@@ -102,6 +146,10 @@ def save_weights(
         model.save_weights(temporary)
         with h5py.File(temporary, 'r+') as file:
             _note(file, metadata, names)
+        digest = weights.digest_of(read_tensors(os.fspath(temporary)))
+        with h5py.File(temporary, 'r+') as file:
+            file.attrs['tfxfer'] = json.dumps({**metadata, 'digest': digest})
+    return digest
 
 
 def _note(

@@ -132,7 +132,8 @@ def _start(record: results.Record) -> str:
         'keras': "Keras Applications' ImageNet weights",
         'run': 'weights of pretrain Runs of this folder',
     }
-    return known.get(kind, f'the weights in {weights}')
+    unknown = '' if record.source else ', of which the source is not known'
+    return known.get(kind, f'the weights in {weights}{unknown}')
 
 
 def _head(record: results.Record) -> str:

@@ -87,14 +87,14 @@ def _carry_out(
         record = results.read(folder)
         assert record is not None  # Which the chief wrote before it came here.
         return record
-    save_weights(result, folder)
+    model = save_weights(task, result, folder)
     end = time.monotonic()
     seconds = {
         'prepare': round(prepared - start, 3),
         'measure': round(end - prepared, 3),
         'total': round(end - start, 3),
     }
-    record = _record(task, result, seconds)
+    record = _record(task, result, seconds, model)
     if lease and not lease.held():
         raise errors.Stopped(
             f'Another process took {run.id} over, as this one had given no sign of '
@@ -152,9 +152,9 @@ def _refuse_changed(task: 'Task', indices: np.ndarray) -> None:
 
 
 def _record(
-    task: 'Task', result: 'Result', seconds: dict[str, float]
+    task: 'Task', result: 'Result', seconds: dict[str, float], model: str | None
 ) -> results.Record:
-    """The Record of what a setting measured."""
+    """The Record of what a setting measured; model: digest of its weights."""
     images = task.images
     used = {name: len(images.splits[name]) for name in ('train', 'valid', 'test')}
     if task.run.phase != 'final':
@@ -174,19 +174,33 @@ def _record(
         status=result.status,
         fault=result.fault,
         seconds=seconds,
+        model=model,
         versions=environment.versions(task.devices, task.training.jit_compile),
     )
 
 
-def save_weights(result: 'Result', folder: pathlib.Path) -> None:
-    """Writes the weights of a final Run, for export and as a start for others."""
+def save_weights(task: 'Task', result: 'Result', folder: pathlib.Path) -> str | None:
+    """Writes the weights of a final Run, for export and as a start for others.
+
+    Returns the digest of the network's; None where it was not trained.
+    """
     from tfxfer import models
 
-    if result.model is not None:
-        models.save_weights(result.model, folder / 'model.weights.h5', run=folder.name)
     if result.classifier is not None:
         with storage.replacing(folder / 'classifier.npy') as temporary:
             np.save(temporary, result.classifier)
+    if result.model is None:
+        return None
+    return models.save_weights(
+        result.model,
+        folder / 'model.weights.h5',
+        run=folder.name,
+        trained_on={
+            'dataset': task.run.dataset,
+            'score': result.score,
+            'images': len(task.images.splits['test']),
+        },
+    )
 
 
 def remove_checkpoints(folder: pathlib.Path) -> None:

@@ -4,6 +4,8 @@ import dataclasses
 import pathlib
 import typing
 
+from absl import logging
+
 from tfxfer import architectures, config, datasets, errors, results
 from tfxfer.data import image_set, readers, splits
 from tfxfer.models import weight_files
@@ -18,7 +20,7 @@ class Weights(typing.NamedTuple):
         path: what models.build takes: a path, 'keras', or None (random).
         digest: of the file, for the Run's id; None where its name says it all.
         source: for the Record: {'dataset', 'score', 'images'} of what they were
-            trained for; None for random weights.
+            trained for; None for random weights, and where that is not known.
     """
 
     path: str | pathlib.Path | None = None
@@ -166,17 +168,49 @@ def find_weights(
         return _weights_of_run(run, path, own=kind == 'run')
     if kind == 'run':
         raise errors.InputError(f'{options.workdir} holds no finished Run {name!r}.')
-    source = {
-        'dataset': 'imagenet2012',
-        'score': arch.top1(run.weights),
-        'images': None,
-    }
     if run.weights == 'keras':
-        return Weights('keras', None, source)
+        return Weights('keras', None, _imagenet(arch, 'keras'))
     file = weight_files.find(arch, run.weights, options.checkpoints)
     from tfxfer.models import checkpoints  # TensorFlow, once the file is there.
 
-    return Weights(file, checkpoints.digest(file), source)
+    digest = checkpoints.digest(file)
+    if run.weights == 'slim':
+        return Weights(file, digest, _imagenet(arch, 'slim'))
+    return Weights(file, digest, _source_of_file(file, digest, arch))
+
+
+def _imagenet(arch: architectures.Architecture, weights: str) -> dict[str, typing.Any]:
+    """The source of public weights: 'slim', 'keras'."""
+    score = arch.top1(weights)
+    return {'dataset': 'imagenet2012', 'score': score, 'images': None}
+
+
+def _source_of_file(
+    file: str, digest: str, arch: architectures.Architecture
+) -> dict[str, typing.Any] | None:
+    """The source of weights by what the file says and holds; None: it is not known."""
+    noted: dict[str, typing.Any] = {}
+    if file.endswith(weight_files.SUFFIX):
+        from tfxfer.models import weights_h5
+
+        noted = weights_h5.metadata(file)
+    folder = pathlib.Path(file).parent
+    if noted.get('run') == folder.resolve().name:
+        if (record := results.read(folder)) is not None:
+            return _source_of_run(record)
+    if noted.get('trained_on'):
+        return noted['trained_on']
+    known = weight_files.DIGESTS.get(arch.name, '')
+    if known in (digest, noted.get('checkpoint_digest')):
+        return _imagenet(arch, 'slim')
+    logging.warning(
+        'What the weights in %s were trained for is not known, and the record says so: '
+        'they are neither of a Run nor the public ones of %s that this version knows. '
+        "Public weights are given as weights='slim' or 'keras'.",
+        file,
+        arch.name,
+    )
+    return None
 
 
 def _weights_of_run(run: config.Run, path: pathlib.Path, *, own: bool) -> Weights:
@@ -187,13 +221,31 @@ def _weights_of_run(run: config.Run, path: pathlib.Path, *, own: bool) -> Weight
         raise errors.InputError(
             f'{run.weights} holds weights of {record.run.arch}, not of {run.arch}.'
         )
-    source = {
+    file = path / 'model.weights.h5'
+    _check_written(file, record)
+    # A Run's id says all that its weights depend on.
+    return Weights(file, None if own else path.name, _source_of_run(record))
+
+
+def _source_of_run(record: results.Record) -> dict[str, typing.Any]:
+    return {
         'dataset': record.run.dataset,
         'score': record.score,
         'images': record.images['test'],
     }
-    # A Run's id says all that its weights depend on.
-    return Weights(path / 'model.weights.h5', None if own else path.name, source)
+
+
+def _check_written(file: pathlib.Path, record: results.Record) -> None:
+    """Raises InputError where a Run's file of weights is another than it wrote."""
+    if record.model is None:  # A record of an earlier version.
+        return
+    from tfxfer.models import weights_h5
+
+    if weights_h5.metadata(file).get('digest') != record.model:
+        raise errors.InputError(
+            f'{file} is not the file that {record.run.id} wrote. Remove the folder '
+            f'{file.parent} and carry the Run out again.'
+        )
 
 
 def probe_targets(
