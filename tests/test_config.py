@@ -105,6 +105,7 @@ def test_id_is_the_same_in_another_process():
         ({'hparams': {'lr': 'fast'}}, 'takes float'),
         ({'hparams': {'lr': -1.0}}, 'lr must be positive'),
         ({'hparams': {'lr': float('nan')}}, 'must be finite'),
+        ({'hparams': {'lr': 10**400}}, 'must be finite'),
         ({'hparams': {'steps': 0}}, 'steps must be positive'),
         ({'hparams': {'wd': -1e-6}}, 'wd must not be negative'),
         ({'hparams': {'min_area': 0.0}}, 'min_area must be in'),

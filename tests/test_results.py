@@ -224,7 +224,7 @@ def left_out(workdir, *names):
 WRONG = [
     ('metric', None), ('metric', 3), ('metric', 'top2'), ('metric', ['top1']),
     ('score', '0.75'), ('score', 1.5), ('score', -0.1), ('score', True),
-    ('score', float('nan')), ('score', None), ('score', []),
+    ('score', float('nan')), ('score', 10**400), ('score', None), ('score', []),
     ('valid_score', 'high'), ('valid_score', 75), ('valid_score', float('inf')),
     ('images', None), ('images', []), ('images', {}),
     ('images', {'train': 6.5, 'valid': 2, 'test': 4}),

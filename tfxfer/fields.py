@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 import math
+import sys
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from tfxfer import errors
 
@@ -58,7 +59,7 @@ def _cast(kind: str, name: str, expected: typing.Any, value: typing.Any) -> typi
     if value is None and type(None) in plain:
         return None
     if float in plain and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if _finite(value) else math.inf
     right = any(isinstance(value, t) for t in plain)
     if not right or (isinstance(value, bool) and bool not in plain):
         names = ' or '.join(t.__name__ for t in plain)
@@ -66,6 +67,11 @@ def _cast(kind: str, name: str, expected: typing.Any, value: typing.Any) -> typi
     if isinstance(value, float) and not math.isfinite(value):
         raise errors.InputError(f'{kind} {name!r} must be finite; got {value!r}.')
     return value
+
+
+def _finite(value: float) -> bool:
+    """Whether it is neither infinite nor undefined, nor an int beyond all floats."""
+    return abs(value) <= sys.float_info.max
 
 
 def _items(item: typing.Any, value: typing.Any) -> typing.Any:
@@ -79,24 +85,29 @@ def _items(item: typing.Any, value: typing.Any) -> typing.Any:
 
 def fits(expected: typing.Any, value: typing.Any) -> bool:
     """Whether a value that JSON holds is of an annotated type; numbers are finite."""
+    return _fits(expected)(value)
+
+
+@functools.cache  # A study has a million values.
+def _fits(expected: typing.Any) -> Callable[[typing.Any], bool]:
+    """`fits` of one type."""
     origin, parts = typing.get_origin(expected), typing.get_args(expected)
     if expected is typing.Any:
-        return True
+        return lambda value: True
     if origin in (typing.Union, types.UnionType):
-        return any(fits(part, value) for part in parts)
+        choices = tuple(map(_fits, parts))
+        return lambda value: any(right(value) for right in choices)
     if origin is tuple:
-        return isinstance(value, list) and all(fits(parts[0], item) for item in value)
+        item = _fits(parts[0])
+        return lambda value: isinstance(value, list) and all(map(item, value))
     if origin is dict:
-        return isinstance(value, dict) and all(
-            fits(parts[1], item) for item in value.values()
+        of_value = _fits(parts[1])
+        return lambda value: (
+            isinstance(value, dict) and all(map(of_value, value.values()))
         )
-    if expected is type(None):
-        return value is None
-    if isinstance(value, bool) or expected is bool:
-        return isinstance(value, bool) and expected is bool
     if expected is float:
-        return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, expected)
+        return lambda value: type(value) in (int, float) and _finite(value)
+    return lambda value: type(value) is expected
 
 
 def described(expected: typing.Any) -> str:

@@ -107,8 +107,9 @@ def _of_types(cls: type, values: Mapping) -> Iterator[str]:
             if field.default is field.default_factory:  # Both MISSING.
                 yield f'it has no {name!r}'
             continue
-        said, right = _CHECKS.get(name, (fields.described(expected), lambda _: True))
+        said, right = _CHECKS.get(name, ('', lambda _: True))
         if not (fields.fits(expected, values[name]) and right(values[name])):
+            said = said or fields.described(expected)
             yield f'{name!r} must be {said}; it is {_short(values[name])}'
 
 
