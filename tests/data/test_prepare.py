@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import errno
 import fcntl
 import functools
 import http.server
@@ -549,3 +550,20 @@ def test_a_prepared_dataset_is_a_task_like_others(
 def test_killed_ten_times_it_leaves_no_dataset_half_built(program, tmp_path):
     done = program('tests.support.kills', 'prepare', tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_nothing_is_left(monkeypatch, tmp_path, small_disk):
+    disk, make_room = small_disk
+    (disk / 'filler').write_bytes(bytes(500_000))
+    archives.aircraft(tmp_path)
+    archives.accept(monkeypatch, 'aircraft', tmp_path)
+    name = 'tfds:fgvc_aircraft:1.0.0'
+    with pytest.raises(OSError) as caught:
+        prepare.prepare(name, data=disk, archives=tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+    assert str(disk) in caught.value.filename
+    assert not tfds_prepared.is_prepared(datasets.find(name), disk)
+    make_room()
+    prepare.prepare(name, data=disk, archives=tmp_path)
+    assert tfds_prepared.is_prepared(datasets.find(name), disk)

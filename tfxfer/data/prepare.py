@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import pathlib
 import shutil
 import typing
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import filelock
 
-from tfxfer import datasets, errors
+from tfxfer import datasets, errors, storage
 from tfxfer.data import archives as archive_files
 from tfxfer.data import image_set, readers, tfds_prepared
 
@@ -166,11 +167,11 @@ def _build(record, builder, data, archives):
             # Whatever a builder makes of a wrong archive; an interruption passes, and
             # the next time goes on with what is unpacked.
             shutil.rmtree(extracted, ignore_errors=True)
-            _explain(record, error)
+            _explain(record, error, folder)
         shutil.rmtree(extracted, ignore_errors=True)
 
 
-def _explain(record, error):
+def _explain(record, error, folder):
     """Raises what a user can act on."""
     chain = [error]
     while following := chain[-1].__cause__ or chain[-1].__context__:
@@ -178,9 +179,12 @@ def _explain(record, error):
     for link in chain:
         if isinstance(link, errors.InputError):
             raise link
-        full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-        if isinstance(link, OSError) and link.errno in full:
+        refused = (errno.EROFS, errno.EACCES, errno.EPERM)
+        if isinstance(link, OSError) and link.errno in refused:
             raise link
+        if storage.disk_is_full(link):
+            code = getattr(link, 'errno', None) or errno.ENOSPC
+            raise OSError(code, os.strerror(code), str(folder)) from error
     raise errors.InputError(
         f'{record.name} could not be built from its archives; nothing was changed. '
         f'{type(error).__name__}: {_brief(error)}'
