@@ -88,6 +88,12 @@ def test_a_comma_in_a_path_that_exists_separates_nothing(tmp_path):
     config = f'--config={ROOT}/configs/images.py'
     both = called(config, f'--config.datasets=digits,folder:{folder},csv:/a.csv')
     assert both.config.datasets == ('digits', f'folder:{folder}', 'csv:/a.csv')
+    odd = "folder:/photos (1)/it's [new]*"
+    assert called(config, f'--config.datasets={odd}').config.datasets == (odd,)
+    one = called(f'--config={ROOT}/configs/logistic.py', f'--config.dataset={odd}')
+    assert one.config.dataset == odd
+    quoted = '--config.datasets=("digits", "csv:/a,b.csv")'
+    assert called(config, quoted).config.datasets == ('digits', 'csv:/a,b.csv')
     with pytest.raises(errors.InputError, match='There is no .*Smith, John/roots'):
         called(config, f'--config.datasets=folder:{folder.parent}/roots')
     with pytest.raises(errors.InputError, match='There is no .*Smith,John/leaves'):

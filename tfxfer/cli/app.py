@@ -285,7 +285,7 @@ def _quoted(argument: str) -> str:
         errors.InputError: a comma that separates no names.
     """
     match = re.fullmatch(
-        r'(--?config\.(?:archs|datasets|settings)=)([^\'"(]+)', argument
+        r'(--?config\.(?:archs|datasets|settings)=)([^\'"(\[].*)', argument
     )
     if match:
         return match[1] + repr(tuple(_names(match[2])))

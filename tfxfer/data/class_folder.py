@@ -113,9 +113,10 @@ def _class_folders(root: pathlib.Path) -> list[tuple[pathlib.Path, str | None]]:
     names = sorted({file_list.composed(folder.name) for folder, _ in folders})
     if len(names) < 2:
         hint = f' {named} are read as splits. {_WAY_OUT}' if levels else ''
+        found = f' ({", ".join(names)})' if names else ''
         raise errors.InputError(
-            f'{root} has {len(names)} class folders ({", ".join(names)}); at least 2 '
-            f'are needed, one sub-folder per class.{hint}'
+            f'{root} has {len(names)} class folders{found}; at least 2 are needed, one '
+            f'sub-folder per class.{hint}'
         )
     if not levels:
         _refuse_other_splits(root, tops)
