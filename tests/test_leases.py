@@ -186,6 +186,13 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path):
         assert leases.holders(tmp_path) == {}
 
 
+def test_a_file_in_the_place_of_the_folder_is_said(tmp_path):
+    (tmp_path / 'leases').touch()
+    for look in (leases.holders, lambda workdir: leases.claim(workdir, 'work')):
+        with pytest.raises(errors.InputError, match='leases is a file'):
+            look(tmp_path)
+
+
 def test_a_lease_that_cannot_be_read_counts_until_it_is_old(tmp_path):
     leases.claim(tmp_path, 'work')
     path = tmp_path / 'leases' / 'work.1'

@@ -127,8 +127,9 @@ def claim(
 
     Raises:
         errors.Busy: another process holds it.
+        errors.InputError: `leases` is no folder.
     """
-    folder = pathlib.Path(workdir) / 'leases'
+    folder = _folder(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = _write_temporary(folder, _this_process())
     try:
@@ -149,8 +150,12 @@ def claim(
 
 
 def holders(workdir: str | pathlib.Path) -> dict[str, Holder]:
-    """The Holder of every piece of work whose lease counts, by its name."""
-    folder = pathlib.Path(workdir) / 'leases'
+    """The Holder of every piece of work whose lease counts, by its name.
+
+    Raises:
+        errors.InputError: `leases` is no folder.
+    """
+    folder = _folder(workdir)
     newest: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError):
         for name, number in filter(None, map(_split, os.listdir(folder))):
@@ -163,6 +168,15 @@ def holders(workdir: str | pathlib.Path) -> dict[str, Holder]:
         for name, number in newest.items()
     }
     return {name: holder for name, holder in last.items() if holder and holder.alive}
+
+
+def _folder(workdir):
+    folder = pathlib.Path(workdir) / 'leases'
+    if folder.exists() and not folder.is_dir():
+        raise errors.InputError(
+            f'{folder} is a file, where a folder is needed: move it away.'
+        )
+    return folder
 
 
 def _refuse(holder):
