@@ -20,6 +20,7 @@ from tools.attack_suite.commands import Command, Outcome
 from tools.attack_suite.place import ROOT, Place
 
 SECONDS = 300.0  # After which a command counts as hanging.
+MEMORY = 8 << 30  # Bytes that no command may need.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,10 +135,13 @@ def _pipes(process: subprocess.Popen) -> list[typing.IO[bytes]]:
     return [pipe for pipe in (process.stderr, process.stdout) if pipe]
 
 
-def _limited(file_size: int | None) -> Callable[[], None] | None:
-    if file_size is None:
-        return None
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+def _limited(file_size: int | None) -> Callable[[], None]:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        if file_size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+    return limit
 
 
 def _wait(process: subprocess.Popen, signals: tuple[int, float] | None) -> int | None:
