@@ -162,7 +162,7 @@ def _fields() -> Iterator[Attack]:
             yield Attack(
                 'a record with a field of a wrong type', f'{field}, {number + 1}',
                 REPORT, functools.partial(_wrong_field, field, number),
-                quick=number < 2 and n % 3 == 0,
+                quick=number < 2 and n % 6 == 0,
             )  # fmt: skip
         yield Attack(
             'a record that lacks a field', field, REPORT,
@@ -283,7 +283,7 @@ def _copies() -> Iterator[Attack]:
             for command in (REPORT, STATUS):
                 yield Attack(
                     kind, f'{setting} as {name!r}, {command.module}', command,
-                    _copy(setting, name), quick=name == 'copy',
+                    _copy(setting, name), quick=name == 'copy' and command is REPORT,
                 )  # fmt: skip
     yield Attack(
         kind, 'a results folder in a results folder', REPORT,
