@@ -29,6 +29,7 @@ def attacks() -> Iterator[Attack]:
     yield from _disks()
     yield from _signals()
     yield from _vanishing()
+    yield from _at_once()
 
 
 # Environment.
@@ -277,6 +278,10 @@ def _vanishing() -> Iterator[Attack]:
                 Command('tfxfer.run', ON_IMAGES.arguments),
                 functools.partial(_removed_later, what, after), keeps=False,
             )  # fmt: skip
+    yield Attack(
+        'changed by others meanwhile', 'a study, its results removed after 4 s',
+        Command('tools.sweep', STUDY.arguments), _removed_in_a_study, keeps=False,
+    )  # fmt: skip
 
 
 def _a_file(place: Place) -> None:
@@ -286,6 +291,26 @@ def _a_file(place: Place) -> None:
 
 def _removed_later(what: str, after: float, place: Place) -> None:
     _forget(place)
-    subprocess.Popen(
-        ['/bin/sh', '-c', f'sleep {after}; rm -rf -- "$0"', str(place.root / what)]
-    )
+    _remove_later(place.root / what, after)
+
+
+def _removed_in_a_study(place: Place) -> None:
+    _forget_study(place)
+    _remove_later(place.work, 4.0)
+
+
+def _remove_later(path: pathlib.Path, after: float) -> None:
+    subprocess.Popen(['/bin/sh', '-c', f'sleep {after}; rm -rf -- "$0"', str(path)])
+
+
+def _at_once() -> Iterator[Attack]:
+    """The same command several times at once; a Run is carried out by one of them."""
+    for what, command, act in (
+        ('a report', REPORT, lambda place: None),
+        ('a Run', Command('tfxfer.run', ON_IMAGES.arguments), _forget),
+        ('a study', STUDY, _forget_study),
+    ):
+        yield Attack(
+            'several at once', f'{what}, three times', command, act,
+            Surroundings(also=2), then=ON_IMAGES if what == 'a Run' else command,
+        )  # fmt: skip
