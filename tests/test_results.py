@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -345,7 +346,12 @@ def test_splits_are_stored_once_for_all_runs_that_share_them(tmp_path):
     assert other != name and len(list((tmp_path / 'splits').iterdir())) == 2
 
 
-@pytest.mark.parametrize('harm', [truncated, emptied, of_another_run])
+def a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize('harm', [truncated, emptied, of_another_run, a_pipe])
 def test_splits_that_are_damaged_are_written_again(tmp_path, caplog, harm):
     splits = {'train': np.array([0, 3]), 'valid': np.array([1]), 'test': np.array([2])}
     name = results.write_splits(tmp_path, splits)

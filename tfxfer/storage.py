@@ -383,6 +383,7 @@ def read_arrays(
         errors.InputError: it is damaged, or another file.
     """
     try:
+        _refuse_pipe(path)
         if digest and digest != digest_of_archive(path):
             raise ValueError('it is not the file that was written')
         with np.load(path, allow_pickle=False) as arrays:
@@ -392,6 +393,12 @@ def read_arrays(
         raise
     except _DAMAGE as error:
         raise errors.InputError(_damaged(path, error, remedy)) from error
+
+
+def _refuse_pipe(path: str | os.PathLike) -> None:
+    """Raises ValueError of what is there and no plain file: it might never end."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError('it is not a plain file')
 
 
 def arrays_if_sound(path: str | os.PathLike) -> dict[str, np.ndarray] | None:
@@ -420,6 +427,7 @@ def read_array(path: str | os.PathLike, remedy: str) -> np.ndarray:
         errors.InputError: it is damaged.
     """
     try:
+        _refuse_pipe(path)
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise

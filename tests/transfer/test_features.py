@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import functools
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -205,6 +206,7 @@ def test_rows_that_nobody_takes_are_not_looked_at(images, tmp_path, asked):
         ('features.npy', 'header'),
         ('checksums.npy', 'empty'),
         ('checksums.npy', 'gone'),
+        ('features.npy', 'pipe'),
         ('facts.json', 'header'),
         ('facts.json', 'empty'),
     ],
@@ -214,8 +216,10 @@ def test_a_store_that_cannot_be_read_is_made_anew(
 ):
     fresh, _ = extract(images, tmp_path, network)
     (folder,) = (path for path in (tmp_path / 'features').iterdir() if path.is_dir())
-    if harm == 'gone':
+    if harm in ('gone', 'pipe'):
         (folder / name).unlink()
+        if harm == 'pipe':
+            os.mkfifo(folder / name)
     else:
         data = (folder / name).read_bytes()
         start = data.replace(b'90', b'80')  # Images, in each of the three.

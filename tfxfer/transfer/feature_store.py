@@ -142,6 +142,8 @@ class Store:
         self, name: str, shape: tuple[int | None, ...], dtype: np.dtype
     ) -> int:
         """Where the rows of a file begin, whose header must say this."""
+        if not self._file(name).is_file():  # A pipe would be waited for.
+            raise FileNotFoundError(f'There is no file {self._file(name)}.')
         with open(self._file(name), 'rb') as file:
             try:
                 np.lib.format.read_magic(file)

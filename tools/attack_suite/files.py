@@ -228,7 +228,7 @@ def _images_store(name: str) -> Where:
     return where
 
 
-_STORE = ('features.npy', 'done.npy', 'images.npz')
+_STORE = ('features.npy', 'checksums.npy', 'images.npz')
 
 
 def _arrays() -> Iterator[Attack]:
