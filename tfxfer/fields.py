@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import re
 import sys
 import types
 import typing
@@ -79,8 +80,13 @@ def _items(item: typing.Any, value: typing.Any) -> typing.Any:
     if isinstance(value, str) or not hasattr(value, '__iter__'):
         value = (value,)
     if item is str:  # A flag gives all names as one: --config.archs=a,b.
-        return [part for text in value for part in str(text).split(',') if part]
+        return [part for text in value for part in _names(str(text)) if part]
     return value
+
+
+def _names(text: str) -> list[str]:
+    """Names between commas; the path of a dataset may have some of its own."""
+    return [text] if re.match('(folder|csv|idx):', text) else text.split(',')
 
 
 def fits(expected: typing.Any, value: typing.Any) -> bool:

@@ -7,6 +7,8 @@ from tfxfer import errors
 def test_names_on_an_axis_may_come_as_one_flag_gives_them():
     study = studies.study(archs=('mobilenet_v1,mobilenet_v2',))
     assert study.archs == ('mobilenet_v1', 'mobilenet_v2')
+    study = studies.study(datasets=('digits,mnist', 'folder:/of/Smith, John'))
+    assert study.datasets == ('digits', 'mnist', 'folder:/of/Smith, John')
 
 
 @pytest.mark.parametrize(
