@@ -105,18 +105,40 @@ def test_a_dead_worker_ends_the_others_and_the_same_command_goes_on(tmp_path):
     ]  # fmt: skip
 
 
+TASK = '"task": {"type": "worker", "index": 0}}'
+
+
 @pytest.mark.parametrize(
-    'text, message',
+    'text',
     [
-        ('{', 'not JSON'),
-        ('[1]', 'not JSON'),
-        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}', 'workers alone'),
+        '{',
+        '[1]',
+        'null',
+        '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, ' + TASK,
+        '{"cluster": null, "task": null}',
+        '{"cluster": {"worker": null}, ' + TASK,
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": true}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
     ],
 )
-def test_a_tf_config_that_is_not_understood_is_refused(monkeypatch, text, message):
+def test_a_tf_config_that_is_not_understood_is_refused_at_the_start(
+    monkeypatch, tmp_path, text
+):
     monkeypatch.setenv('TF_CONFIG', text)
-    with pytest.raises(errors.InputError, match=message):
-        distribution.workers()
+    with pytest.raises(
+        errors.InputError, match='must be JSON that names workers alone'
+    ):
+        app.call(run, ['--config=configs/finetune.py', f'--workdir={tmp_path}/runs'])
+    assert not (tmp_path / 'runs').exists()
+
+
+@pytest.mark.parametrize('text', ['{}', '{"cluster": {}, ' + TASK, '{' + TASK])
+def test_a_tf_config_without_workers_is_one_process(monkeypatch, text):
+    monkeypatch.setenv('TF_CONFIG', text)
+    assert (distribution.workers(), distribution.worker()) == (1, 0)
 
 
 def test_logistic_is_for_one_process(monkeypatch, tmp_path):

@@ -94,3 +94,40 @@ def test_bad_questions_are_answered(fakes, tmp_path):
             dataset='colours',
             selection=evaluate.Selection(crop='centre'),
         )
+
+
+def columns(names, *, weights='slim', known=(), dataset='folder:x'):
+    task = dataclasses.replace(
+        tiny.DATASET, classes=len(names), class_names=tuple(names)
+    )
+    record = known and results.Record(
+        run=None, metric='top1', score=None, valid_score=None, images={}, classes=known
+    )
+    source = evaluate._Source(weights, record or None, None, dataset, task, None)
+    return evaluate.columns_of(source).tolist()
+
+
+def test_whole_numbers_are_class_numbers_in_their_order():
+    # Class folders come sorted as text: 0, 1, 10, 11, 2, ...
+    for first in (0, 1):
+        names = sorted(map(str, range(first, first + 12)))
+        assert columns(names) == [int(name) - first for name in names]
+    with pytest.raises(errors.InputError, match='are not classes of slim'):
+        columns(['0', '1', '3'])
+
+
+def test_classes_are_matched_by_name():
+    assert columns(['a', 'b', 'c'], known=('c', 'a', 'b')) == [1, 2, 0]
+    assert columns(['1', '10', '2'], known=('10', '2', '1')) == [2, 0, 1]
+    with pytest.raises(errors.InputError, match='d, .* are not classes of runs/x'):
+        columns(['a', 'b', 'd'], known=('a', 'b', 'c'), weights='runs/x')
+
+
+def test_classes_of_public_weights_are_ids_of_wordnet_or_numbers():
+    ids = ['n01440764', 'n01443537', 'n01484850']
+    assert columns(ids) == [0, 1, 2]
+    assert columns(ids[::-1]) == [2, 1, 0]
+    with pytest.raises(errors.InputError, match='tench, .* are not classes of keras'):
+        columns(['great white', 'goldfish', 'tench'], weights='keras')
+    # A file that names no classes has nothing to compare with.
+    assert columns(['great white', 'goldfish', 'tench'], weights='a.h5') == [0, 1, 2]

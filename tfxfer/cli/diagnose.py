@@ -92,6 +92,9 @@ def main(given: app.Given) -> None:
         raise errors.InputError('Say on which images: --dataset=digits_5_9, ...')
     datasets.find(given.dataset)  # A wrong one is named before the Runs are read.
     networks = _networks(given)
+    from tfxfer.transfer import environment
+
+    environment.check_keras()
     from tfxfer.report import feature_diagnostics, figure_files, formats, style
     from tfxfer.transfer import diagnose  # TensorFlow.
     from tfxfer.transfer.options import ExecutionOptions

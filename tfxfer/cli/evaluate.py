@@ -51,8 +51,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 
 
 def main(given: app.Given) -> None:
-    from tfxfer.transfer import evaluate
+    from tfxfer.transfer import environment, evaluate
 
+    environment.check_keras()
     result = evaluate.evaluate(
         given.weights,
         arch=given.arch,

@@ -32,6 +32,9 @@ def main(given: app.Given) -> None:
     if not given.run or not given.output:
         raise errors.InputError('Say which Run and where to: --run=DIR --output=DIR')
     path_patterns.refuse(given.output)
+    from tfxfer.transfer import environment
+
+    environment.check_keras()
     from tfxfer.export import saved_model  # TensorFlow.
 
     difference = saved_model.export(

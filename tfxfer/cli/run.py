@@ -68,8 +68,11 @@ def _define_tensorboard(define: app.Define) -> None:
 def main(given: app.Given) -> None:
     run = _run_of(given)
     profile = _profile_of(given.profile)
+    from tfxfer.training import distribution
     from tfxfer.transfer import environment
 
+    environment.check_keras()
+    distribution.worker()  # Refuses a wrong TF_CONFIG.
     if given.threads:
         environment.limit_threads(given.threads)
     from tfxfer.data import image_cache

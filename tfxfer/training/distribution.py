@@ -43,21 +43,39 @@ def worker() -> int:
 
 
 def _cluster():
+    """TF_CONFIG, checked; {} where it is not set."""
     text = os.environ.get('TF_CONFIG') or '{}'
     try:
         cluster = json.loads(text)
-        jobs, task = set(cluster.get('cluster', {})), cluster.get('task', {})
-    except (ValueError, AttributeError) as error:
-        raise errors.InputError(
-            f'TF_CONFIG is not JSON of cluster and task: {text!r}.'
-        ) from error
-    if jobs - {'worker'} or task.get('type', 'worker') != 'worker':
-        raise errors.InputError(
-            'TF_CONFIG may name workers alone, {"cluster": {"worker": ["host:port", '
-            '...]}, "task": {"type": "worker", "index": 0}}; worker 0 is the chief. '
-            f'Got {text}.'
-        )
-    return cluster
+    except (ValueError, RecursionError):
+        cluster = None
+    if isinstance(cluster, dict) and cluster.get('cluster', {}) == {}:
+        return {}  # Some services set it for single processes, too.
+    if _sound(cluster):
+        return cluster
+    raise errors.InputError(
+        'TF_CONFIG must be JSON that names workers alone and, for each, its own number '
+        'from 0 on, {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
+        f'"worker", "index": 0}}}}; worker 0 is the chief. Got {text}.'
+    )
+
+
+def _sound(cluster):
+    """Whether it is a cluster of workers, and the task one of them."""
+    if not isinstance(cluster, dict):
+        return False
+    jobs, task = cluster.get('cluster'), cluster.get('task')
+    if not isinstance(jobs, dict) or not isinstance(task, dict):
+        return False
+    hosts, index = jobs.get('worker'), task.get('index')
+    return (
+        jobs.keys() == {'worker'}
+        and isinstance(hosts, list)
+        and all(isinstance(host, str) for host in hosts)
+        and task.get('type', 'worker') == 'worker'
+        and type(index) is int  # "0" is another worker than 0 to who compares them.
+        and 0 <= index < len(hosts)
+    )
 
 
 def sum_over_replicas(devices: 'tf.distribute.Strategy', number: float) -> float:

@@ -1,5 +1,6 @@
 """What else the numbers may depend on: versions, device, threads."""
 
+import json
 import os
 import pathlib
 import platform
@@ -8,6 +9,7 @@ import typing
 from importlib import metadata
 
 import tfxfer
+from tfxfer import errors
 
 LIBRARIES = (
     'tensorflow',
@@ -65,6 +67,34 @@ def _commit():
         [*command, '--exclude=*', '--dirty=+'], capture_output=True, text=True
     )
     return done.stdout.strip() or None
+
+
+def check_keras() -> None:
+    """Refuses settings of Keras under which nothing here works, before it is loaded.
+
+    Raises:
+        errors.InputError: another backend than TensorFlow, or channels first.
+    """
+    home = os.environ.get('KERAS_HOME') or pathlib.Path.home() / '.keras'
+    file = pathlib.Path(home) / 'keras.json'
+    try:
+        settings = json.loads(file.read_bytes())
+    except (OSError, ValueError):  # Keras goes on without it, too.
+        settings = {}
+    if not isinstance(settings, dict):
+        settings = {}
+    backend = os.environ.get('KERAS_BACKEND') or settings.get('backend', 'tensorflow')
+    if backend != 'tensorflow':
+        where = 'KERAS_BACKEND' if os.environ.get('KERAS_BACKEND') else file
+        raise errors.InputError(
+            f'{where} sets the backend of Keras to {backend!r}, and TensorFlow is '
+            'needed: set the environment variable KERAS_BACKEND=tensorflow.'
+        )
+    if settings.get('image_data_format', 'channels_last') != 'channels_last':
+        raise errors.InputError(
+            f'{file} sets image_data_format to {settings["image_data_format"]!r}: set '
+            'it to "channels_last" there, or KERAS_HOME to a folder without the file.'
+        )
 
 
 def limit_threads(count: int) -> None:

@@ -1,14 +1,18 @@
 """Top-1 and top-5 accuracy of a network on the task that it was trained for."""
 
 import pathlib
+import re
 import typing
 
 import numpy as np
+from absl import logging
 
 from tfxfer import architectures, datasets, errors, metrics, models, results
 from tfxfer.data import image_set, readers
 
 IMAGENET = 'imagenet2012'
+PUBLIC = ('slim', 'keras')  # Weights that are known to be ImageNet's.
+WORDNET_ID = re.compile(r'n\d{8}')
 # Evaluation of TF-Slim's checkpoints, by the scaling that they take.
 CROPS = {'inception': 'inception', 'vgg': 'vgg', 'densenet': 'vgg'}
 
@@ -135,6 +139,7 @@ def _scored(
         raise errors.InputError(
             f'These weights tell {outputs} classes apart; {source.name} has {classes}.'
         )
+    columns = columns_of(source)
     indices = _spread(source.images.splits[selection.split], selection.limit)
     batches = pipeline.evaluation(
         source.images, indices, size or source.arch.input_size, preprocess.CROPS[crop],
@@ -144,7 +149,45 @@ def _scored(
     )  # fmt: skip
     scored = predict.predict(model, batches, indices, predict.Inference(('logits',)))
     # TF-Slim's class 0 is the background.
-    return scored['logits'][:, outputs - classes :], scored['label']
+    logits = scored['logits'][:, outputs - classes :]
+    return logits[:, columns], scored['label']
+
+
+def columns_of(source: _Source) -> np.ndarray:
+    """Which of the network's classes each class of the dataset is, i64 [k].
+
+    By name, where a Run tells the network's. Of public networks two kinds of names are
+    known: class numbers, which count in their order, not as text (10 is after 9); and
+    ids of WordNet, in whose order all of them have ImageNet's classes.
+
+    Raises:
+        errors.InputError: the dataset's classes are not the network's.
+    """
+    names = source.dataset.class_names
+    known = source.record.classes if source.record else ()
+    if set(known) == set(names):
+        return np.array([known.index(name) for name in names])
+    if all(name.isdecimal() for name in names):
+        numbers = np.array([int(name) for name in names])
+        columns = numbers - numbers.min()
+        if sorted(columns) == list(range(len(columns))):
+            return columns
+    elif not known:
+        if source.name == IMAGENET or all(map(WORDNET_ID.fullmatch, names)):
+            return np.argsort(np.argsort(names))
+        if source.weights not in PUBLIC:
+            logging.warning(
+                'The weights in %s do not name their classes: those of %s are taken '
+                'to be in the same order.', source.weights, source.name,
+            )  # fmt: skip
+            return np.arange(len(names))
+    unlike = sorted(set(names) - set(known))[:3]
+    raise errors.InputError(
+        f'{", ".join(unlike)}, ... of {source.name} are not classes of '
+        f'{source.weights}. Its classes are '
+        + (f'{", ".join(known[:3])}, ...' if known else 'n01440764, n01443537, ...')
+        + '; name the folders so, or by the class numbers.'
+    )
 
 
 def _spread(indices: np.ndarray, limit: int | None) -> np.ndarray:
@@ -160,4 +203,5 @@ def _known(source: _Source) -> float | None:
     if record:
         same = record.run.dataset == source.name and record.metric == 'top1'
         return record.score if same else None
-    return source.arch.top1(source.weights) if source.name == IMAGENET else None
+    public = source.name == IMAGENET and source.weights in PUBLIC
+    return source.arch.top1(source.weights) if public else None
