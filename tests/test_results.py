@@ -269,6 +269,11 @@ def test_a_field_that_is_not_there_is_named(tmp_path, field):
     left_out(tmp_path, f"no '{field}'")
 
 
+def test_points_of_which_none_is_chosen_are_named(tmp_path):
+    change(tmp_path, lambda record: record.pop('chosen'))
+    left_out(tmp_path, "'chosen'")
+
+
 def change(workdir, how):
     """Writes RECORD, its file changed by `how`."""
     results.write(workdir, RECORD, SEEN)

@@ -127,8 +127,9 @@ def _of_run(run: config.Run, values: Mapping) -> Iterator[str]:
                     f"{name!r} of point {number} of 'curve' must be "
                     f'{fields.described(expected)}; it is {_short(value)}'
                 )
-    if values.get('curve') and not point.keys() & values.get('chosen', {}).keys():
-        yield f"'chosen' must name hyperparameters of 'curve'; it is {values['chosen']}"
+    chosen = values.get('chosen', {})
+    if values.get('curve') and not point.keys() & chosen.keys():
+        yield f"'chosen' must name hyperparameters of 'curve'; it is {chosen}"
 
 
 def _short(value: typing.Any) -> str:

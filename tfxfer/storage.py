@@ -26,7 +26,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # No room, or none for this us
 _NO_FILE = (errno.EISDIR, errno.EINVAL, errno.ELOOP)  # What stands there is no file.
 # As NumPy, HDF5 and TensorFlow say it, each in its own kind of error.
 _FULL_TEXT = re.compile(
-    r'No space left on device|Disk quota exceeded|\d+ requested and \d+ written'
+    r'No space left on device|Disk quota exceeded|File too large'
+    r'|\d+ requested and \d+ written'
 )
 # What NumPy and zipfile raise of a damaged file.
 _DAMAGE = (
@@ -195,16 +196,22 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
         if f'.{os.path.basename(path)}' in name:
             error.filename = str(path)
         if error.errno is None and disk_is_full(error):
-            raise _full(path) from error
+            raise _full(path, error) from error
         raise
     except Exception as error:
         if not disk_is_full(error):
             raise
-        raise _full(path) from error
+        raise _full(path, error) from error
 
 
-def _full(path: str | os.PathLike) -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+def _full(path: str | os.PathLike, error: BaseException) -> OSError:
+    number = full_errno(error)
+    return OSError(number, os.strerror(number), str(path))
+
+
+def full_errno(error: BaseException) -> int:
+    """Which of FULL an error says in words."""
+    return errno.EFBIG if 'File too large' in str(error) else errno.ENOSPC
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -198,6 +198,7 @@ class ResourceExhaustedError(Exception):
         (OSError(errno.ENOSPC, 'No space left on device', '/a/b'), '(/a/b)'),
         (OSError(errno.EDQUOT, 'Disk quota exceeded', '/a/b'), '(/a/b)'),
         (ResourceExhaustedError('/a/b.tmp; No space left on device'), '(/a/b.tmp)'),
+        (ResourceExhaustedError('/a/b.tmp; File too large'), '(/a/b.tmp)'),
         (OSError('1000 requested and 16 written'), ''),
         (RuntimeError("write failed: error message = 'No space left on device'"), ''),
     ],
@@ -211,7 +212,8 @@ def test_a_full_disk_is_one_line_whichever_library_met_it(capsys, error, path):
         app._guard(Full(), None)
     assert end.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith('error: ') and path in line and 'make room' in line
+    remedy = 'ulimit' if 'too large' in str(error) else 'make room'
+    assert line.startswith('error: ') and path in line and remedy in line
 
 
 def test_where_no_temporary_folder_can_be_written_the_variable_is_named():

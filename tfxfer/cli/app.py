@@ -401,10 +401,9 @@ def describe_full_disk(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno:
         return describe(error)
     # TensorFlow says it after the path.
-    path = re.search(r'(/[^;:]+); No space left', str(error))
-    return describe(
-        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path[1] if path else None)
-    )
+    path = re.search(r'(/[^;:]+); (?:No space left|File too large)', str(error))
+    number = storage.full_errno(error)
+    return describe(OSError(number, os.strerror(number), path[1] if path else None))
 
 
 def _lacks_inodes(path: typing.Any) -> bool:
