@@ -27,6 +27,7 @@ OTHER = {
     'metric': 'voc_map',
     'skip_broken': True,
     'accept_counts': True,
+    'white': 4095,
     'precision': 'bfloat16',
     'tf32': True,
     'feature_dtype': 'float16',
@@ -138,6 +139,7 @@ def test_id_is_the_same_in_another_process():
         ),
         ({'setting': 'logistic', 'hparams': {'l2s': (1.0, 1e300)}}, 'to 1e'),
         ({'per_class': 0}, 'at least 1'),
+        ({'white': 0}, 'white must be 1 to 65535'),
         ({'weights': ''}, 'finetune needs weights'),
         ({'setting': 'scratch'}, 'starts from random weights'),
         (

@@ -8,18 +8,19 @@ SLIM_PAGE = (
 )
 DENSENET_PAGE = 'https://github.com/pudae/tensorflow-densenet#pre-trained-models'
 
-# ImageNet top-1 of Keras' weights, by its own evaluation: the README of
-# https://github.com/keras-team/keras-applications, which gives errors in per cent, and
-# for ResNet-101 and 152 https://keras.io/api/applications.
+# ImageNet top-1 of Keras' weights, single centre crop, by its own evaluation: the last
+# table in the README of https://github.com/keras-team/keras-applications (commit
+# 976050c), which https://keras.io/api/applications rounds. Earlier tables there are of
+# ResNet-50 and DenseNets with layers that were wrong then.
 KERAS_TOP1 = {
     'inception_v3': 0.77898,
     'inception_resnet_v2': 0.80256,
-    'resnet_50': 0.74704,
-    'resnet_101': 0.764,
-    'resnet_152': 0.766,
-    'densenet_121': 0.7452,
-    'densenet_169': 0.76074,
-    'densenet_201': 0.77064,
+    'resnet_50': 0.74928,
+    'resnet_101': 0.7642,
+    'resnet_152': 0.76604,
+    'densenet_121': 0.74972,
+    'densenet_169': 0.76176,
+    'densenet_201': 0.7732,
     'mobilenet_v1': 0.70424,
     'mobilenet_v2': 0.71336,
     'mobilenet_v2_1.4': 0.7523,
@@ -51,8 +52,9 @@ class Architecture:
     multiply_adds: int | None = None  # Of one image at input_size, heads left out.
     head: str = ''  # Variable scope of the classifier in a TF-Slim checkpoint.
     aux_head: str = ''  # The same of the auxiliary one; '' for a network without.
-    imagenet_top1: float | None = None  # 0-1, of the public checkpoint; the x axis.
-    top1_source: str = "TF-Slim's table"
+    # 0-1, of the public checkpoint: TF-Slim's, or Keras' where that is the only one.
+    imagenet_top1: float | None = None
+    top1_source: str = "TF-Slim's table"  # Whose evaluation that is.
     scaling: str = 'inception'  # Of slim weights; a key of models.SCALINGS.
     checkpoint: str = ''  # File name of the TF-Slim checkpoint, without .ckpt.
     archive: str = ''  # The file that its page offers, holding it.
@@ -138,6 +140,7 @@ def _densenet(
     size: _Size,
     top1: float,
     archive: str = '',
+    top1_source: str = "tensorflow-densenet's table",
 ) -> Architecture:
     return Architecture(
         name=f'densenet_{layers}',
@@ -146,7 +149,7 @@ def _densenet(
         **size._asdict(),
         head=f'densenet{layers}/logits',
         imagenet_top1=top1,
-        top1_source="torchvision's weights",
+        top1_source=top1_source,
         scaling='densenet',
         checkpoint=f'tf-densenet{layers}',
         archive=archive,
@@ -217,7 +220,8 @@ def _small_inception(name: str, size: _Size, **fields: typing.Any) -> Architectu
     )
 
 
-# Top-1 of TF-Slim's checkpoints: the table of SLIM_PAGE.
+# Top-1 of TF-Slim's checkpoints: the table of SLIM_PAGE, single centre crop; of the
+# DenseNets that of DENSENET_PAGE, 224 pixels of an image whose shorter side is 256.
 ARCHITECTURES = _table(
     _inception(
         'inception_v1',
@@ -284,18 +288,24 @@ ARCHITECTURES = _table(
         121,
         (6, 12, 24, 16),
         _Size(1024, 6_953_856, 2_833_137_664),
-        0.748,
+        0.7491,
         archive='tf-densenet121.tar.gz',
     ),
     _densenet(
         169,
         (6, 12, 32, 32),
         _Size(1664, 12_484_480, 3_358_179_328),
-        0.759,
+        0.7609,
         archive='tf-densenet169.tar.gz',
     ),
     # Nobody published a checkpoint of it for TF-Slim.
-    _densenet(201, (6, 12, 48, 32), _Size(1920, 18_092_928, 4_289_445_888), 0.773),
+    _densenet(
+        201,
+        (6, 12, 48, 32),
+        _Size(1920, 18_092_928, 4_289_445_888),
+        KERAS_TOP1['densenet_201'],
+        top1_source="Keras' table",
+    ),
     _public_mobilenet(
         1,
         1.0,

@@ -85,6 +85,8 @@ class Run:
         metric: key of METRICS; None: the dataset's own.
         skip_broken: go on without image files that cannot be read.
         accept_counts: go on where a split has another number of images than it should.
+        white: the number that is white in 16-bit gray images; None: by the range that
+            those of the dataset use, see data.image_files.white_of.
         precision: of the network's products: for logistic in inference, one of
             PRECISIONS; for the other settings in training, a key of POLICIES (their
             scores are of the trained weights in float32).
@@ -115,6 +117,7 @@ class Run:
     metric: str | None = None
     skip_broken: bool = False
     accept_counts: bool = False
+    white: int | None = None
     precision: str = 'float32'
     tf32: bool = False
     feature_dtype: str = 'float32'
@@ -193,6 +196,8 @@ def _check_numbers(run: Run) -> None:
             raise errors.InputError(
                 f'{name} must be at least 1 (or unset for all); got {value}.'
             )
+    if run.white is not None and not 1 <= run.white <= 65_535:
+        raise errors.InputError(f'white must be 1 to 65535; got {run.white}.')
     if (run.image_size or 0) > LARGEST_IMAGE:
         raise errors.InputError(
             f'image_size must be at most {LARGEST_IMAGE} pixels; got {run.image_size}.'

@@ -41,7 +41,9 @@ class Sgd:
     ema: float = 0.0  # Decay of the average of weights that is evaluated; 0: none.
     clip: float = 0.0  # Largest norm of the whole gradient; 0: any.
     microbatch: int = 0  # Images at once on a device; 0: all. Batch norm sees these.
-    min_area: float = 0.08  # Smallest share of the image that a training crop keeps.
+    # Smallest share of the image that is drawn for a training crop. Crops of less than
+    # a tenth are drawn again (data.preprocess.augmented), so that 0.08 means 10-100 %.
+    min_area: float = 0.08
     flip: bool = True  # False where a mirror image means something else, as in digits.
     lr_batch: int = 0  # The batch that lr is meant for; see rate. 0: as it is.
 

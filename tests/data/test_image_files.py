@@ -1,26 +1,34 @@
 """Files of any kind, whole and broken: TensorFlow sees of them what Pillow does."""
 
+import concurrent.futures
 import hashlib
 import io
 import os
 import pathlib
+import struct
 import subprocess
 import sys
+import threading
+import time
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from tests.conftest import ROOT
 from tests.support.own_images import (
     COPIED,
     GRAY,
+    PALETTE,
     PHOTO,
     PLAIN,
     RGB,
     RGBA,
     TURNED,
+    chunk,
     pillow,
     png,
     read,
@@ -44,7 +52,9 @@ def kinds(tmp_path_factory):
     cache = tmp_path_factory.mktemp('cache')
     _, images = read(root, cache=cache)
     names = [key.rpartition('/')[2] for key in images.keys]
-    return dict(zip(names, images.paths, strict=True)), cache / 'copies-1'
+    return dict(
+        zip(names, images.paths, strict=True)
+    ), cache / f'copies-{image_files.VERSION}'
 
 
 @pytest.mark.parametrize('name', PLAIN)
@@ -95,7 +105,7 @@ def test_every_kind_of_copy_is_needed():
     # Animations, TensorFlow's rounding down of 16 bits, and formats few use are left to
     # one decoder rather than two.
     assert set(same) == {
-        'gray of 16 bits.png', 'cmyk.jpg', 'gray.bmp', 'palette.gif', 'animated.gif',
+        'gray of 16 bits.png', 'gray.bmp', 'palette.gif', 'animated.gif',
         'animated.png',
     }  # fmt: skip
 
@@ -166,7 +176,8 @@ BREAK = {
     'text': (lambda p: p.write_text('not an image'), 'not an image'),
     'ppm': (lambda p: RGB.save(p, format='PPM'), 'PPM is not one of JPEG, MPO, PNG'),
     'no pixels': (save_claiming((0, 5)), 'one without pixels'),
-    'bomb': (save_claiming((30_000, 30_000)), 'more than 178,956,970 pixels'),
+    'bomb': (save_claiming((30_000, 30_000)), 'more than 100,000,000 pixels'),
+    'long': (save_claiming((100_000, 1)), 'a side of more than 65,535'),
     '32 bits': (lambda p: GRAY.convert('F').save(p, format='TIFF'), '32-bit gray'),
     'link to nothing': (
         lambda p: (p.unlink(), p.symlink_to('nowhere')),
@@ -207,7 +218,7 @@ def test_checked_files_are_not_read_again_until_they_change(photographs, tmp_pat
     memory = next(cache.glob('checked-*'))
     known = storage.read_cache(memory)
     assert len(known) == 30
-    known['red/0.png'][2] = 'remembered fault'
+    known['red/0.png'][2:] = ['remembered fault']
     storage.write_cache(memory, known)
     with pytest.raises(errors.InputError, match='remembered fault'):
         read(root, cache=cache)
@@ -244,7 +255,9 @@ def test_interrupted_check_remembers_what_it_has_read(photographs, tmp_path):
     root, cache = photographs(), tmp_path / 'cache'
     RGBA.save(root / 'red' / '0.png')
     digest = hashlib.sha256((root / 'red' / '0.png').read_bytes()).hexdigest()
-    (cache / 'copies-1' / f'{digest}.png').mkdir(parents=True)  # In the copy's way.
+    (cache / f'copies-{image_files.VERSION}' / f'{digest}.png').mkdir(
+        parents=True
+    )  # In the copy's way.
     with pytest.raises(OSError):
         read(root, cache=cache)
     known = storage.read_cache(next(cache.glob('checked-*')))
@@ -282,3 +295,157 @@ def test_copies_without_a_cache_go_when_the_process_ends(photographs):
     assert done.returncode == 0, done.stderr
     copy = pathlib.Path(done.stdout.strip())
     assert copy.suffix == '.png' and not copy.parent.exists()
+
+
+def test_a_png_is_read_whatever_its_profile_and_comments_hold(tmp_path):
+    """Pillow refuses texts of more than a megabyte, wherever they are."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text('Comment', 'x' * 2_000_000, zip=True)
+    late = written(RGB, 'PNG')
+    late = late[:-12] + chunk(b'zTXt', b'C\0\0' + zlib.compress(bytes(2_000_000)))
+    for name, data in {
+        'profile': written(RGB, 'PNG', icc_profile=bytes(3_000_000)),
+        'comment': written(RGB, 'PNG', pnginfo=text),
+        'late': late + written(RGB, 'PNG')[-12:],
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        checked = image_files.check_file(tmp_path / name, tmp_path)
+        assert checked.fault is None
+        path = tmp_path / (checked.copy_name() if checked.copied else name)
+        np.testing.assert_array_equal(tensorflow(path.read_bytes()), PHOTO)
+
+
+def folder_of(root, image, kind='tif'):
+    """Two classes of three images, the second class twice as bright."""
+    for c, name in enumerate(('dark', 'light')):
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            levels = image // (2 - c)
+            levels[0, i] = 0
+            Image.fromarray(levels).save(root / name / f'{i}.{kind}')
+    return root
+
+
+def pixels_of(images):
+    whole = pipeline.cropper(images)
+    return np.stack(
+        [
+            whole(tf.constant(i), lambda picture: picture.whole()).numpy()
+            for i in range(len(images.labels))
+        ]
+    ).astype(int)
+
+
+@pytest.mark.parametrize('kind', ['tif', 'png'])
+@pytest.mark.parametrize('bits', [8, 10, 12, 14])
+def test_the_range_that_gray_of_16_bits_uses_is_white(tmp_path, caplog, bits, kind):
+    rng = np.random.default_rng(0)
+    share = rng.random((20, 30))
+    share[-1, -1] = 1
+    root = folder_of(tmp_path / 'few', (share * (2**bits - 1)).astype(np.uint16), kind)
+    usual = folder_of(tmp_path / 'bytes', (share * 255).astype(np.uint8), 'png')
+    _, images = read(root)
+    assert images.white == 2**bits - 1
+    assert f'{2**bits - 1} is taken for white (--config.white' in caplog.text
+    assert np.abs(pixels_of(images) - pixels_of(read(usual)[1])).max() <= 1
+    _, asked = read(root, white=65535)
+    assert pixels_of(asked).max() == round((2**bits - 1) / 257)
+    assert asked.digest != images.digest  # Features of one are not the other's.
+    assert read(root, white=2**bits - 1)[1].digest == images.digest
+
+
+def test_gray_of_16_bits_that_uses_them_is_as_it_was(tmp_path, caplog):
+    levels = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+    _, images = read(folder_of(tmp_path / 'deep', levels))
+    assert images.white == 65535 and 'taken for white' not in caplog.text
+    np.testing.assert_array_equal(
+        pixels_of(images)[3:, 1:, :, 0], np.round(levels[1:] / 257)[None].repeat(3, 0)
+    )
+
+
+def test_colours_of_16_bits_that_are_nearly_black_are_warned_of(tmp_path, caplog):
+    for name in ('one', 'two'):
+        (tmp_path / name).mkdir()
+        rows = (np.arange(20 * 90) * 2).astype('>u2').reshape(20, 90)
+        data = png(30, 20, 16, 2, b''.join(b'\0' + row.tobytes() for row in rows))
+        (tmp_path / name / '0.png').write_bytes(data)
+    read(tmp_path)
+    assert 'nearly black: if they hold 12-bit numbers' in caplog.text
+
+
+def test_the_limit_of_pixels_is_one_that_can_be_raised(
+    photographs, tmp_path, monkeypatch
+):
+    root, cache = photographs(), tmp_path / 'cache'
+    Image.new('RGB', (60, 50)).save(root / 'red' / 'large.png')
+    monkeypatch.setenv('TFXFER_MEGAPIXELS', '0.0025')
+    with pytest.raises(
+        errors.InputError,
+        match='60 x 50 are more than 2,500 pixels: .*TFXFER_MEGAPIXELS',
+    ):
+        read(root, cache=cache)
+    _, images = read(root, cache=cache, skip_broken=True)
+    assert images.skipped == ('red/large.png',)
+    monkeypatch.setenv('TFXFER_MEGAPIXELS', '0.003')
+    _, images = read(root, cache=cache)  # Not what was remembered.
+    assert images.pixels_of.max() == 3000 and len(images.pixels_of) == 31
+    monkeypatch.setenv('TFXFER_MEGAPIXELS', '0.0025')
+    with pytest.raises(errors.InputError, match='more than 2,500'):
+        read(root, cache=cache)
+    monkeypatch.setenv('TFXFER_MEGAPIXELS', 'many')
+    with pytest.raises(errors.InputError, match='TFXFER_MEGAPIXELS=many must be'):
+        read(root, cache=cache)
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'WEBP', 'GIF', 'BMP', 'TIFF'])
+def test_nothing_is_decoded_of_what_is_too_large(tmp_path, kind):
+    """A file of 40 KB may claim, and hold, gigabytes."""
+    claims = {
+        'PNG': png(100_000_000, 1, 8, 2, b''),
+        'WEBP': written(RGB, 'WEBP', **rotated(8)),
+        'GIF': written(PALETTE, 'GIF')[:6] + b'\xff' * 4 + written(PALETTE, 'GIF')[10:],
+        'BMP': written(RGB, 'BMP')[:18]
+        + (2**20).to_bytes(4, 'little') * 2
+        + written(RGB, 'BMP')[26:],
+        'TIFF': written(RGB, 'TIFF'),
+    }
+    data = claims[kind]
+    if kind == 'WEBP':  # 24 bits less one, for each side, after the flags.
+        at = data.index(b'VP8X') + 12
+        data = data[:at] + b'\xff' * 6 + data[at + 6 :]
+    if kind == 'TIFF':  # Width and height are the first two entries.
+        first = struct.unpack_from('<I', data, 4)[0] + 2
+        for entry in (first, first + 12):
+            data = (
+                data[: entry + 2]
+                + struct.pack('<HII', 4, 1, 2**20)
+                + data[entry + 12 :]
+            )
+    (tmp_path / 'file').write_bytes(data)
+    tracemalloc.start()
+    try:
+        checked = image_files.check_file(tmp_path / 'file', tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 'more than 100,000,000 pixels' in checked.fault or '65,535' in checked.fault
+    assert peak < 5e6
+
+
+def test_threads_decode_no_more_at_once_than_fits(monkeypatch):
+    monkeypatch.setattr(image_files, 'decoding_bytes', lambda: 100)
+    memory, used, most = image_files._Memory(), [0], [0]
+    lock = threading.Lock()
+
+    def work(size):
+        with memory.reserved(size):
+            with lock:
+                used[0] += min(size, 100)
+                most[0] = max(most[0], used[0])
+            time.sleep(0.002)
+            with lock:
+                used[0] -= min(size, 100)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [30, 60, 1000, 10, 50, 70] * 8))
+    assert used == [0] and 60 <= most[0] <= 100 and memory.free == 100

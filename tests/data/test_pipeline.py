@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import itertools
 
@@ -7,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from tfxfer import datasets
-from tfxfer.data import image_set, pipeline, preprocess, readers
+from tfxfer.data import image_files, image_set, pipeline, preprocess, readers
 
 AUGMENTATION = {'min_area': 0.5, 'flip': True}
 
@@ -178,3 +179,22 @@ def test_gray_palette_and_transparent_images_become_rgb(tmp_path):
     _, images = readers.read(datasets.find(f'folder:{tmp_path}'))
     batches = pipeline.evaluation(images, np.arange(10), 8, preprocess.whole, 10)
     assert next(batches.as_numpy_iterator())['image'].shape == (10, 8, 8, 3)
+
+
+def test_as_many_images_are_made_at_once_as_fit_even_if_they_are_the_largest(
+    monkeypatch,
+):
+    monkeypatch.setattr(pipeline.os, 'sched_getaffinity', lambda _: {0, 1})
+    monkeypatch.setattr(image_files, 'decoding_bytes', lambda: 12_000_000)  # 1 MP.
+    images = made(6)
+    everything = np.arange(6)
+    assert pipeline.at_once(images, everything) == 8  # Sizes are not known.
+
+    def of(*megapixels):
+        counts = (np.array(megapixels) * 1e6).astype(int)
+        return dataclasses.replace(images, pixels_of=counts)
+
+    assert pipeline.at_once(of(0.1, 0.1, 0.1, 0.1, 0.1, 0.1), everything) == 8
+    assert pipeline.at_once(of(0.3, 0.1, 0.5, 0.1, 0.1, 0.1), everything) == 4
+    assert pipeline.at_once(of(9, 9, 9, 9, 9, 0.1), everything) == 1
+    assert pipeline.at_once(of(9, 9, 9, 9, 9, 0.1), np.array([5])) == 8

@@ -1,6 +1,8 @@
 import functools
 import hashlib
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from tests.conftest import ROOT
 from tests.support.tf1_resizing import bilinear
 from tfxfer.data import preprocess
 
@@ -95,6 +98,31 @@ def test_other_formats_are_decoded_whole(kind):
     assert np.abs(ours - expected).max() <= 1
 
 
+@pytest.mark.parametrize('shape', [(300, 500), (427, 640)])
+def test_a_large_image_is_resized_block_by_block_to_the_same_pixels(shape, monkeypatch):
+    picture = preprocess.Decoded(tf.constant(PHOTOGRAPHS[0][: shape[0], : shape[1]]))
+    at_once = preprocess.whole(picture, 96).numpy()
+    monkeypatch.setattr(preprocess, '_GATHERED', 0)
+    np.testing.assert_array_equal(preprocess.whole(picture, 96), at_once)
+
+
+@pytest.mark.slow
+def test_a_large_image_takes_memory_as_its_pixels_do():
+    """13,000 x 13,000 took 3.8 GB; 9,000 x 9,000 would have taken 1.8 GB."""
+    code = (
+        'import resource, tensorflow as tf\n'
+        'from tfxfer.data import preprocess\n'
+        'def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n'
+        'whole = tf.function(lambda x: preprocess.whole(preprocess.Decoded(x), 224))\n'
+        'whole(tf.zeros([300, 300, 3], tf.uint8)); before = peak()\n'
+        'whole(tf.zeros([9000, 9000, 3], tf.uint8)); print(peak() - before)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert int(done.stdout) < 13 * 9000**2, done.stderr[-2000:]
+
+
 def test_no_ringing_wraps_around():
     checks = tf.constant(np.indices((40, 40)).sum(0) // 9 % 2 * 255, tf.uint8)
     image = tf.repeat(checks[..., None], 3, axis=-1)
@@ -144,6 +172,38 @@ def test_crops_have_the_areas_and_aspects_of_the_protocol():
         aspects.append(width / height)
     assert 0.07 < min(areas) < 0.15 and 0.85 < max(areas) < 1.02
     assert 0.72 < min(aspects) < 0.82 and 1.23 < max(aspects) < 1.39
+
+
+@pytest.mark.parametrize('min_area', [0.02, 0.08])
+def test_no_crop_has_less_than_a_tenth_of_the_image(min_area):
+    """As in TF-Slim, Cloud TPU's ResNet and SimCLR: min_object_covered=0.1."""
+    side = 200
+    whole = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
+
+    @tf.function
+    def extent(seed):
+        return tf.image.stateless_sample_distorted_bounding_box(
+            [side, side, 3], whole, seed, min_object_covered=0.1,
+            aspect_ratio_range=(3 / 4, 4 / 3), area_range=(min_area, 1.0),
+            max_attempts=100,
+        )[1]  # fmt: skip
+
+    class Window(preprocess.Decoded):
+        """Notes the extent of what is cut."""
+
+        def window(self, begin, extent):
+            areas.append(int(extent[0]) * int(extent[1]) / side**2)
+            return super().window(begin, extent)
+
+    areas = []
+    picture = Window(tf.constant(position_image(side)))
+    for i in range(400):
+        seed = tf.constant([7, i])
+        preprocess.augmented(picture, 4, seed, min_area=min_area)
+        height, width, _ = extent(seed).numpy()
+        assert areas[-1] == height * width / side**2
+    assert 0.0995 < min(areas) < 0.12  # Of whole pixels.
+    assert max(areas) > 0.9
 
 
 def test_min_area_bounds_the_crop():

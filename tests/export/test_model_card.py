@@ -14,6 +14,7 @@ MODEL = {
     'image_size': 64,
     'shorter_side': 73,
     'digest': 'abc',
+    'reading': {'pixels': 100_000_000, 'white': 65_535},
     'signatures': {
         'serving_default': {
             'inputs': {'image_bytes': ['string', [None]]},
@@ -26,7 +27,13 @@ MODEL = {
     },
     'tflite': None,
 }
-COMPARED = {'images': 64, 'tolerance': 1e-4, 'saved_model': 2e-7, 'tflite': None}
+COMPARED = {
+    'images': 64,
+    'converted': 0,
+    'tolerance': 1e-4,
+    'saved_model': 2e-7,
+    'tflite': None,
+}
 ROUNDED = {
     'precision': 'bfloat16',
     'feature_dtype': 'float32',
@@ -68,7 +75,10 @@ def test_card_says_what_the_record_says():
         '64 test images against those stored with the Run: SavedModel within 2.0e-07\n',
         '## Classes (5)\n\n0. `5`\n1. `6`\n',
         "tf.saved_model.load('my_model')",
-        'EXIF orientation is not read',
+        'EXIF orientation is applied, transparency is laid over white',
+        '16-bit gray is white at 65535',
+        'The model refuses TIFF',
+        'more than 100,000,000 pixels',
     ):
         assert said in text
     assert 'my-laptop' not in text + json.dumps(card)

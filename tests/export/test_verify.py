@@ -72,6 +72,28 @@ def test_rotated_photographs_are_compared_too(finished, photographs, tmp_path):
         saved_model.export(folder, tmp_path / 'other')
 
 
+@pytest.mark.parametrize('kind', ['transparent.png', 'deep.png', 'scan.tif'])
+def test_the_files_that_users_have_are_compared(finished, photographs, tmp_path, kind):
+    """A copy of one file alone would not tell that the model sees others of it."""
+    root = photographs('odd')
+    for path in root.rglob('*.png'):
+        with Image.open(path) as image:
+            if kind == 'transparent.png':
+                image.putalpha(Image.linear_gradient('L').resize(image.size))
+            if kind == 'deep.png':
+                gray = np.asarray(image.convert('L')).astype(np.uint16) * 16  # 12 bits.
+                image = Image.fromarray(gray)
+            path.unlink()
+            image.save(path.with_suffix(kind[-4:]))
+    _, folder = finished('logistic', dataset=f'folder:{root}')
+    assert saved_model.export(folder, tmp_path / 'model') < 1e-5
+    text, contents = card(tmp_path / 'model')
+    refused = 6 if kind == 'scan.tif' else 0
+    assert contents['compared']['converted'] == refused
+    assert ('6 of them are files that the model refuses' in text) == bool(refused)
+    assert contents['reading']['white'] == (4095 if kind == 'deep.png' else 65535)
+
+
 @pytest.mark.parametrize(
     'rounding', [{'precision': 'bfloat16'}, {'feature_dtype': 'float16'}], ids=str
 )

@@ -111,12 +111,16 @@ def over_white(rgb, alpha):
     return np.asarray(rgb) * share + 255 * (1 - share)
 
 
+CMYK = written(RGB.convert('CMYK'), 'JPEG', quality=95)
+
+
 PLAIN = {
     'baseline.jpg': written(RGB, 'JPEG'),
     'every pixel has colour.jpg': written(RGB, 'JPEG', quality=95, subsampling=0),
     'colour every second column.jpg': written(RGB, 'JPEG', subsampling=1),
     'progressive.jpeg': written(RGB, 'JPEG', progressive=True),
     'restarts.jpg': written(RGB, 'JPEG', restart_marker_rows=1),
+    'cmyk.jpg': CMYK,
     'gray.JPG': written(GRAY, 'JPEG'),
     'stored as RGB.jfif': written(RGB, 'JPEG', keep_rgb=True),
     'upright.jpg': written(RGB, 'JPEG', **rotated(1)),
@@ -176,9 +180,6 @@ BITS = np.asarray(GRAY.convert('1'))[..., None].repeat(3, 2) * 255
 GRAY3 = np.asarray(GRAY)[..., None].repeat(3, 2)
 
 
-CMYK = written(RGB.convert('CMYK'), 'JPEG', quality=95)
-
-
 COPIED = {
     **{
         f'orientation {k}.png': (written(RGB, 'PNG', **rotated(k)), seen)
@@ -218,7 +219,6 @@ COPIED = {
     ),
     'gray of 16 bits.png': (written(gray16(), 'PNG'), GRAY3),
     'gray of 16 bits.tif': (written(gray16(), 'TIFF'), GRAY3),
-    'cmyk.jpg': (CMYK, pillow(CMYK)),
     'cmyk.tif': (written(RGB.convert('CMYK'), 'TIFF'), PHOTO),
     'rgb.TIFF': (written(RGB, 'TIFF'), PHOTO),
     'two pages.tif': (

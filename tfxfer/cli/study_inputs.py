@@ -85,6 +85,7 @@ def _read_images(
         image_set.Options(
             skip_broken=study.skip_broken,
             accept_counts=study.accept_counts,
+            white=study.white,
             cache=options.cache,
             data=options.data,
         ),

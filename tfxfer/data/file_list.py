@@ -66,6 +66,9 @@ def gather(
         raise errors.InputError(f'No image of {dataset.path} can be read.')
     checks = [checked[file.path] for file in files]
     keys = tuple(file.path for file in files)
+    white = _white(dataset, checks, options.white)
+    sound = dict(zip(keys, checks, strict=True))
+    image_files.whiten(root, sound, copies, white)
     label_of = {name: c for c, name in enumerate(names)}
     labels = np.array([label_of[file.label] for file in files], np.int32)
     splits = image_set.complete(labels, _parts(dataset, files), keys)
@@ -76,14 +79,15 @@ def gather(
     return record, image_set.Images(
         labels=labels,
         splits=splits,
-        paths=_paths(root, copies, keys, checks),
+        paths=_paths(root, copies, sound, white),
         orientations=np.array([check.orientation for check in checks], np.uint8),
-        digest=_digest(files, checks),
+        digest=_digest(files, checks, white),
         keys=keys,
         skipped=tuple(broken),
-        seen=changes.seen(
-            root, dict(zip(keys, checks, strict=True)), [stamps[key] for key in keys]
-        ),
+        seen=changes.seen(root, sound, [stamps[key] for key in keys]),
+        originals=tuple(str(root / key) for key in keys),
+        pixels_of=np.array([check.pixels for check in checks], np.int64),
+        white=white,
     )
 
 
@@ -179,15 +183,16 @@ def _parts(dataset: datasets.Dataset, files: Sequence[File]) -> dict[str, np.nda
 def _paths(
     root: pathlib.Path,
     copies: pathlib.Path,
-    keys: Sequence[str],
-    checks: Sequence[image_files.Checked],
+    checked: Mapping[str, image_files.Checked],
+    white: int,
 ) -> tuple[str, ...]:
     """What to read for each image: the file itself, or its copy."""
     paths = tuple(
-        str(copies / f'{check.digest}.png') if check.copied else str(root / key)
-        for key, check in zip(keys, checks, strict=True)
+        str(copies / check.copy_name(white)) if check.copied else str(root / key)
+        for key, check in checked.items()
     )
-    copied = [path for path, c in zip(paths, checks, strict=True) if c.copied]
+    pairs = zip(paths, checked.values(), strict=True)
+    copied = [path for path, check in pairs if check.copied]
     if copied:
         logging.info(
             '%d of %d images are read from upright opaque RGB copies, %.1f MB in %s.',
@@ -199,8 +204,36 @@ def _paths(
     return paths
 
 
-def _digest(files: Sequence[File], checks: Sequence[image_files.Checked]) -> str:
+def _white(
+    dataset: datasets.Dataset,
+    checks: Sequence[image_files.Checked],
+    asked: int | None,
+) -> int:
+    """The number that is white in 16-bit gray images; says it where it is not usual."""
+    white = asked or image_files.white_of(checks)
+    gray = [check.peak for check in checks if check.peak is not None]
+    if gray and white != image_files.WHITE:
+        logging.warning(
+            'The %d images of 16-bit gray in %s have numbers up to %d: %d is taken for '
+            'white%s.', len(gray), dataset.name, max(gray), white,
+            '' if asked else ' (--config.white names another, such as 65535)',
+        )  # fmt: skip
+    deep = [check for check in checks if check.dark is not None]
+    if deep and all(check.dark for check in deep):
+        logging.warning(
+            'The %d images of 16-bit colours in %s use a sixteenth of the range or '
+            'less, and are nearly black: if they hold 12-bit numbers, save them with '
+            '8 bits per channel.', len(deep), dataset.name,
+        )  # fmt: skip
+    return white
+
+
+def _digest(
+    files: Sequence[File], checks: Sequence[image_files.Checked], white: int
+) -> str:
     digest = hashlib.sha256()
+    if white != image_files.WHITE and any(c.peak is not None for c in checks):
+        digest.update(f'white {white}\n'.encode())  # Other pixels of the same files.
     for file, check in zip(files, checks, strict=True):
         line = [file.path, file.label, file.split, check.digest]
         digest.update(f'{json.dumps(line)}\n'.encode())

@@ -182,7 +182,10 @@ def _contents(
 
     left = options.gib * 2**30
     contents = tf.data.Dataset.from_tensor_slices(indices).map(
-        example, num_parallel_calls=len(os.sched_getaffinity(0))
+        example,
+        num_parallel_calls=min(
+            len(os.sched_getaffinity(0)), pipeline.at_once(images, indices)
+        ),
     )
     with tqdm.tqdm(
         desc='Caching images', total=len(indices), unit='image', leave=False

@@ -1,11 +1,12 @@
 """Image files, each decoded once: is it sound, and does TensorFlow see what is meant?
 
 Most files are read as they are. Of one that TensorFlow would decode to other pixels
-than one should see (alpha, CMYK, 16-bit gray, TIFF, an animation), an upright, opaque
-RGB copy is made. No TensorFlow.
+than one should see (alpha, 16-bit gray, TIFF, an animation), an upright, opaque RGB
+copy is made. No TensorFlow.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -16,13 +17,14 @@ import re
 import stat
 import struct
 import tempfile
+import threading
 import typing
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import tqdm
 
-from tfxfer import storage
+from tfxfer import errors, storage
 
 if typing.TYPE_CHECKING:  # Imported where an image is read: reports need none.
     from PIL import Image
@@ -33,7 +35,8 @@ FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'AVIF')  # By con
 # With which files of these formats begin; WebP's are inside a RIFF file.
 HEADS = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', b'BM', b'GIF8', b'II*\0', b'MM\0*')
 # Raised when a check finds, or a copy holds, something else than before.
-VERSION = 1
+VERSION = 2
+PNG_HEAD = b'\x89PNG\r\n\x1a\n'
 PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
 # What Pillow's decoders raise.
 DECODING = (
@@ -41,6 +44,15 @@ DECODING = (
     struct.error,
 )  # fmt: skip
 ORIENTATION = 0x112  # Exif's tag: 1 is upright, 2 to 8 are the other seven.
+# Images of more pixels are refused; in millions, by the environment variable.
+MEGAPIXELS, ENV = 100, 'TFXFER_MEGAPIXELS'
+LONGEST = 65_535  # Pixels of a side; resizing counts in float32 and int32.
+WHITE = 65_535  # In 16-bit images, unless a dataset uses less of the range.
+BITS = (8, 10, 12, 14, 16)  # Of which numbers in 16-bit files may be.
+# Of memory, while files are checked: decoded, over white, composed, RGB.
+BYTES_PER_PIXEL = 16
+# Chunks of a PNG without pixels, which may be too large for Pillow.
+TEXTS = (b'iCCP', b'tEXt', b'zTXt', b'iTXt')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +65,43 @@ class Checked:
         copied: TensorFlow may decode it to other pixels than meant, so that a copy is
             read instead.
         orientation: EXIF's, 1 to 8, of a JPEG that is read itself and then turned.
+        pixels: width x height; 0 where that is not known.
+        peak: largest number in it, of 16-bit gray; None of others.
+        dark: of 16-bit colours, whether none is above 4095, a sixteenth of the range;
+            None of other images.
     """
 
     digest: str | None
     fault: str | None = None
     copied: bool = False
     orientation: int = 1
+    pixels: int = 0
+    peak: int | None = None
+    dark: bool | None = None
+
+    def copy_name(self, white: int = WHITE) -> str:
+        """Of the copy in the folder of copies, for the number that is white."""
+        other = self.peak is not None and white != WHITE
+        return f'{self.digest}-{white}.png' if other else f'{self.digest}.png'
+
+
+def most_pixels() -> int:
+    """How many pixels an image may have, in all programs and in exported models.
+
+    Raises:
+        errors.InputError: the environment variable is not a positive number.
+    """
+    text = os.environ.get(ENV, '')
+    try:
+        pixels = round(float(text or MEGAPIXELS) * 1e6)
+    except (ValueError, OverflowError):
+        pixels = 0
+    if pixels <= 0:
+        raise errors.InputError(
+            f'{ENV}={text} must be a positive number: the millions of pixels that an '
+            'image may have.'
+        )
+    return pixels
 
 
 def copies(cache: str | os.PathLike | None) -> pathlib.Path:
@@ -96,6 +139,7 @@ def check(
     """
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
     memory = pathlib.Path(cache) / f'checked-{VERSION}-{name}.json' if cache else None
+    most_pixels()  # Refused here, not file by file.
     # [stamp, *fields of Checked] of each path.
     known = storage.read_cache(memory) if memory else {}
     stamps = {path: stamp(root / path) for path in paths}
@@ -134,7 +178,9 @@ def _unchanged(
     checked = Checked(*fields)
     if checked.digest is None:  # No right to read it, say, which changes no stamp.
         return False
-    return not checked.copied or f'{checked.digest}.png' in copied
+    if checked.pixels and (checked.fault or checked.pixels > most_pixels()):
+        return False  # Too large, unless the limit is another now.
+    return not checked.copied or checked.copy_name() in copied
 
 
 def _read(
@@ -175,20 +221,22 @@ def check_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
         return Checked(None, 'its name is not UTF-8')
     except OSError as error:
         return Checked(None, error.strerror)
+    except MemoryError:
+        return Checked(None, 'not enough memory to read it')
     digest = hashlib.sha256(data).hexdigest()
     if not data:
         return Checked(digest, 'the file is empty')
+    Image.MAX_IMAGE_PIXELS = None  # most_pixels is the limit, before pixels are read.
     try:
         checked, copy = _decode(data, digest)
     except UnidentifiedImageError:
         return Checked(digest, 'not an image, or one without pixels')
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        return Checked(digest, f'more than {limit:,} pixels')
+    except MemoryError:
+        return Checked(None, 'not enough memory to decode it')
     except DECODING as error:
         return Checked(digest, str(error) or type(error).__name__)
     if copy:
-        with storage.replacing(folder / f'{digest}.png') as temporary:
+        with storage.replacing(folder / checked.copy_name()) as temporary:
             # A quarter of the usual level's time for a sixth more bytes.
             copy.save(temporary, format='PNG', compress_level=1)
     return checked
@@ -225,24 +273,94 @@ def _decode(data: bytes, digest: str) -> tuple[Checked, 'Image.Image | None']:
     Raises:
         what Pillow does of damaged files.
     """
+    with _opened(data) as image:
+        if image.format not in FORMATS:
+            unknown = f'{image.format} is not one of {", ".join(FORMATS)}'
+            return Checked(digest, unknown), None
+        pixels = image.width * image.height
+        if fault := too_large(*image.size):
+            return Checked(digest, fault, pixels=pixels), None
+        with _MEMORY.reserved(pixels * BYTES_PER_PIXEL):
+            image.load()
+            checked = Checked(digest, pixels=pixels, dark=_dark(image, data))
+            if _is_plain_jpeg(image, data):  # Most photographs that are rotated.
+                turned = dataclasses.replace(checked, orientation=_orientation(image))
+                return turned, None
+            if _plain(image, data):
+                return checked, None
+            peak = _peak(image)
+            copied = dataclasses.replace(checked, copied=True, peak=peak)
+            return copied, upright_rgb(image)
+
+
+def too_large(width: int, height: int) -> str | None:
+    """Why an image of that size is not read, or None."""
+    most = most_pixels()
+    if width * height > most:
+        return (
+            f'{width} x {height} are more than {most:,} pixels: make it smaller, or '
+            f'raise the limit with the environment variable {ENV} (in millions)'
+        )
+    if max(width, height) > LONGEST:
+        return f'{width} x {height} has a side of more than {LONGEST:,} pixels'
+    return None
+
+
+def _opened(data: bytes) -> 'Image.Image':
+    """The image, of which no pixel is decoded yet.
+
+    Raises:
+        what Pillow does of damaged files.
+    """
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
-        if image.format not in FORMATS:
-            fault = f'{image.format} is not one of {", ".join(FORMATS)}'
-            return Checked(digest, fault), None
-        image.load()
-        if _is_plain_jpeg(image, data):  # Most photographs that are rotated.
-            return Checked(digest, orientation=_orientation(image)), None
-        if _plain(image, data):
-            return Checked(digest), None
-        return Checked(digest, copied=True), upright_rgb(image)
+    if data[:4] == b'RIFF' and (fault := too_large(*_webp_size(data))):
+        raise ValueError(fault)  # Pillow makes room for the pixels when it opens one.
+    if data[:8] == PNG_HEAD:  # A profile or comment may be too large for Pillow.
+        data = _without_texts(data)
+    image = Image.open(io.BytesIO(data))
+    gray = image.info.get('transparency')
+    if image.format == 'PNG' and image.mode == 'L' and data[24] < 8 and gray:
+        # Pillow gives it as stored, and pixels of few bits in the range of 8.
+        image.info['transparency'] = gray * 255 // (2 ** data[24] - 1)
+    return image
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that a WebP file's beginning claims; (0, 0) of other files."""
+    kind, head = data[12:16], data[:30]
+    if len(head) < 30:
+        return 0, 0
+    if kind == b'VP8X':
+        sides = (int.from_bytes(head[i : i + 3], 'little') + 1 for i in (24, 27))
+        return next(sides), next(sides)
+    if kind == b'VP8L':
+        bits = int.from_bytes(head[21:25], 'little')
+        return bits % 2**14 + 1, bits // 2**14 % 2**14 + 1
+    if kind == b'VP8 ':
+        width, height = struct.unpack_from('<HH', head, 26)
+        return width % 2**14, height % 2**14
+    return 0, 0
+
+
+def _without_texts(data: bytes) -> bytes:
+    """A PNG without its texts and colour profile."""
+    parts, at = [data[:8]], 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], 'big')
+        if data[at + 4 : at + 8] not in TEXTS:
+            parts.append(data[at:end])
+        at = end
+    return b''.join(parts)
 
 
 def _is_plain_jpeg(image: 'Image.Image', data: bytes) -> bool:
     """Whether TensorFlow decodes it to its pixels, though not turned as EXIF says."""
-    known = image.format in ('JPEG', 'MPO') and image.mode in ('RGB', 'L')
-    return known and _sound_jpeg(data)
+    if image.format not in ('JPEG', 'MPO'):
+        return False
+    # Without Adobe's marker it is not said which way round CMYK is.
+    adobe = image.mode == 'CMYK' and 'adobe' in image.info
+    return (image.mode in ('RGB', 'L') or adobe) and _sound_jpeg(data)
 
 
 def _plain(image: 'Image.Image', data: bytes) -> bool:
@@ -264,8 +382,52 @@ def _plain(image: 'Image.Image', data: bytes) -> bool:
 
 def _orientation(image: 'Image.Image') -> int:
     """1 to 8, as EXIF counts; 1 where it says nothing or nonsense."""
-    value = image.getexif().get(ORIENTATION, 1)
-    return value if value in range(1, 9) else 1
+    if image.format == 'TIFF':
+        value = image.getexif().get(ORIENTATION, 1)
+        return value if value in range(1, 9) else 1
+    return orientation(image.info.get('exif', b''))
+
+
+def orientation(exif: bytes) -> int:
+    """1 to 8, of an EXIF block; 1 where it says nothing or nonsense.
+
+    Other places that some programs write it to, such as XMP, are no part of EXIF, and
+    viewers do not look there.
+    """
+    exif = exif.removeprefix(b'Exif\0\0')
+    order = {b'II*\0': '<', b'MM\0*': '>'}.get(exif[:4])
+    if order is None or len(exif) < 8:
+        return 1
+    (first,) = struct.unpack_from(f'{order}I', exif, 4)
+    if first + 2 > len(exif):
+        return 1
+    (count,) = struct.unpack_from(f'{order}H', exif, first)
+    for at in range(first + 2, first + 2 + 12 * count, 12):
+        if at + 12 > len(exif):
+            break
+        tag, kind, values = struct.unpack_from(f'{order}HHI', exif, at)
+        if tag == ORIENTATION and kind in (3, 4) and values == 1:  # Of 2 or 4 bytes.
+            form = 'H' if kind == 3 else 'I'
+            (value,) = struct.unpack_from(order + form, exif, at + 8)
+            if 1 <= value <= 8:
+                return value
+    return 1
+
+
+def _turned(image: 'Image.Image', code: int) -> 'Image.Image':
+    """Upright, by EXIF's orientation."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[code]) if code in turns else image
 
 
 def _sound_jpeg(data: bytes) -> bool:
@@ -306,25 +468,123 @@ def _sound_bmp(data: bytes, width: int, height: int) -> bool:
     return known and len(data) == start + row * height
 
 
-def upright_rgb(image: 'Image.Image') -> 'Image.Image':
+def upright_rgb(image: 'Image.Image', white: int = WHITE) -> 'Image.Image':
     """The image as one should see it: RGB, upright, the first frame, over white.
 
     Colour profiles are ignored, as image libraries for training do.
 
+    Args:
+        image: of a file.
+        white: the number that is white, in 16-bit gray.
+
     Raises:
         ValueError: a mode that does not say what is black and what white.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    if _orientation(image) != 1:
-        image = ImageOps.exif_transpose(image)
+    code = _orientation(image)
     if image.mode in ('I', 'F'):
         raise ValueError('32-bit gray does not say what is white: save it as 8-bit')
     if image.mode.startswith('I;16'):
-        gray = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((gray + 128) // 257).astype(np.uint8))
+        image = Image.fromarray(whitened(np.asarray(image), white))
     if image.has_transparency_data:
-        image = image.convert('RGBA')
-        white = Image.new('RGBA', image.size, 'white')
-        image = Image.alpha_composite(white, image)
-    return image.convert('RGB')
+        colour = image.info.get('transparency')
+        if isinstance(colour, tuple) and max(colour) > 255:  # Pillow keeps 8 bits.
+            raise ValueError('a transparent colour of 16 bits: save it with 8')
+        background = Image.new('RGBA', image.size, 'white')
+        image = Image.alpha_composite(background, image.convert('RGBA'))
+    return _turned(image.convert('RGB'), code)
+
+
+def whitened(gray: np.ndarray, white: int) -> np.ndarray:
+    """u16 -> u8: 0 is 0, `white` and above are 255, between them rounded."""
+    # In int32, the widest that is needed: 510 x 65535 < 2^31.
+    levels = (gray.astype(np.int32) * 510 + white) // (2 * white)
+    return np.minimum(levels, 255).astype(np.uint8)
+
+
+def _peak(image: 'Image.Image') -> int | None:
+    """Largest number in 16-bit gray; None of other images."""
+    if not image.mode.startswith('I;16'):
+        return None
+    return int(np.asarray(image).max())
+
+
+def _dark(image: 'Image.Image', data: bytes) -> bool | None:
+    """Whether 16-bit colours are all below a sixteenth: of 12 bits, perhaps."""
+    if image.format != 'PNG' or data[24] != 16 or image.mode not in ('RGB', 'RGBA'):
+        return None
+    return int(np.asarray(image.getextrema())[:3, 1].max()) < 16
+
+
+def white_of(checks: Sequence[Checked]) -> int:
+    """The number that is white in the 16-bit gray images of a dataset.
+
+    Cameras and scanners give numbers of 10, 12 or 14 bits, which files hold as 16: it
+    is the largest of the fewest bits that hold all numbers there are.
+    """
+    peak = max((check.peak or 0 for check in checks), default=0)
+    whites = [2**bits - 1 for bits in BITS]
+    return next(white for white in whites if peak <= white) if peak else WHITE
+
+
+def whiten(
+    root: pathlib.Path,
+    checked: Mapping[str, Checked],
+    folder: pathlib.Path,
+    white: int,
+) -> None:
+    """Makes the copies of 16-bit gray files for another number that is white.
+
+    Args:
+        root, folder: as of `check`, whose result `checked` is, faulty files left out.
+        white: as of `upright_rgb`.
+    """
+    for path, check in checked.items():
+        copy = folder / check.copy_name(white)
+        if check.peak is None or _ends_well(copy):
+            continue
+        with (
+            _opened((root / path).read_bytes()) as image,
+            storage.replacing(copy) as temporary,
+        ):
+            upright_rgb(image, white).save(temporary, format='PNG', compress_level=1)
+
+
+class _Memory:
+    """Bounds what threads decode at once."""
+
+    def __init__(self) -> None:
+        self.free: int | None = None
+        self.changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def reserved(self, count: int) -> Iterator[None]:
+        """Waits for so many bytes to be free, at most for all of them."""
+        with self.changed:
+            if self.free is None:
+                self.free = decoding_bytes()
+            count = min(count, decoding_bytes())
+            self.changed.wait_for(lambda: (self.free or 0) >= count)
+            self.free -= count
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += count
+                self.changed.notify_all()
+
+
+_MEMORY = _Memory()
+
+
+@functools.cache
+def decoding_bytes() -> int:
+    """Bytes that decoded images may take at once: a quarter of the memory."""
+    total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    try:  # What a container may have.
+        limit = pathlib.Path('/sys/fs/cgroup/memory.max').read_bytes()
+        total = min(total, int(limit))
+    except (OSError, ValueError):  # 'max', or there is no such file.
+        pass
+    return total // 4

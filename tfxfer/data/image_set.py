@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfxfer.data import changes, splits
+from tfxfer.data import changes, image_files, splits
 
 
 class Store(typing.Protocol):
@@ -90,6 +90,9 @@ class Images:
         keys: what names an image whatever else is there; by them subsets are chosen.
         skipped: names of files left out because they could not be read.
         seen: the files as they were when they were checked; None: they are no files.
+        originals: the files as users have them, where some of `paths` are copies.
+        pixels_of: i64 [n], width x height of each file; None: not known.
+        white: the number that is white in 16-bit gray images.
     """
 
     labels: np.ndarray
@@ -102,6 +105,9 @@ class Images:
     digest: str | None = None
     keys: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
+    originals: tuple[str, ...] | None = None
+    pixels_of: np.ndarray | None = None
+    white: int = image_files.WHITE
     seen: changes.Seen | None = None
 
     def refuse_changed(self, indices: np.ndarray | None = None) -> None:
@@ -118,6 +124,8 @@ class Options:
         skip_broken: leave out files that cannot be read, rather than stop.
         accept_counts: go on where a split has another number of images than the
             record says, rather than stop.
+        white: the number that is white in 16-bit gray images; None: by the range that
+            those of the dataset use.
         cache: folder that remembers which files were checked; None: check all.
         data: folder of the datasets that tools.prepare_dataset made; None: that of
             TFXFER_DATA, or TensorFlow Datasets' own.
@@ -125,6 +133,7 @@ class Options:
 
     skip_broken: bool = False
     accept_counts: bool = False
+    white: int | None = None
     cache: str | os.PathLike[str] | None = None
     data: str | os.PathLike[str] | None = None
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data import image_set, preprocess
+from tfxfer.data import image_files, image_set, preprocess
+
+DECODED_BYTES = 12  # Per pixel, of an image while it is cut: whole, part, turned.
 
 # (index, crop) -> crop(picture of that index).
 Cropper = Callable[[tf.Tensor, preprocess.Crop], tf.Tensor]
@@ -52,7 +54,8 @@ def evaluation(
         )
         return {'image': image, 'label': tf.gather(labels, real), 'index': index}
 
-    return _batches(tf.data.Dataset.from_tensor_slices(padded), example, batch)
+    elements = tf.data.Dataset.from_tensor_slices(padded)
+    return _batches(elements, example, batch, at_once(images, indices))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +66,7 @@ class TrainingStream:
         size: side in pixels.
         batch: images per batch, of all workers together.
         seed: of order and augmentation.
-        min_area: smallest share of the image in a crop.
+        min_area: smallest share of the image that is drawn for a crop.
         flip: mirror half of the images.
     """
 
@@ -119,7 +122,7 @@ def training(
         )
     share = stream.batch // shard.workers
     crop, labels = cropper(images), tf.constant(images.labels)
-    count = len(indices)
+    count, parallel = len(indices), at_once(images, indices)
     indices = tf.constant(indices, tf.int64)
     seed = tf.constant(stream.seed, tf.int64)
 
@@ -147,11 +150,27 @@ def training(
         }
 
     numbers = tf.data.Dataset.range(start * share, np.iinfo(np.int64).max)
-    return _batches(numbers, example, share // shard.parts)
+    return _batches(numbers, example, share // shard.parts, parallel)
+
+
+def at_once(images: image_set.Images, indices: np.ndarray) -> int:
+    """How many images are made side by side: four per core, as far as memory goes.
+
+    So few that even the largest of them fit, all at the same time.
+    """
+    most = 4 * len(os.sched_getaffinity(0))
+    if images.pixels_of is None or not len(indices):
+        return most
+    largest = np.sort(images.pixels_of[indices])[::-1][:most]
+    fit = np.cumsum(largest) * DECODED_BYTES <= image_files.decoding_bytes()
+    return most if fit.all() else max(1, int(np.count_nonzero(fit)))
 
 
 def _batches(
-    elements: tf.data.Dataset, example: Callable[..., typing.Any], batch: int
+    elements: tf.data.Dataset,
+    example: Callable[..., typing.Any],
+    batch: int,
+    parallel: int,
 ) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
@@ -159,7 +178,7 @@ def _batches(
     # Images are made side by side, each on one core.
     options.threading.max_intra_op_parallelism = 1
     return (
-        elements.map(example, num_parallel_calls=4 * len(os.sched_getaffinity(0)))
+        elements.map(example, num_parallel_calls=parallel)
         .batch(batch, drop_remainder=True)
         .prefetch(2)
         .with_options(options)

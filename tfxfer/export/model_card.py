@@ -13,6 +13,17 @@ from tfxfer import config, escaping, number_format, results, storage
 from tfxfer.analysis import stats
 
 SCHEMA = 1
+# What client_files.decoded does.
+READS = (
+    'the bytes of a JPEG, PNG or WebP (EXIF orientation is applied, transparency is '
+    'laid over white), a BMP of 24 bits, or a GIF without transparency (its first '
+    'frame)'
+)
+REFUSES = (
+    'TIFF and other formats, animated WebP, GIF with transparency or a first frame '
+    'that does not fill it, BMP of other than 24 bits, and CMYK JPEG without an Adobe '
+    'marker (save these as PNG)'
+)
 
 Card = Mapping[str, typing.Any]  # What a JSON file holds.
 
@@ -32,9 +43,11 @@ def contents(
         record: of the Run.
         model: what the model itself tells: multi_label, image_size (side of the
             square that the network sees), shorter_side (to which images are resized),
-            digest (of all its weights), signatures and tflite ({inputs, outputs: {name:
+            digest (of all its weights), reading ({pixels, white}, as of
+            client_files.Reading), signatures and tflite ({inputs, outputs: {name:
             [dtype, shape]}} of each; tflite also file and labels, or None).
-        compared: {images, tolerance, saved_model, tflite}: how many test images, and
+        compared: {images, converted, tolerance, saved_model, tflite}: how many test
+            images, how many of them the model refused as files and took as PNG, and
             the largest differences of probabilities from those of the Run.
         rounded: where the model is more exact than the Run: {precision, feature_dtype
             (of the Run), score (of the model), largest (difference of probabilities),
@@ -75,6 +88,7 @@ def contents(
         'seed': run.seed,
         'image_size': model['image_size'],
         'preprocessing': _preprocessing(model),
+        'reading': model['reading'],
         'signatures': model['signatures'],
         'tflite': model['tflite'],
         'compared': compared,
@@ -103,9 +117,11 @@ def _tried(run: config.Run) -> int:
 def _preprocessing(model: Card) -> str:
     side = model['image_size']
     return (
-        f'RGB, 0-255; the shorter side resized to {model["shorter_side"]} pixels '
-        f'(bicubic, antialiased, as Pillow), of that the central {side} x {side}. The '
-        'scaling of pixels that the weights want is in the network.'
+        f'`serving_default` takes {READS}. RGB, 0-255; 16-bit gray is white at '
+        f'{model["reading"]["white"]}; the shorter side resized to '
+        f'{model["shorter_side"]} pixels (bicubic, antialiased, as Pillow), of that '
+        f'the central {side} x {side}. The scaling of pixels that the weights want is '
+        'in the network.'
     )
 
 
@@ -129,8 +145,11 @@ def _limits(record: results.Record, model: Card) -> list[str]:
     limits = [
         f'The score was measured on the {record.images["test"]} test images of '
         f'{record.run.dataset} only; images unlike those were not measured.',
-        'EXIF orientation is not read by the model: turn photographs upright first '
-        '(tfxfer.predict_images does).',
+        f'The model refuses {REFUSES}, and images of more than '
+        f'{model["reading"]["pixels"]:,} pixels. As in training, colour profiles are '
+        'not applied.',
+        '`images` and TensorFlow Lite take pixels: turn them upright and lay them over '
+        'white before.',
         several if model['multi_label'] else single,
     ]
     if record.images['skipped']:
@@ -219,10 +238,16 @@ def _measured(card: Card) -> Iterator[str]:
     how = f'the best of {tried} on validation' if tried > 1 else 'as given, not chosen'
     yield f'Hyperparameters, {how}: {_pairs(card["chosen"])}'
     against = 'of the network in float32' if rounded else 'stored with the Run'
+    converted = ''
+    if compared['converted']:
+        converted = (
+            f'; {compared["converted"]} of them are files that the model refuses, and '
+            'were given to it as PNG'
+        )
     tflite = f', TFLite within {compared["tflite"]:.1e}' if card['tflite'] else ''
     yield (
         f'Probabilities of {compared["images"]} test images against those {against}: '
-        f'SavedModel within {compared["saved_model"]:.1e}{tflite}'
+        f'SavedModel within {compared["saved_model"]:.1e}{tflite}{converted}'
     )
 
 

@@ -14,15 +14,20 @@ from tfxfer import errors, path_patterns
 from tfxfer.data import class_folder, image_files
 
 BATCH = 16  # Turned photographs are held as PNG, of up to 20 MB each.
+PIXELS = 50_000_000  # In a batch, unless it is of one image.
 SHOWN = 3  # Classes in a line.
 PRESENT = 0.5  # Above it a class of a multi-label task is said to be there.
 
 
 class Model(typing.NamedTuple):
-    """serve: image bytes [b] -> {probabilities, classes [b, k]}, as of Served."""
+    """serve: image bytes [b] -> {probabilities, classes [b, k]}, as of Served.
+
+    white: the number that is white in 16-bit gray.
+    """
 
     serve: typing.Callable
     multi_label: bool
+    white: int = image_files.WHITE
 
 
 class Prediction(typing.NamedTuple):
@@ -89,6 +94,7 @@ def load(folder: str | os.PathLike) -> Model:
     try:
         card = json.loads((folder / 'model_card.json').read_text(encoding='utf-8'))
         multi_label = card['multi_label']
+        white = card.get('reading', {}).get('white', image_files.WHITE)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise errors.InputError(
             f'{folder}/model_card.json, which says whether an image has one class or '
@@ -102,7 +108,7 @@ def load(folder: str | os.PathLike) -> Model:
     try:
         with path_patterns.literal(folder) as path:
             model = tf.saved_model.load(str(path))
-        return Model(model.signatures['serving_default'], multi_label)
+        return Model(model.signatures['serving_default'], multi_label, white)
     except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise errors.InputError(
@@ -125,32 +131,44 @@ def predictions(model: Model, paths: Sequence[str]) -> Iterator[Prediction]:
     ):
         part = paths[start : start + BATCH]
         checked = image_files.check(pathlib.Path(), part, None, copies)
-        sound = [path for path in part if not checked[path].fault]
-        of_path = {}
-        if sound:
-            data = _upright_files(sound, checked, copies)
-            of_path = dict(zip(sound, _predicted(model, sound, data), strict=True))
+        sound = {path: checked[path] for path in part if not checked[path].fault}
+        image_files.whiten(pathlib.Path(), sound, copies, model.white)
+        of_path: dict[str, Prediction] = {}
+        for group in _groups(sound):
+            data = _upright_files(group, sound, copies, model.white)
+            of_path |= zip(group, _predicted(model, group, data), strict=True)
+        for copy in copies.iterdir():  # There may be no room for those of all batches.
+            copy.unlink(missing_ok=True)
         for path in part:
             yield of_path.get(path) or Prediction(path, fault=checked[path].fault)
+
+
+def _groups(checked: Mapping[str, image_files.Checked]) -> Iterator[list[str]]:
+    """Paths in order, in groups of few enough pixels to be decoded at once."""
+    group: list[str] = []
+    pixels = 0
+    for path, check in checked.items():
+        pixels += check.pixels
+        if group and pixels > PIXELS:
+            yield group
+            group, pixels = [], check.pixels
+        group.append(path)
+    if group:
+        yield group
 
 
 def _upright_files(
     paths: Sequence[str],
     checked: Mapping[str, image_files.Checked],
     folder: pathlib.Path,
+    white: int,
 ) -> list[typing.Any]:
     """What the model is given of sound files: the bytes of each, or of its copy."""
-    copies = {
-        path: folder / f'{checked[path].digest}.png'
-        for path in paths
-        if checked[path].copied
-    }
     data = []
     for path in paths:
-        file = copies.get(path) or pathlib.Path(path)
-        data.append(upright(file.read_bytes(), checked[path].orientation))
-    for copy in copies.values():  # There may be no room for those of all batches.
-        copy.unlink(missing_ok=True)  # Files of the same bytes share one.
+        check = checked[path]
+        file = folder / check.copy_name(white) if check.copied else pathlib.Path(path)
+        data.append(upright(file.read_bytes(), check.orientation))
     return data
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import errors, models, results, storage
-from tfxfer.data import image_set, preprocess
-from tfxfer.export import model_card, verify
+from tfxfer.data import image_files, image_set, preprocess
+from tfxfer.export import client_files, model_card, verify
 from tfxfer.export import tflite as lite
 from tfxfer.models import float32
 from tfxfer.transfer import resolve
@@ -36,6 +36,7 @@ class Served(tf.Module):
         self.classifier = None if classifier is None else tf.Variable(classifier)
         self.classes = tf.constant(classes)
         self.size, self.crop, self.multi_label = size, crop, multi_label
+        self.reading = client_files.Reading()  # Or another, before it is traced.
         # tf.Module saves the variables that it finds in its attributes.
         self.network_variables = network.variables
 
@@ -52,7 +53,12 @@ class Served(tf.Module):
     def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images [b] -> probabilities, classes [b, k] and features [b, d]."""
         return self._outputs(
-            self._each(lambda data: preprocess.cut(data, self._cut), image_bytes)
+            self._each(
+                lambda data: self._cut(
+                    preprocess.Decoded(client_files.decoded(data, self.reading))
+                ),
+                image_bytes,
+            )
         )
 
     def _each(
@@ -118,6 +124,9 @@ def served(
         preprocess.whole if logistic else preprocess.central,
         resolved.dataset.multi_label,
     )
+    module.reading = client_files.Reading(
+        image_files.most_pixels(), resolved.images.white
+    )
     return module, record, resolved.images
 
 
@@ -135,6 +144,7 @@ def metadata(module: Served, *, tflite: bool) -> dict[str, typing.Any]:
         'image_size': side,
         'shorter_side': side if whole else round(side * 256 / 224),
         'digest': _digest(module),
+        'reading': module.reading._asdict(),
         'signatures': {
             'serving_default': _signature(module.serve),
             'images': _signature(module.images),
@@ -211,15 +221,14 @@ def export(
             str(temporary),
             signatures={'serving_default': module.serve, 'images': module.images},
         )
-        differences = {
-            'saved_model': verify.compare_saved_model(temporary, reference),
-            'tflite': None,
-        }
+        worst, converted = verify.compare_saved_model(temporary, reference)
+        differences = {'saved_model': worst, 'tflite': None}
         if tflite:
             lite.write(temporary, module, record.classes)
             differences['tflite'] = verify.compare_tflite(temporary, module, reference)
         compared = {
             'images': len(reference.compared),
+            'converted': converted,
             'tolerance': verify.TOLERANCE,
             **differences,
         }

@@ -11,7 +11,7 @@ from absl import logging
 
 from tfxfer import config, errors, logreg, metrics, results
 from tfxfer.data import image_set, pipeline
-from tfxfer.export import predict_images, tflite
+from tfxfer.export import tflite
 from tfxfer.models import predict
 
 if typing.TYPE_CHECKING:
@@ -44,21 +44,34 @@ class Reference:
         return self.predictions['index'][:COMPARED]
 
 
-def compare_saved_model(folder: pathlib.Path, reference: Reference) -> float:
-    """Largest difference of a SavedModel's probabilities from those of the reference.
+def compare_saved_model(
+    folder: pathlib.Path, reference: Reference
+) -> tuple[float, int]:
+    """How well a SavedModel reproduces the reference's probabilities.
 
-    Takes the first of the test images, as the bytes of their files (turned upright: the
-    model does not read EXIF), or as PNG where the task has none.
+    Takes the first of the test images, as the bytes of the files that users have, or as
+    PNG where the task has no files. What the model refuses it takes as PNG, as training
+    read it.
+
+    Returns:
+        (largest difference, how many images the model refused).
 
     Raises:
         RuntimeError: the model differs by more than rounding.
     """
     serve = tf.saved_model.load(str(folder)).signatures['serving_default']
-    probabilities = [
-        serve(tf.stack([_encoded(reference.images, index)]))['probabilities'].numpy()
-        for index in reference.compared
-    ]
-    return _difference('SavedModel', probabilities, reference)
+    probabilities, refused = [], 0
+    for index in reference.compared:
+        try:
+            outputs = serve(tf.stack([_as_sent(reference.images, index)]))
+        except tf.errors.InvalidArgumentError as error:
+            if reference.images.originals is None:
+                raise
+            logging.info('%s: %s', reference.images.originals[index], error.message)
+            refused += 1
+            outputs = serve(tf.stack([_as_read(reference.images, index)]))
+        probabilities.append(outputs['probabilities'].numpy())
+    return _difference('SavedModel', probabilities, reference), refused
 
 
 def compare_tflite(
@@ -73,13 +86,19 @@ def compare_tflite(
     return _difference('TFLite model', probabilities, reference)
 
 
-def _encoded(images: image_set.Images, index: int) -> typing.Any:
-    """The bytes of an upright image file."""
+def _as_sent(images: image_set.Images, index: int) -> typing.Any:
+    """The bytes of an image file, as a client has it."""
     if images.pixels is not None:
         return tf.io.encode_png(images.pixels[index])
-    data = pipeline.reader(images)(index)
-    orientation = 1 if images.orientations is None else images.orientations[index]
-    return predict_images.upright(data, orientation)
+    if images.originals is not None:
+        return tf.io.read_file(images.originals[index])
+    return pipeline.reader(images)(index)
+
+
+def _as_read(images: image_set.Images, index: int) -> typing.Any:
+    """A PNG of what training read of a file."""
+    crop = pipeline.cropper(images)
+    return tf.io.encode_png(crop(tf.constant(index), lambda picture: picture.whole()))
 
 
 def _difference(

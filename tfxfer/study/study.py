@@ -30,7 +30,7 @@ class Study:
             its own trials; empty: the one length that their hyperparameters say.
         weights: of logistic and finetune; as in config.Run, or 'public' or 'pretrain'.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
-        image_size, metric, skip_broken, accept_counts, precision, tf32: as in
+        image_size, metric, skip_broken, accept_counts, white, precision, tf32: as in
             config.Run.
         feature_dtype: likewise, for logistic.
         pretrain_also: other values of `pretrain`, {hyperparameter: value}; each network
@@ -75,6 +75,7 @@ class Study:
     metric: str | None = None
     skip_broken: bool = False
     accept_counts: bool = False
+    white: int | None = None
     precision: str = 'float32'
     tf32: bool = False
     feature_dtype: str = 'float32'

@@ -130,6 +130,7 @@ def read_images(
         image_set.Options(
             skip_broken=run.skip_broken,
             accept_counts=run.accept_counts,
+            white=run.white,
             cache=options.cache,
             data=options.data,
         ),
