@@ -27,7 +27,7 @@ def get_config():
     # Too short for the protocol's warm-up, stairs and average of weights.
     short = {'warmup': 0.0, 'decay': 0.0, 'ema': 0.0}
     config.pretrain = protocol.config_dict(
-        protocol.Pretrain, **recipe, **short, lr=0.05, wd=5e-6, steps=300
+        protocol.Pretrain, **recipe, **short, lr=0.05, wd=5e-6, steps=200
     )
     config.pretrain_also, config.finetune_also = {}, {}
     config.logistic = protocol.config_dict(protocol.Logistic)
