@@ -17,7 +17,7 @@ def read(folder):
     return cells.cells(cells.read(folder))
 
 
-def test_points_of_one_dataset_have_binomial_bars(study):
+def test_points_of_one_dataset_have_intervals_as_bars(study):
     ((condition, group),) = points.conditions(read(study)).items()
     assert condition == ('digits_0_4', None, None)
     drawn, notes = points.mean_points(group)
@@ -27,7 +27,7 @@ def test_points_of_one_dataset_have_binomial_bars(study):
     assert point.x == pytest.approx(math.log(19))
     assert point.y == pytest.approx(math.log(94 / 6))
     bars = stats.proportion([point.low, point.high]).round(4).tolist()
-    assert (point.bars, bars) == ('binomial', [0.8752, 0.9722])
+    assert (point.bars, bars) == ('interval', [0.8752, 0.9722])
 
 
 def write_scores(folder, scores):
@@ -120,7 +120,7 @@ def test_points_of_each_dataset_have_its_own_networks(tmp_path):
         (('digits',), made.NETWORKS[1]),
         (('pets',), made.NETWORKS[1]),
     ]
-    assert {p.bars for p in drawn} == {'binomial'}
+    assert {p.bars for p in drawn} == {'interval'}
 
 
 def test_datasets_of_other_steps_each_are_all_in_means_and_matrices():

@@ -8,8 +8,6 @@ from scipy import stats as scipy_stats
 from statsmodels import api as sm
 from statsmodels.stats import (
     anova,
-    contingency_tables,
-    descriptivestats,
     multitest,
     proportion,
     weightstats,
@@ -88,17 +86,6 @@ def test_wilson_by_hand():
 def test_wilson_of_90_in_100_is_the_textbook_interval():
     low, high = stats.wilson(90, 100)
     assert (round(float(low), 4), round(float(high), 4)) == (0.8256, 0.9448)
-
-
-def test_wilson_on_log_odds_is_symmetric_about_the_score():
-    # Newcombe (1998): the Wilson interval is symmetric on the logit scale.
-    low, high = stats.wilson_log_odds([10, 90, 99.5], 100)
-    np.testing.assert_allclose((low + high) / 2, stats.log_odds([0.1, 0.9, 0.995]))
-
-
-def test_wilson_on_log_odds_is_open_where_nothing_or_all_is_right():
-    assert stats.wilson_log_odds(0, 10)[0] == -math.inf
-    assert stats.wilson_log_odds(10, 10)[1] == math.inf
 
 
 @pytest.mark.parametrize(('correct', 'n'), [(-1, 5), (6, 5), (math.nan, 5), (0, 0)])
@@ -288,124 +275,6 @@ def test_band_draws_again_where_a_draw_has_no_line():
     assert np.all(np.isfinite(low)) and np.all(low <= high)
 
 
-def right(both, only_a, only_b, neither):
-    """Two classifiers' rights and wrongs, as bools."""
-    a = [1] * both + [1] * only_a + [0] * only_b + [0] * neither
-    b = [1] * both + [0] * only_a + [1] * only_b + [0] * neither
-    return np.array(a, bool), np.array(b, bool)
-
-
-def test_mcnemar_by_hand():
-    # 1 of 6 discordant: 2 (C(6,0) + C(6,1)) / 2^6 = 14 / 64.
-    found = stats.mcnemar(*right(both=50, only_a=1, only_b=5, neither=9))
-    assert found == (1, 5, pytest.approx(14 / 64))
-
-
-def test_mcnemar_of_the_same_predictions_is_1():
-    assert stats.mcnemar(*right(10, 0, 0, 5)).p == 1
-    assert stats.mcnemar(*right(10, 4, 4, 5)).p == 1
-
-
-def test_mcnemar_refuses_scores_for_rights():
-    with pytest.raises(ValueError, match='bools'):
-        stats.mcnemar([0.9, 0.2], [0.1, 0.3])
-
-
-@pytest.mark.parametrize(('only_a', 'only_b'), [(0, 0), (1, 5), (2, 9), (8, 8)])
-def test_permutation_of_top1_equals_mcnemar(only_a, only_b):
-    a, b = right(20, only_a, only_b, 3)
-    assert stats.permutation(a, b) == pytest.approx(stats.mcnemar(a, b).p, abs=1e-12)
-
-
-def test_permutation_of_many_images_still_equals_mcnemar():
-    a, b = right(300, 30, 50, 40)
-    exact = stats.mcnemar(a, b).p  # 0.033
-    assert stats.permutation(a, b) == pytest.approx(exact, rel=1e-9)
-    a, b = right(9000, 3000, 2900, 500)
-    assert stats.permutation(a, b) == pytest.approx(stats.mcnemar(a, b).p, rel=1e-9)
-
-
-@pytest.mark.parametrize(('only_a', 'only_b'), [(0, 0), (1, 5), (30, 50), (7, 7)])
-def test_mcnemar_equals_statsmodels(only_a, only_b):
-    a, b = right(20, only_a, only_b, 3)
-    table = [[20, only_a], [only_b, 3]]
-    expected = contingency_tables.mcnemar(table, exact=True)
-    assert stats.mcnemar(a, b).p == pytest.approx(expected.pvalue)
-
-
-def sums(amounts, counts):
-    """{sum: number of sign patterns} of whole amounts, by multiplying out."""
-    found = {0: 1}
-    for amount in np.repeat(amounts, counts).tolist():
-        more = {}
-        for total, ways in found.items():
-            for sign in (-amount, amount):
-                more[total + sign] = more.get(total + sign, 0) + ways
-        found = more
-    return found
-
-
-# Differing images of classes of 1 / amount images: exact, exact, sampled.
-@pytest.mark.parametrize(
-    ('amounts', 'counts', 'only_a'),
-    [
-        ((1, 2, 3), (5, 5, 5), (5, 4, 3)),
-        ((2, 7), (90, 80), (55, 50)),
-        ((1, 2, 3, 5, 7, 11), (70, 64, 20, 9, 128, 3), (43, 40, 11, 6, 71, 2)),
-    ],
-)
-def test_permutation_equals_the_distribution_by_hand(amounts, counts, only_a):
-    won = [
-        sign * amount
-        for amount, n, k in zip(amounts, counts, only_a, strict=True)
-        for sign in [1] * k + [-1] * (n - k)
-    ]
-    ways = sums(amounts, counts)
-    extreme = sum(n for total, n in ways.items() if abs(total) >= abs(sum(won)))
-    expected = extreme / 2 ** len(won)
-    assert 0.001 < expected < 0.5
-    found = stats.permutation(np.maximum(won, 0), -np.minimum(won, 0))
-    sampled = math.prod(n + 1 for n in counts) > 2**16
-    # Four standard errors of a proportion of 10,000 samples.
-    four = 4 * math.sqrt(expected * (1 - expected) / 10_000)
-    assert found == pytest.approx(expected, abs=four if sampled else 1e-9)
-
-
-def test_a_sampled_permutation_depends_on_the_seed_only():
-    a, b = normal(2, 40)
-    found = stats.permutation(a, b)
-    assert stats.permutation(a, b) == stats.permutation(b, a) == found
-    assert stats.permutation(a, b, seed=1) != found
-    order = np.random.default_rng(0).permutation(40)
-    assert stats.permutation(a[order], b[order]) == found
-
-
-def test_permutation_equals_scipys_on_weighted_values():
-    a, b = normal(2, 8)
-
-    def mean_difference(a, b, axis):
-        return np.mean(a - b, axis=axis)
-
-    expected = scipy_stats.permutation_test(
-        (a, b), mean_difference, permutation_type='samples', n_resamples=np.inf
-    )
-    assert stats.permutation(a, b) == pytest.approx(expected.pvalue)
-
-
-def test_permutation_is_symmetric_and_a_sampled_one_never_0():
-    a, b = right(0, 40, 0, 0)
-    assert stats.permutation(a, b) == pytest.approx(2 / 2**40)
-    assert stats.permutation(b, a) == stats.permutation(a, b)
-    apart = np.arange(1.0, 41)  # Every pair by another amount: 2^40 outcomes.
-    assert stats.permutation(apart, 0 * apart) == 1 / 10_001
-
-
-def test_paired_tests_refuse_different_images():
-    for test in (stats.mcnemar, stats.permutation):
-        with pytest.raises(ValueError, match='Pairs'):
-            test(np.ones(3, bool), np.ones(4, bool))
-
-
 def test_paired_t_by_hand():
     # Differences 1, 2, 3: mean 2, standard error 1 / sqrt 3, t = 2 sqrt 3 = 3.4641;
     # the 97.5 % quantile of t with 2 degrees of freedom is 4.3027.
@@ -433,29 +302,6 @@ def test_paired_t_refuses_one_difference_everywhere(shift):
     x = normal(5)
     with pytest.raises(ValueError, match='same on all'):
         stats.paired_t(x + shift, x)
-
-
-def test_sign_test_counts_coin_flips():
-    # 5 of 5: 2 / 2^5.
-    assert stats.sign_test(5, 0) == stats.sign_test(0, 5) == pytest.approx(1 / 16)
-    assert stats.sign_test(0, 0) == 1
-
-
-def test_sign_test_of_the_papers_179_of_192_wins():
-    tail = sum(math.comb(192, k) for k in range(14))
-    assert stats.sign_test(179, 13) == pytest.approx(2 * tail / 2**192, rel=1e-9)
-
-
-@pytest.mark.parametrize(('wins', 'losses', 'ties'), [(9, 3, 0), (4, 4, 2), (1, 6, 5)])
-def test_sign_test_equals_statsmodels_which_leaves_out_ties_too(wins, losses, ties):
-    differences = [1.0] * wins + [-1.0] * losses + [0.0] * ties
-    _, expected = descriptivestats.sign_test(differences)
-    assert stats.sign_test(wins, losses) == pytest.approx(expected)
-
-
-def test_sign_test_refuses_negative_counts():
-    with pytest.raises(ValueError, match='negative'):
-        stats.sign_test(3, -1)
 
 
 def test_holm_by_hand():

@@ -4,6 +4,7 @@ import html
 import html.parser
 import io
 import json
+import math
 import re
 import shutil
 
@@ -12,7 +13,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 from scipy import stats as scipy_stats
-from statsmodels.stats import multitest
 
 from tests.conftest import ROOT
 from tests.support import made_results as made
@@ -308,7 +308,7 @@ def test_the_examples_main_table_equals_its_files(example, example_folder):
         assert row[f'{setting}.seconds'] == pytest.approx(example.seconds(key))
 
 
-def test_the_examples_paired_tests_equal_scipys_and_statsmodels(
+def test_the_examples_comparisons_are_counted_and_of_one_seed_untested(
     example, example_folder
 ):
     table = pd.read_csv(example_folder / 'tables/comparisons.csv')
@@ -318,17 +318,15 @@ def test_the_examples_paired_tests_equal_scipys_and_statsmodels(
         if key != best:
             a, b = example.right[best], example.right[key]
             only = int(np.sum(a & ~b)), int(np.sum(b & ~a))
-            p = scipy_stats.binomtest(only[0], sum(only)).pvalue
-            expected[', '.join(key)] = (*only, a.mean() - b.mean(), p)
-    holm = multitest.multipletests([e[3] for e in expected.values()], method='holm')[1]
+            expected[', '.join(key)] = (*only, a.mean() - b.mean())
     assert set(table['best']) == {', '.join(best)}
     assert set(table['other']) == set(expected) and len(table) == 5
     rows = table.set_index('other')
-    for (other, values), adjusted in zip(expected.items(), holm, strict=True):
-        found = rows.loc[
-            other, ['only_best_right', 'only_other_right', 'difference', 'p', 'p_holm']
-        ]
-        assert found.tolist() == pytest.approx([*values, adjusted], rel=1e-9)
+    for other, values in expected.items():
+        found = rows.loc[other, ['only_best_right', 'only_other_right', 'difference']]
+        assert found.tolist() == pytest.approx(values, rel=1e-9)
+    # Every cell has one seed of its subset: what another would change is not known.
+    assert table['p'].isna().all() and table['p_adjusted'].isna().all()
 
 
 def test_the_examples_wins_are_counted(example, example_folder):
@@ -341,8 +339,7 @@ def test_the_examples_wins_are_counted(example, example_folder):
         ]
         won, lost = (sum(np.sign(differences) == sign) for sign in (1, -1))
         assert (row['wins'], row['losses'], row['ties']) == (won, lost, 2 - won - lost)
-        p = scipy_stats.binomtest(won, won + lost).pvalue if won + lost else 1
-        assert row['p'] == pytest.approx(p)
+        assert math.isnan(row['p']) and row['datasets'] == 1
     assert len(table) == 3
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.support import made_results as made
-from tfxfer.analysis import paired_tests
+from tfxfer.analysis import verdicts
 from tfxfer.report import section, sections, style
 
 
@@ -17,11 +17,11 @@ def test_what_sections_share_is_computed_once():
 
 
 def test_without_a_folder_no_predictions_are_read(study, monkeypatch):
-    monkeypatch.setattr(paired_tests, 'compare', None)
+    monkeypatch.setattr(verdicts, 'verdicts', None)
     records = [made.final('a', 'scratch', 0.5), made.final('b', 'scratch', 0.6)]
-    assert section.of(records).compared == ([], [])
+    assert section.of(records).judged == []
     with pytest.raises(TypeError):
-        _ = section.of(records, folder=study).compared
+        section.of(records, folder=study)
 
 
 def test_figures_of_one_name_are_numbered(monkeypatch):

@@ -243,6 +243,10 @@ _BENCHMARKS = {
     'python -m tools.attacks': By(
         'tests/tools/test_attacks.py::test_the_quick_attacks_survive'
     ),
+    'python -m tools.simulate_statistics --studies=1000': By(
+        'tests/tools/test_simulate_statistics.py'
+        '::test_the_program_prints_a_row_for_each_number_of_classifiers'
+    ),
     'python -m tools.bench_report': By(
         'tests/tools/test_bench_report.py::test_the_bench_times_a_made_study'
     ),

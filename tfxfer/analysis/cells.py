@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 import numpy as np
+from scipy import stats as scipy_stats
 
 from tfxfer import architectures, config, errors, results
 from tfxfer.analysis import naming, stats
@@ -46,6 +47,8 @@ class Cell:
         trials: Records of the trial Runs behind them that the folder holds.
         source: what the network was trained for before; of scratch what the same
             architecture was; None if not known.
+        covered: 95 % interval of the score, from its predictions; None where they were
+            not looked at.
     """
 
     network: str
@@ -58,6 +61,7 @@ class Cell:
     records: tuple[results.Record, ...]
     trials: tuple[results.Record, ...]
     source: Source | None
+    covered: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -134,14 +138,26 @@ class Cell:
         return self.records[0].images['test']
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95 % interval (low, high), 0-1, of top-1; None of other metrics.
+    def noise_covered(self) -> bool:
+        """Whether what the seed changes was measured, or there is nothing of it."""
+        return not self.varies or len(self.records) > 1
 
-        Seeds are scored on the same images, so they do not add to n.
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval (low, high), 0-1, over test images and seeds; None if unknown.
+
+        From predictions where they were looked at (`covered`); else, of top-1, Wilson's
+        of fewer images: variances of images and of seeds are added as if they shared
+        nothing, which makes it rather too wide. With one seed it is of images alone.
         """
-        if self.score is None or self.metric != 'top1':
-            return None
-        low, high = stats.wilson(self.score * self.test_images, self.test_images)
+        if self.covered is not None or self.score is None or self.metric != 'top1':
+            return self.covered
+        n, p = self.test_images, self.score
+        if self.error and 0 < p < 1:
+            seeds = len(self.records)
+            ratio = scipy_stats.t.isf(0.025, seeds - 1) / scipy_stats.norm.isf(0.025)
+            n = max(1.0, p * (1 - p) / (p * (1 - p) / n + (ratio * self.error) ** 2))
+        low, high = stats.wilson(p * n, n)
         return float(low), float(high)
 
     @property

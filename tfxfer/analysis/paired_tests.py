@@ -1,10 +1,9 @@
-"""Paired tests of cells, settings and networks on the same images or datasets."""
+"""Settings and networks compared over datasets; predictions, read and checked."""
 
-import functools
 import itertools
 import os
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -12,123 +11,6 @@ from tfxfer import errors, metrics, results
 from tfxfer.analysis import cells, points, stats
 
 PAIRS = (('finetune', 'logistic'), ('finetune', 'scratch'), ('logistic', 'scratch'))
-
-
-# Paired tests of the best cell of each task against the others.
-
-
-class Comparison(typing.NamedTuple):
-    """Best Cell `a` against Cell `b` of the same task, on the same test images.
-
-    difference: of the two scores, 0-1. only_a, only_b: images that only one of them has
-    right. p_holm: p after Holm's correction over the comparisons of the task.
-    """
-
-    a: cells.Cell
-    b: cells.Cell
-    seed_a: int
-    seed_b: int
-    difference: float
-    only_a: int
-    only_b: int
-    test: str
-    p: float
-    p_holm: float
-
-
-def compare(
-    all_cells: Sequence[cells.Cell], workdir: str | os.PathLike
-) -> tuple[list[Comparison], list[str]]:
-    """Comparisons of each task's best Cell with all others, the next best first.
-
-    Of Cells with several seeds the lowest common one is compared, else the lowest of
-    each. Average precision has no per-image value and is not tested.
-
-    Returns:
-        ([Comparison, ...], [sentence about what could not be compared, ...]).
-
-    Raises:
-        errors.InputError: predictions that are not those the record was scored on.
-    """
-    comparisons, notes = [], []
-    by_id = {record.run.id: record for cell in all_cells for record in cell.records}
-    read = functools.cache(lambda name: predictions(by_id[name], workdir))
-    for group in cells.tasks(all_cells).values():
-        best = cells.best(group)
-        if best is not None and best.metric != 'voc_map':
-            rows, lacking = _compared_with(best, group, read)
-            comparisons += rows
-            notes += lacking
-    return comparisons, notes
-
-
-def _compared_with(best, group, read):
-    """As `compare`, of one task; read: predictions of a Run id."""
-    rows, notes = [], []
-    others = [cell for cell in group if cell is not best and cell.score is not None]
-    for other in sorted(others, key=lambda cell: -cell.score):
-        try:
-            rows.append(_compared(best, other, read))
-        except FileNotFoundError:
-            reason = 'predictions.npz is missing'
-        except _Different:
-            reason = 'they were scored on different images'
-        else:
-            continue
-        notes.append(
-            f'{best.dataset}: no paired test of {best.name} against {other.name}: '
-            f'{reason}.'
-        )
-    return _with_holm(rows, [row.p for row in rows]), notes
-
-
-def _with_holm(rows, p):
-    """The rows with the Holm-corrected of their p as p_holm."""
-    adjusted = stats.holm(p) if rows else ()
-    return [
-        row._replace(p_holm=float(value))
-        for row, value in zip(rows, adjusted, strict=True)
-    ]
-
-
-class _Different(Exception):
-    """Two Cells were scored on different images."""
-
-
-def _compared(a, b, read):
-    record_a, record_b = _same_seed(a, b)
-    seen_a, seen_b = read(record_a.run.id), read(record_b.run.id)
-    if not np.array_equal(seen_a.image, seen_b.image):
-        raise _Different
-    if not np.array_equal(seen_a.label, seen_b.label):
-        raise _Different
-    label = seen_a.label
-    right_a, right_b = seen_a.predicted == label, seen_b.predicted == label
-    only_a, only_b, p = stats.mcnemar(right_a, right_b)
-    test = 'exact McNemar'
-    if a.metric == 'mean_per_class':
-        # Means over classes differ by sums of these, so this tests the metric itself.
-        weight = 1 / np.bincount(label)[label]
-        p, test = stats.permutation(right_a * weight, right_b * weight), 'permutation'
-    return Comparison(
-        a=a,
-        b=b,
-        seed_a=record_a.run.seed,
-        seed_b=record_b.run.seed,
-        difference=a.score - b.score,
-        only_a=only_a,
-        only_b=only_b,
-        test=test,
-        p=p,
-        p_holm=p,
-    )
-
-
-def _same_seed(a, b):
-    """One Record of each, of their lowest common seed, else of the lowest of each."""
-    by_seed = [{r.run.seed: r for r in cell.records} for cell in (a, b)]
-    common = set(by_seed[0]) & set(by_seed[1])
-    return [records[min(common or records)] for records in by_seed]
 
 
 class Predictions(typing.NamedTuple):
@@ -172,7 +54,13 @@ def predictions(record: results.Record, workdir: str | os.PathLike) -> Predictio
 class Wins(typing.NamedTuple):
     """How often setting a beats setting b on the same (network, dataset).
 
-    p: of the sign test, ties left out.
+    The pairs of one dataset, or of one network, are not independent of each other, so
+    that their count has no p. Datasets are: `test` is of their means.
+
+    Attributes:
+        datasets: on which they were compared.
+        test: paired t-test over datasets of the mean log odds of the networks, a - b;
+            None of one dataset, or where all differ by the same.
     """
 
     a: str
@@ -180,7 +68,8 @@ class Wins(typing.NamedTuple):
     wins_a: int
     wins_b: int
     ties: int
-    p: float
+    datasets: int
+    test: stats.Difference | None
 
 
 def wins(all_cells: Iterable[points.Scored]) -> tuple[list[Wins], list[str]]:
@@ -192,9 +81,23 @@ def wins(all_cells: Iterable[points.Scored]) -> tuple[list[Wins], list[str]]:
             scores = np.array([[cell.score for cell in pair] for pair in both])
             signs = np.sign(scores[:, 0] - scores[:, 1])
             won, lost = int(np.sum(signs > 0)), int(np.sum(signs < 0))
+            by_dataset = cells.grouped(both, lambda pair: pair[0].dataset)
+            test = _over_datasets(by_dataset.values())
             ties = len(both) - won - lost
-            rows.append(Wins(a, b, won, lost, ties, stats.sign_test(won, lost)))
+            rows.append(Wins(a, b, won, lost, ties, len(by_dataset), test))
     return rows, notes
+
+
+def _over_datasets(groups):
+    """stats.Difference of (Cell, Cell) by dataset, or None."""
+    odds = [
+        np.mean([[one.log_odds, other.log_odds] for one, other in group], axis=0)
+        for group in groups
+    ]
+    try:
+        return stats.paired_t(*np.transpose(odds))
+    except ValueError:  # One dataset, or the same difference on all.
+        return None
 
 
 class NetworkPair(typing.NamedTuple):
@@ -248,5 +151,14 @@ def network_pairs(
                 )
                 continue
             rows.append(NetworkPair(*key, a, b, datasets, test, test.p))
-        pairs += _with_holm(rows, [row.test.p for row in rows])
+        pairs += _with_holm(rows)
     return pairs, notes
+
+
+def _with_holm(rows):
+    """NetworkPairs with p_holm."""
+    adjusted = stats.holm([row.test.p for row in rows]) if rows else ()
+    return [
+        row._replace(p_holm=float(value))
+        for row, value in zip(rows, adjusted, strict=True)
+    ]

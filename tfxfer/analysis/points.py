@@ -4,6 +4,7 @@ import typing
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from scipy import special
 
 from tfxfer.analysis import cells, published, stats
 
@@ -25,7 +26,7 @@ class Point(typing.NamedTuple):
     Attributes:
         x, source_score: of what the network was trained for.
         y, score: of the datasets; of several the mean log odds, and its proportion.
-        bars: what low and high are: 'binomial' (95 %, of one dataset's images),
+        bars: what low and high are: 'interval' (95 %, of one dataset: Cell.interval),
             'within' (Morey's standard error over datasets) or '' (none: both equal y).
     """
 
@@ -199,11 +200,11 @@ def _means(table):
     x = np.array([[cell.log_odds for cell in row] for row in table])
     networks, datasets = x.shape
     y = x.mean(axis=1)
-    first = table[0][0]
-    if datasets == 1 and first.metric == 'top1':
-        n = first.test_images
-        correct = np.array([row[0].score * n for row in table])
-        return y, *stats.wilson_log_odds(correct, n), 'binomial'
+    intervals = [getattr(row[0], 'interval', None) for row in table]
+    if datasets == 1 and all(intervals):
+        low, high = np.array(intervals, float).T
+        with np.errstate(divide='ignore'):  # An end at 0 or 1 is infinite.
+            return y, special.logit(low), special.logit(high), 'interval'
     if datasets > 1 and networks > 1:
         error = stats.within_errors(x)
         return y, y - error, y + error, 'within'

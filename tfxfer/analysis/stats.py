@@ -13,7 +13,6 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 LEVEL = 0.95  # Of every interval here, unless another is asked for.
-_OUTCOMES = 2**16  # Up to so many a permutation test is exact, beyond it is sampled.
 _SUBSETS = 16  # Networks or datasets, of whose subsets all 2^n are looked at.
 
 
@@ -76,14 +75,6 @@ def wilson(
     # Exactly 0 and 1 in theory; rounding would put them just beside. It does with
     # statsmodels' function (which takes as long), whose log odds then are not infinite.
     return np.where(correct == 0, 0.0, low), np.where(correct == n, 1.0, high)
-
-
-def wilson_log_odds(
-    correct: ArrayLike, n: ArrayLike, level: float = LEVEL
-) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval as log odds; -inf below 0 correct, inf above n correct."""
-    low, high = wilson(correct, n, level)
-    return special.logit(low), special.logit(high)
 
 
 def adjusted(x: ArrayLike) -> np.ndarray:
@@ -333,84 +324,6 @@ def line_band(
     return low, high
 
 
-class Paired(typing.NamedTuple):
-    """Two classifiers on the same images: right alone, and the two-sided p."""
-
-    only_a: int
-    only_b: int
-    p: float
-
-
-def mcnemar(a: ArrayLike, b: ArrayLike) -> Paired:
-    """Exact McNemar test of two classifiers: binomial on the images where they differ.
-
-    It is the permutation test of the difference in top-1 accuracy: see `permutation`.
-
-    Args:
-        a, b: [n] bools, whether each classifier was right about the same n images.
-
-    Raises:
-        ValueError: different numbers of images, none, or not bools.
-    """
-    a, b = np.asarray(a), np.asarray(b)
-    if a.dtype != bool or b.dtype != bool:
-        raise ValueError(f'Takes right or wrong as bools; got {a.dtype} and {b.dtype}.')
-    a, b = _pairs(a, b, least=1)
-    only_a, only_b = int(np.sum(a > b)), int(np.sum(b > a))
-    return Paired(only_a, only_b, sign_test(only_a, only_b))
-
-
-def permutation(
-    a: ArrayLike, b: ArrayLike, *, samples: int = 10_000, seed: int = 0
-) -> float:
-    """Two-sided p of the paired permutation test that the mean of a - b is 0.
-
-    The two values of each pair are exchanged at random. Pairs that differ by the same
-    amount are alike, so only their number counts: p is exact where these numbers allow
-    at most 2^16 outcomes (16 pairs that all differ by another amount; any number of
-    images in top-1, where it equals `mcnemar`). Beyond, `samples` random exchanges are
-    made, and p = (as extreme + 1) / (samples + 1).
-
-    a, b [n]: one value per image, such as 1 / (images of its class) if right, 0 if not,
-    whose sums differ by a multiple of mean-per-class accuracy.
-
-    Raises:
-        ValueError: different numbers of values, none, or one not finite.
-    """
-    a, b = _pairs(a, b, least=1)
-    difference = (a - b)[a != b]
-    observed = abs(difference.sum())
-    # Sums of the same values in another order must count as equal.
-    least = observed - 1e-9 * np.abs(difference).sum()
-    amounts, counts = np.unique(np.abs(difference), return_counts=True)
-    if np.prod(counts + 1.0) <= _OUTCOMES:
-        return _exact_permutation(amounts, counts, least)
-    rng = np.random.default_rng(seed)
-    sums = np.zeros(samples)
-    for amount, count in zip(amounts, counts, strict=True):
-        sums += amount * (2.0 * _heads(rng, int(count), samples) - count)
-    return (int(np.sum(np.abs(sums) >= least)) + 1) / (samples + 1)
-
-
-def _exact_permutation(amounts, counts, least):
-    """Probability that |sum| of +-amounts, each counts times, is at least `least`."""
-    sums, chances = np.zeros(1), np.ones(1)
-    for amount, count in zip(amounts, counts, strict=True):
-        heads = np.arange(count + 1)
-        sums = np.add.outer(sums, amount * (2.0 * heads - count)).ravel()
-        chance = scipy_stats.binom.pmf(heads, count, 0.5)
-        chances = np.multiply.outer(chances, chance).ravel()
-    return min(1.0, float(chances[np.abs(sums) >= least].sum()))
-
-
-def _heads(rng, count, samples):
-    """Heads in `count` tosses of a coin, `samples` times: counts of random bits."""
-    words, rest = divmod(count, 64)
-    bits = rng.integers(2**64, size=(samples, words + 1), dtype=np.uint64)
-    bits[:, -1] &= np.uint64(2**rest - 1)
-    return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
-
-
 class Difference(typing.NamedTuple):
     """Mean of n paired differences, its interval and the paired t-test's p."""
 
@@ -443,19 +356,6 @@ def paired_t(x: ArrayLike, y: ArrayLike, level: float = LEVEL) -> Difference:
         p=float(test.pvalue),
         n=len(x),
     )
-
-
-def sign_test(wins: int, losses: int) -> float:
-    """Two-sided exact p of wins against losses, each as likely; ties left out.
-
-    Raises:
-        ValueError: a count below 0.
-    """
-    if wins < 0 or losses < 0:
-        raise ValueError(f'Counts must not be negative; got {wins} and {losses}.')
-    if wins + losses == 0:
-        return 1.0
-    return float(scipy_stats.binomtest(int(wins), int(wins + losses)).pvalue)
 
 
 def holm(p: ArrayLike) -> np.ndarray:

@@ -185,7 +185,7 @@ def show_results(workdir: pathlib.Path, summary: Summary | None) -> None:
 
     path = report.write(workdir)
     records = results.read_folder(workdir).records  # What is left out was said.
-    print(report.summary(records))
+    print(report.summary(records, workdir))
     if summary:
         print(summary(records))
     print(path)

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import pathlib
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from tfxfer import errors, results, storage
@@ -118,12 +119,26 @@ def _lasting() -> Iterator[None]:
             gc.enable()
 
 
-def summary(records: Sequence[results.Record]) -> str:
-    """The main table as text, and how much is missing."""
-    study = section.of(records)
-    table = formats.md(main_results.main_table(study.cells, study.missing))
-    gaps = study.missing
-    return f'{table}\nNot measured yet: {len(gaps)}.\n' if gaps else table
+def summary(
+    records: Sequence[results.Record], results_dir: str | os.PathLike | None = None
+) -> str:
+    """The main table as text, the answer, and how much is missing.
+
+    results_dir: of the Records, for tests and intervals that need predictions.
+
+    Raises:
+        errors.InputError: predictions that are not those that were scored.
+    """
+    folder = None if results_dir is None else pathlib.Path(results_dir)
+    study = section.of(records, folder=folder)
+    parts = [formats.md(main_results.main_table(study.cells, study.missing))]
+    parts += [
+        textwrap.fill(paragraph, 88) + '\n'
+        for paragraph in text.write(study.cells, study.judged).first
+    ]
+    if study.missing:
+        parts.append(f'Not measured yet: {len(study.missing)}.\n')
+    return '\n'.join(parts)
 
 
 def _page_sections(study, tables, figures, unfinished):
@@ -164,7 +179,7 @@ def _page_sections(study, tables, figures, unfinished):
 def _answer(study):
     if not study.records:
         return page.paragraphs([text.published_alone(study.published)])
-    answer = text.write(study.cells, study.compared[0])
+    answer = text.write(study.cells, study.judged)
     parts: list[page.Part] = [*page.paragraphs(answer.first)]
     if answer.tasks:
         summary = f'Each of the {len(answer.tasks)} tasks'

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tfxfer import results
 from tfxfer.analysis import cells as study_cells
-from tfxfer.analysis import paired_tests
+from tfxfer.analysis import verdicts
 from tfxfer.analysis.cells import Cell, Missing
 from tfxfer.analysis.published import Published
 from tfxfer.report import formats, style
@@ -27,12 +27,16 @@ class Study:
         cells: the Records' Cells.
         published: drawn beside the Records, or alone.
         folder: of the Runs, for what needs predictions.npz; None: without that.
+        judged: which cells are best, by task.
+        untested: sentences about what has no Verdict.
     """
 
     records: Sequence[results.Record]
     cells: Sequence[Cell]
     published: tuple[Published, ...] = ()
     folder: str | pathlib.Path | None = None
+    judged: Sequence[verdicts.Verdict] = ()
+    untested: Sequence[str] = ()
     _computed: dict = dataclasses.field(default_factory=dict, repr=False)
 
     @functools.cached_property
@@ -46,17 +50,6 @@ class Study:
         """Cells that the others lead one to expect and that have no final Run."""
         return study_cells.missing(self.records)
 
-    @functools.cached_property
-    def compared(self) -> tuple[list[paired_tests.Comparison], list[str]]:
-        """Paired tests of each task's best, and sentences about what has none.
-
-        Raises:
-            errors.InputError: predictions that are not those that were scored.
-        """
-        if self.folder is None:
-            return [], []
-        return paired_tests.compare(self.cells, self.folder)
-
     def once(self, compute: Callable[['Study'], T]) -> T:
         """compute(study), which is computed once."""
         if compute not in self._computed:
@@ -69,8 +62,15 @@ def of(
     published: Iterable[Published] = (),
     folder: str | pathlib.Path | None = None,
 ) -> Study:
-    """The Study of these Records and of what others have published."""
-    return Study(records, study_cells.cells(records), tuple(published), folder)
+    """The Study of these Records and of what others have published.
+
+    Raises:
+        errors.InputError: predictions that are not those that were scored.
+    """
+    found = study_cells.cells(records)
+    judged, untested = verdicts.verdicts(found, folder) if folder else ([], [])
+    found = verdicts.with_intervals(found, judged)
+    return Study(records, found, tuple(published), folder, judged, untested)
 
 
 def nothing(study: Study) -> tuple[()]:

@@ -4,11 +4,10 @@ import typing
 from collections.abc import Iterable, Sequence
 
 from tfxfer import number_format
-from tfxfer.analysis import cells, paired_tests, points, stats
+from tfxfer.analysis import cells, paired_tests, points, stats, verdicts
 from tfxfer.analysis.published import Published
 from tfxfer.report import formats
 
-SIGNIFICANT = 0.05  # Of p after Holm's correction.
 LISTED = 8  # Cells named in a sentence.
 MANY = 4  # Tasks from which what they have in common is said first.
 CORRELATED = 4  # Networks from which r has an interval that says something.
@@ -54,32 +53,33 @@ def published_alone(given: Sequence[Published]) -> str:
 
 
 def write(
-    all_cells: Sequence[cells.Cell], paired: Iterable[paired_tests.Comparison]
+    all_cells: Sequence[cells.Cell], judged: Iterable[verdicts.Verdict]
 ) -> Answer:
     """The Answer of a study.
 
     Args:
         all_cells: of the study.
-        paired: comparisons of each task's best with the others.
+        judged: the Verdicts of its tasks.
     """
     if not all_cells:
         return Answer(('No Run has scored test images yet.',))
-    rows = cells.grouped(paired, lambda row: row.a.task)
+    by_task = {verdict.best.task: verdict for verdict in judged}
     tasks = [
-        _task(group, {row.b.name: row for row in rows.get(task, ())})
+        _task(group, by_task.get(task))
         for task, group in cells.tasks(all_cells).items()
     ]
     common = _common(all_cells)
+    noise = _noise([cell for cell in all_cells if cell.score is not None])
     if len(tasks) >= MANY and common:
-        return Answer(tuple(common), tuple(tasks))
-    return Answer((*tasks, *common))
+        return Answer((*noise, *common), tuple(tasks))
+    return Answer((*noise, *tasks, *common))
 
 
 # One task.
 
 
-def _task(group, rows):
-    """At most four sentences; rows: Comparisons with the best, by the other's name."""
+def _task(group, verdict):
+    """A paragraph; verdict: the task's, or None where there is none."""
     top = cells.best(group)
     where = f'On {_dataset(group[0])}'
     if group[0].per_class is not None:
@@ -88,21 +88,74 @@ def _task(group, rows):
         return f'{where}, every Run diverged; try smaller learning rates.'
     if len(group) == 1:
         return f'{where}, only {_with(top)} was measured: {_exact_score(top)}.'
+    rows = {row.b.name: row for row in verdict.comparisons} if verdict else {}
     others = [
-        cells.best([c for c in group if (c.network, c.setting) == (top.network, s)])
+        cells.best([c for c in group if c.setting == s and c.same_network(top)])
         for s in cells.SETTINGS
         if s != top.setting
     ]
     same = [_same_network(c, top, rows.get(c.name)) for c in others if c is not None]
-    second = cells.best([c for c in group if c.network != top.network])
-    close = [row.b for row in rows.values() if row.p_holm > SIGNIFICANT]
+    second = cells.best([c for c in group if not c.same_network(top)])
     sentences = [
-        f'{where}, {_with(top)} is best: {_exact_score(top)}.',
+        _best(where, top, verdict),
+        _corrected(top, verdict, len(rows)),
         _sentence('; '.join(same)),
         _next_network(second, top, rows) if second else '',
-        _close(close, top) if close else '',
+        _quickest(verdict) if verdict else '',
     ]
     return ' '.join(filter(None, sentences))
+
+
+def _noise(scored):
+    """A paragraph that comes first where some training noise was not measured."""
+    alone = [cell for cell in scored if not cell.noise_covered]
+    if not alone:
+        return
+    if len(scored) == 1:
+        yield 'Training noise is not covered: the network was trained with one seed.'
+        return
+    of = 'every result is' if len(alone) == len(scored) else 'some results are'
+    yield (
+        f'Training noise is not covered: {of} of one seed, so no difference from such '
+        'a result is called significant. Run more seeds (--config.seeds=0,1,2).'
+    )
+
+
+def _best(where, top, verdict):
+    """Which is best, or between which it is not decided."""
+    if verdict is None or not top.noise_covered:
+        return (
+            f'{where}, {_with(top)} has the highest score: {_exact_score(top)}; '
+            'whether it is better than the others was not tested.'
+        )
+    close = verdict.close
+    if not close:
+        return (
+            f'{where}, {_with(top)} is best: {_score(top)}, significantly better '
+            'than each of the others.'
+        )
+    names = '; '.join(
+        f'{cell.name} ({_score(cell)})' for cell in (top, *close)[:LISTED]
+    )
+    more = len(close) + 1 - LISTED
+    rest = f'; and {more} more' if more > 0 else ''
+    return (
+        f'{where}, the best is one of {len(close) + 1} that are not told apart: '
+        f'{names}{rest}.'
+    )
+
+
+def _corrected(top, verdict, others):
+    """The score of the best without the luck of having been picked."""
+    if verdict is None or not top.noise_covered or not others:
+        return ''
+    seeds = f', {len(top.records)} seeds' if top.varies else ''
+    return (
+        f'{top.name} has the highest score of {others + 1}; corrected for having '
+        f'been picked for that, it is {number_format.percent(verdict.score)} % (95 % '
+        f'interval {number_format.interval(verdict.low, verdict.high)}; '
+        f'{top.test_images} test images{seeds}).'
+    )
 
 
 def _dataset(cell):
@@ -136,11 +189,18 @@ def _sentence(text):
 def _same_network(cell, top, row):
     """The best network's other setting: what it saves and loses."""
     less = number_format.percent(top.score - cell.score)
-    p = f' ({_p(row.p_holm)})' if row else ''
-    loss = f'scores {less} percentage points lower{p}'
+    loss = f'scores {less} percentage points lower{_tested(row)}'
     if less == '0.0':
         loss = 'scores the same'
     return f'{DOING[cell.setting]} {_cost(cell, top)}{loss}'
+
+
+def _tested(row):
+    """What the test of a Comparison says, in parentheses; '' where there is none."""
+    if row is None or row.p_adjusted is None:
+        return ''
+    verdict = 'significant' if row.significant else 'not significant'
+    return f' ({verdict}, {_p(row.p_adjusted)})'
 
 
 def _cost(cell, top):
@@ -157,32 +217,30 @@ def _cost(cell, top):
 def _next_network(cell, top, rows):
     row = rows.get(cell.name)
     start = f'The next network is {_with(cell)} with {_score(cell)}; '
-    if row is None:
-        return start + 'there is no paired test of the difference.'
-    verdict = 'significant' if row.p_holm <= SIGNIFICANT else 'not significant'
-    over = f', corrected for {len(rows)} comparisons' if len(rows) > 1 else ''
+    if row is None or row.p_adjusted is None:
+        return start + 'the difference was not tested.'
+    verdict = 'significant' if row.significant else 'not significant'
+    count = (len(rows) + 1) * len(rows) // 2
+    over = f', corrected for all {count} pairs' if count > 1 else ''
     less = number_format.percent(top.score - cell.score)
     return (
-        f'{start}the difference of {less} percentage points is {verdict} ({row.test} '
-        f'{_p(row.p_holm)}{over}).'
+        f'{start}the difference of {less} percentage points is {verdict} '
+        f'({_p(row.p_adjusted)}{over}).'
     )
 
 
-def _close(close, top):
-    names = '; '.join(cell.name for cell in close[:LISTED])
-    more = f'; and {len(close) - LISTED} more' if len(close) > LISTED else ''
-    timed = [cell for cell in (top, *close) if cell.seconds]
+def _quickest(verdict):
+    """Which of those that are not told apart took least time, if not the best."""
+    top = verdict.best
+    timed = [cell for cell in (top, *verdict.close) if cell.seconds]
     quickest = min(timed, key=lambda cell: cell.seconds, default=top)
-    end = '.'
-    if quickest is not top:
-        best = (
-            f', the best {number_format.duration(top.seconds)}' if top.seconds else ''
-        )
-        end = (
-            f'; the quickest of these, {quickest.name}, took '
-            f'{number_format.duration(quickest.seconds)}{best}.'
-        )
-    return f'Not significantly different from the best: {names}{more}{end}'
+    if quickest is top or not top.noise_covered:
+        return ''
+    best = f', {top.name} {number_format.duration(top.seconds)}' if top.seconds else ''
+    return (
+        f'The quickest of those not told apart, {quickest.name}, took '
+        f'{number_format.duration(quickest.seconds)}{best}.'
+    )
 
 
 def _p(p):
@@ -229,7 +287,7 @@ def _under(condition):
 
 def _over_datasets(condition, group, means):
     """Which network has the highest mean over datasets, in each setting; or ''."""
-    texts, counts = [], set()
+    texts, counts, tests = [], set(), _network_tests(group)
     for setting, shown in cells.grouped(means, lambda point: point.setting).items():
         if len(shown[0].datasets) < 2 or len(shown) < 2:
             continue
@@ -238,7 +296,7 @@ def _over_datasets(condition, group, means):
         texts.append(
             f'{setting} {top.network} ({number_format.percent(top.score)} %; '
             f'next {second.network}, {number_format.percent(second.score)} %'
-            f'{_lead(group, top, second)})'
+            f'{_lead(tests, top, second)})'
         )
     if not texts:
         return ''
@@ -250,33 +308,37 @@ def _over_datasets(condition, group, means):
     )
 
 
-def _lead(group, top, second):
-    """The paired t-test of two Points over their datasets."""
-    odds: dict = {}
-    for cell in group:
-        if cell.setting == top.setting:
-            odds.setdefault((cell.network, cell.dataset), []).append(cell.log_odds)
-    pair = [[odds[p.network, d] for d in p.datasets] for p in (top, second)]
-    if any(len(values) > 1 for both in pair for values in both):
-        return ''  # Of several recipes it is not known here which was averaged.
-    x, y = ([value for (value,) in both] for both in pair)
-    try:
-        test = stats.paired_t(x, y)
-    except ValueError:  # The same difference on all.
+def _lead(tests, top, second):
+    """The paired t-test of two Points over their datasets, corrected for all pairs.
+
+    tests: {(setting, {network, network}): NetworkPair} of one condition.
+    """
+    pair = tests.get((top.setting, frozenset((top.network, second.network))))
+    if pair is None or pair.datasets != top.datasets:
         return ''
-    return f', paired t-test over datasets {_p(test.p)}'
+    return f', paired t-test over datasets, corrected for all pairs: {_p(pair.p_holm)}'
+
+
+def _network_tests(group):
+    """The NetworkPairs of one condition's cells, by setting and networks."""
+    pairs, _ = paired_tests.network_pairs(group)
+    return {(pair.setting, frozenset((pair.a, pair.b))): pair for pair in pairs}
 
 
 def _wins(group):
     """How often one setting beats another; or ''."""
     rows, _ = paired_tests.wins(group)
     texts = []
-    for a, b, won, lost, ties, p in rows:
+    for row in rows:
+        a, b, won, lost = row.a, row.b, row.wins_a, row.wins_b
         if lost > won:
             a, b, won, lost = b, a, lost, won
+        over = ''
+        if row.test is not None:
+            over = f' (paired t-test over {row.datasets} datasets: {_p(row.test.p)})'
         texts.append(
-            f'{DOING[a]} beats {DOING[b]} in {won} of {won + lost + ties} pairs of '
-            f'network and dataset (sign test {_p(p)})'
+            f'{DOING[a]} is better than {DOING[b]} in {won} of '
+            f'{won + lost + row.ties} pairs of network and dataset{over}'
         )
     return _sentence('; '.join(texts))
 

@@ -108,16 +108,17 @@ def test_seeds_are_shown_as_mean_and_standard_error(tmp_path):
     for seed, right in enumerate((80, 84, 88)):
         made.write_cell(tmp_path, made.NETWORKS[0], 'scratch', right, seed=seed)
     built, _ = show.tables(cells.read(tmp_path), folder=tmp_path)
-    # 4 / sqrt 3 = 2.3; Wilson of 84 in 100.
-    assert built['results'].shown['scratch %'].tolist() == ['84.0 +- 2.3 (75.6-89.9)']
+    # 4 / sqrt 3 = 2.3, with Student's 4.3 of two degrees of freedom: far more than
+    # Wilson's 75.6-89.9 of 84 in 100, and about 10 on either side.
+    assert built['results'].shown['scratch %'].tolist() == ['84.0 +- 2.3 (69.9-92.2)']
     assert built['results'].frame['scratch.seeds'].tolist() == [3]
     assert built['runs'].shown['seed'].tolist() == ['0', '1', '2']
     assert built['runs'].shown['time'].tolist() == ['13 s'] * 3
 
 
-def test_mean_per_class_is_shown_without_interval(tmp_path):
+def test_average_precision_is_shown_without_interval(tmp_path):
     run = made.run(made.NETWORKS[0], 'scratch')
-    record = made.record(run, 0.9, metric='mean_per_class')
+    record = made.record(run, 0.9, metric='voc_map')
     results.write(tmp_path, record, made.predictions(90))
     table = main_table(tmp_path)
     assert table.shown['scratch %'].tolist() == ['90.0']

@@ -146,7 +146,8 @@ def test_networks_that_share_no_dataset_are_not_drawn(tmp_path):
 
 
 def test_captions_say_what_the_bars_are(drawings, tmp_path):
-    assert "Wilson's 95 % interval" in drawings['transfer_digits_0_4'].caption
+    caption = drawings['transfer_digits_0_4'].caption
+    assert '95 % interval over test images' in caption
     made.write_sources(tmp_path)
     for arch in made.NETWORKS:
         for dataset, right in (('digits', 70), ('pets', 90)):

@@ -142,17 +142,23 @@ def _score_text(row, setting):
 
 
 def _note(all_cells):
-    parts = ['The best of each dataset is in bold.']
+    parts = ['The highest of each dataset is in bold.']
     if any(cell.interval for cell in all_cells):
+        seeds = any(cell.error is not None for cell in all_cells)
+        over = 'test images and seeds' if seeds else 'test images'
         parts.append(
-            "In parentheses: Wilson's 95 % interval, from the number of test images."
+            f'In parentheses: 95 % interval over {over}, of each number by itself.'
         )
-    if any(cell.metric != 'top1' for cell in all_cells):
+    if any(not cell.noise_covered for cell in all_cells):
         parts.append(
-            'Mean-per-class accuracy and average precision are not proportions of '
-            'images, so they have no such interval.'
+            'Where a network was trained with one seed, the interval does not cover '
+            'training noise.'
         )
-    if any(len(cell.records) > 1 for cell in all_cells):
+    if any(cell.metric == 'voc_map' for cell in all_cells):
+        parts.append(
+            'Average precision is no mean over images, so it has no such interval.'
+        )
+    if any(cell.error is not None for cell in all_cells):
         parts.append('After +-: standard error over seeds.')
     return ' '.join(parts)
 

@@ -15,22 +15,44 @@ NAME = 'wins'
 
 def table(wins: Iterable[paired_tests.Wins]) -> formats.Table:
     """How often one setting beats another."""
-    names = 'setting', 'against', 'wins', 'losses', 'ties', 'p'
     return formats.table(
         NAME,
-        'Which setting wins? Over all networks and datasets',
-        [dict(zip(names, row, strict=True)) for row in wins],
+        'Which setting is better? Over all networks and datasets',
+        [_win(row) for row in wins],
         {
             **columns.texts('setting', 'against'),
             'better in': lambda row: (
                 f'{row["wins"]} of {row["wins"] + row["losses"] + row["ties"]}'
             ),
             'equal in': columns.count('ties'),
-            'p (sign test)': columns.p_value('p'),
+            'datasets': columns.count('datasets'),
+            'mean difference (log odds)': _difference,
+            'p (t-test over datasets)': columns.p_value('p'),
         },
-        note='Pairs of network and dataset are counted. Exact two-sided sign test; '
-        'ties are left out of it.',
+        note='Pairs of network and dataset are counted. They are not independent, so '
+        'that the count has no p. Difference: mean over datasets of the mean over '
+        'networks, with its 95 % interval; two-sided paired t-test of the means of '
+        'datasets.',
     )
+
+
+def _win(row):
+    test = row.test
+    return {
+        'setting': row.a,
+        'against': row.b,
+        'wins': row.wins_a,
+        'losses': row.wins_b,
+        'ties': row.ties,
+        'datasets': row.datasets,
+        **{name: test and getattr(test, name) for name in ('mean', 'low', 'high', 'p')},
+    }
+
+
+def _difference(row):
+    if row['mean'] is None:
+        return ''
+    return f'{row["mean"]:+.2f} ({row["low"]:+.2f} to {row["high"]:+.2f})'
 
 
 def side_by_side(

@@ -304,7 +304,8 @@ def draw_fit(
 
 
 BARS = {
-    'binomial': "Bars: Wilson's 95 % interval from the number of test images.",
+    'interval': 'Bars: 95 % interval over test images and, where there are several, '
+    'seeds.',
     'within': 'Bars: standard error within datasets (Morey 2008).',
     '': 'No bars where the score is not a proportion of images, or where there is '
     'one network.',
