@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -22,3 +23,20 @@ for thread in threads:
 
 def test_threads_whose_first_use_it_is_do_not_wait_forever():
     subprocess.run([sys.executable, '-c', FIRST_USE], cwd=ROOT, check=True, timeout=60)
+
+
+LOGGING = """
+from absl import logging
+from tfxfer import openvino_runtime
+logging.use_absl_handler()
+openvino_runtime.library()
+logging.warning('as before')
+"""
+
+
+def test_the_log_looks_after_it_as_it_did_before():
+    done = subprocess.run(
+        [sys.executable, '-c', LOGGING], cwd=ROOT, capture_output=True, text=True
+    )
+    line = done.stderr.splitlines()[-1]  # Before it, that flags were not parsed.
+    assert re.match(r'W\d{4} ', line) and line.endswith('] as before')

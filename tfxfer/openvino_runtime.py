@@ -1,6 +1,7 @@
 """OpenVINO on this machine's CPU, as all that use it here must have it."""
 
 import functools
+import logging
 import os
 import sys
 import threading
@@ -21,8 +22,10 @@ def library() -> types.ModuleType:
     with _FIRST:
         modules: dict[str, typing.Any] = sys.modules
         modules.setdefault('openvino_telemetry', None)  # As if not installed.
+        handlers = logging.root.handlers[:]
         import openvino
 
+        logging.root.handlers[:] = handlers  # It removes absl's.
         openvino.Type.f32.to_dtype()
         return openvino
 
