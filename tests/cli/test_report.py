@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -21,6 +22,13 @@ def test_published_results_alone_need_an_output(tmp_path):
     theirs.write_text('dataset,network,setting,score\ncars,a,logistic,0.5\n')
     with pytest.raises(errors.InputError, match='nope.*--output='):
         app.call(report, [f'--results={tmp_path / "nope"}', f'--published={theirs}'])
+
+
+def test_a_backend_of_the_users_other_figures_is_not_ours(tmp_path, program):
+    made.write_study(tmp_path, made.NETWORKS[:1], ('logistic',))
+    backend = {**os.environ, 'MPLBACKEND': 'nothing'}
+    done = program('tfxfer.report', f'--results={tmp_path}', env=backend)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize('made_folder', [True, False])

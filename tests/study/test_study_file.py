@@ -43,6 +43,13 @@ def test_a_damaged_study_file_is_named_and_does_not_keep_a_sweep_from_starting(
     assert list(planning.cells(study_file.read(tmp_path)))
 
 
+@pytest.mark.parametrize('text', ['{}', '{"schema": 1}', '{"schema": 1, "study": 5}'])
+def test_a_study_file_without_study_is_named(tmp_path, text):
+    (tmp_path / 'study.json').write_text(text)
+    with pytest.raises(errors.InputError, match='study.json.* Start the sweep again'):
+        study_file.read(tmp_path)
+
+
 def test_a_folder_without_sweep_has_no_study(tmp_path):
     with pytest.raises(errors.InputError, match='No sweep has been started'):
         study_file.read(tmp_path)

@@ -216,6 +216,8 @@ def run(program: Program | types.ModuleType, argv: Sequence[str] | None = None) 
         argv: the command line, the program's name first; default: sys.argv.
     """
     _quiet_tensorflow()
+    # Figures are files: no window that is chosen for other programs.
+    os.environ['MPLBACKEND'] = 'agg'
     given = program.define_flags()
 
     def parse(argv: Sequence[str]) -> Sequence[str]:

@@ -32,6 +32,10 @@ def read(workdir: str | pathlib.Path) -> Study:
             'the --workdir of one.'
         ) from None
     check_schema(workdir)
+    if not isinstance(fields.get('study'), dict):
+        raise errors.InputError(
+            f'{path} holds no study. Start the sweep again: it is made anew.'
+        )
     return checks.study_from(fields['study'])
 
 

@@ -236,8 +236,10 @@ def _judged(
     return ''
 
 
-# Files that a program adds to or renews even where it then refuses.
-_RENEWED = ('study.json', 'log.txt')
+# Files that a program adds to or renews, each complete, even where it then refuses.
+_RENEWED = re.compile(
+    r'.*(/study\.json|/log\.txt|/(report|results)\.\w+|\.lock|/(tables|figures)/.*)'
+)
 
 
 def _files(place: Place) -> Iterator[pathlib.Path]:
@@ -251,10 +253,10 @@ def _digests(place: Place) -> dict[str, str]:
     found = {}
     for path in _files(place):
         with contextlib.suppress(OSError):
-            if stat.S_ISREG(path.lstat().st_mode) and path.name not in _RENEWED:
-                if path.suffix != '.lock' and path.stat().st_size < 1 << 24:
-                    digest = hashlib.sha1(path.read_bytes()).hexdigest()
-                    found[str(path)] = digest
+            facts = path.lstat()
+            plain = stat.S_ISREG(facts.st_mode) and facts.st_size < 1 << 24
+            if plain and not _RENEWED.fullmatch(str(path)):
+                found[str(path)] = hashlib.sha1(path.read_bytes()).hexdigest()
     return found
 
 
