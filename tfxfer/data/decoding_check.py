@@ -44,11 +44,15 @@ def _image_fault(data):
 
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if fault := image_files.too_large(*image.size):
+                return fault
             image.load()
             if image.format in DECODED:
                 return None
             return f'{image.format} is not one of {", ".join(DECODED)}'
     except UnidentifiedImageError:
         return 'not an image'
+    except MemoryError:
+        return 'not enough memory to decode it'
     except (*image_files.DECODING, Image.DecompressionBombError) as error:
         return str(error) or type(error).__name__
