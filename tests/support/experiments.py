@@ -29,6 +29,7 @@ def pretrained(scores):
             made.final(
                 'inception_v1', 'logistic', score, dataset=dataset,
                 weights=f'run:{source.run.id}',
+                source={'dataset': 'imagenet2012', 'score': 0.7, 'images': 1000},
             )
             for dataset, score in by_dataset.items()
         ]  # fmt: skip
