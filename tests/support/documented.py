@@ -247,6 +247,10 @@ _BENCHMARKS = {
         'tests/tools/test_simulate_statistics.py'
         '::test_the_program_prints_a_row_for_each_number_of_classifiers'
     ),
+    'python -m tools.bench_verdicts --workdir=runs/verdicts': By(
+        'tests/tools/test_bench_verdicts.py::'
+        'test_two_repetitions_with_other_seeds_and_threads'
+    ),
     'python -m tools.bench_report': By(
         'tests/tools/test_bench_report.py::test_the_bench_times_a_made_study'
     ),

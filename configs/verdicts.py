@@ -1,0 +1,18 @@
+"""One small network x three settings x three seeds on digits, to be repeated.
+
+    python -m tools.bench_verdicts --workdir=runs/verdicts
+
+carries it out twenty times, with other seeds and numbers of threads each time, and says
+how often the verdict was the same; 14 Runs each, a minute on a CPU core.
+"""
+
+from configs import quickstart
+
+
+def get_config():
+    config = quickstart.get_config()
+    config.archs = ('mobilenet_v1_0.25',)
+    config.image_size = 32
+    config.pretrain.steps = 150
+    config.finetune.lrs, config.scratch.lrs = (0.03,), (0.1,)
+    return config
