@@ -101,7 +101,12 @@ def write_page(path: pathlib.Path, found: dict[attack.Attack, str]) -> None:
     """Writes the table, and what did not survive, between the marks of a page."""
     before, _, rest = path.read_text().partition(START)
     _, _, after = rest.partition(END)
-    lines = [f'- {line}' for line in failures(found)] or ['None.']
+    lines = [
+        f'- {one.kind}, {one.name}: `{wrong.replace("`", "")}`'
+        for one, wrong in found.items()
+        if wrong
+    ]
+    lines = lines or ['None.']
     text = '\n'.join(
         [START, '', table(found), '', 'Not survived:', '', *lines, '', END]
     )

@@ -71,7 +71,7 @@ def test_the_table_counts_and_the_page_lists(tmp_path):
     rows = [line.strip('|').split('|') for line in text.splitlines() if '|' in line]
     cells = [[cell.strip() for cell in row] for row in rows[2:]]
     assert cells == [['disk', '2', '1'], ['clock', '1', '1'], ['all', '3', '2']]
-    assert '- disk: gone: it hung' in text
+    assert '- disk, gone: `it hung`' in text
 
 
 def test_attacks_have_names_of_their_own():

@@ -78,24 +78,29 @@ class Attack:
 
 def complaint(attack: Attack, clean: Place, root: pathlib.Path) -> str:
     """Carries an attack out in a new folder; what went wrong, '' if it survived."""
-    place = clean.copy(root)
     try:
-        moved = attack.act(place)
-        if isinstance(moved, pathlib.Path):  # Where the results lie now.
-            place = dataclasses.replace(place, work=moved)
-        before = _digests(place)
-        outcome = run(attack.command, place, attack.surroundings)
-        wrong = _judged(attack, place, clean, outcome, before)
-        if wrong or attack.then is None:
-            return wrong
-        attack.heal(place)
-        again = run(attack.then, place)
-        if again.status != 0:
-            return f'clean command after it: {_ended(again) or again.status}'
-        wrong = attack.then.judge(place, clean, again)
-        return wrong and f'clean command after it: {wrong}'
+        wrong = _carried_out(attack, clean, root)
+        return ' '.join(wrong.replace(str(root), 'PLACE').split())
     finally:
         _remove(root)
+
+
+def _carried_out(attack: Attack, clean: Place, root: pathlib.Path) -> str:
+    place = clean.copy(root)
+    moved = attack.act(place)
+    if isinstance(moved, pathlib.Path):  # Where the results lie now.
+        place = dataclasses.replace(place, work=moved)
+    before = _digests(place)
+    outcome = run(attack.command, place, attack.surroundings)
+    wrong = _judged(attack, place, clean, outcome, before)
+    if wrong or attack.then is None:
+        return wrong
+    attack.heal(place)
+    again = run(attack.then, place)
+    if again.status != 0:
+        return f'clean command after it: {_ended(again) or again.status}'
+    wrong = attack.then.judge(place, clean, again)
+    return wrong and f'clean command after it: {wrong}'
 
 
 def run(command: Command, place: Place, around: Surroundings | None = None) -> Outcome:
