@@ -44,7 +44,8 @@ class Record:
         top5: of a pretrain Run on a task of one label and more than five classes, 0-1.
         status: 'done', or 'diverged' (loss or gradient not finite; scores are 0).
         fault: of a Run that diverged: {'step', 'lr'}, where and from what peak rate.
-        seconds: wall-clock, by part, and 'total'.
+        seconds: wall-clock: of processes that were stopped ('earlier'), of the last by
+            part, and of all ('total').
         versions: of this code and of the libraries, the device, threads.
         model: digest of the values in model.weights.h5; None where no network was
             trained, and in records of earlier versions.

@@ -12,7 +12,7 @@ from absl import logging
 
 from tfxfer import config, errors, leases, results, storage
 from tfxfer.training import distribution
-from tfxfer.transfer import environment, resolve
+from tfxfer.transfer import environment, resolve, run_clock
 from tfxfer.transfer.options import ExecutionOptions
 from tfxfer.transfer.resolve import ResolvedRun
 
@@ -42,7 +42,16 @@ def execute(run: config.Run, options: ExecutionOptions) -> results.Record:
             return record
         if lease:
             results.set_aside(folder)
-        return _carry_out(resolved, options, lease, start)
+        clock = run_clock.RunClock(folder, start) if lease else None
+        try:
+            record = _carry_out(resolved, options, lease, clock)
+        except BaseException:  # It may go on in another process.
+            if clock:
+                clock.stop()
+            raise
+        if clock:
+            clock.remove()
+        return record
 
 
 @contextlib.contextmanager
@@ -64,11 +73,12 @@ def _carry_out(
     resolved: ResolvedRun,
     options: ExecutionOptions,
     lease: leases.Lease | None,
-    start: float,
+    clock: run_clock.RunClock | None,
 ) -> results.Record:
-    """Measures a resolved Run and writes what it leaves behind; start: time.monotonic.
+    """Measures a resolved Run and writes what it leaves behind.
 
-    TensorFlow is imported here, once all names were looked up.
+    TensorFlow is imported here, once all names were looked up. lease, clock: of the
+    process that writes.
     """
     run, folder = resolved.run, results.folder(options.workdir, resolved.run)
     results.write_run(options.workdir, run)
@@ -88,11 +98,14 @@ def _carry_out(
         assert record is not None  # Which the chief wrote before it came here.
         return record
     model = save_weights(task, result, folder)
-    end = time.monotonic()
+    assert clock  # This process writes.
     seconds = {
-        'prepare': round(prepared - start, 3),
-        'measure': round(end - prepared, 3),
-        'total': round(end - start, 3),
+        'earlier': round(clock.earlier, 3),
+        'prepare': round(
+            clock.total() - clock.earlier - time.monotonic() + prepared, 3
+        ),
+        'measure': round(time.monotonic() - prepared, 3),
+        'total': round(clock.total(), 3),
     }
     record = _record(task, result, seconds, model)
     if lease and not lease.held():
