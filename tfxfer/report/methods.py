@@ -237,6 +237,7 @@ def _field(name: str, default: str) -> Callable[[results.Record], typing.Any]:
 
 # Facts about images and seeds, of every setting.
 _OWN = 'of the network'
+_BY_RANGE = 'by the range that those of the dataset use'
 _IMAGES = (
     _Fact('image side in pixels: {}', _field('image_size', _OWN), _OWN),
     _Fact(
@@ -255,6 +256,7 @@ _IMAGES = (
         lambda record: 'accepted' if record.run.accept_counts else 'an error',
         'an error',
     ),
+    _Fact('white in 16-bit gray images: {}', _field('white', _BY_RANGE), _BY_RANGE),
     _Fact('seed: {}', lambda record: record.run.seed),
 )
 
