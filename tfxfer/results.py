@@ -45,7 +45,8 @@ class Record:
         status: 'done', or 'diverged' (loss or gradient not finite; scores are 0).
         fault: of a Run that diverged: {'step', 'lr'}, where and from what peak rate.
         seconds: wall-clock: of processes that were stopped ('earlier'), of the last by
-            part, and of all ('total').
+            part, and of all ('total'); 'cached_features', which is not in it: what the
+            features took that were in the cache already.
         versions: of this code and of the libraries, the device, threads.
         model: digest of the values in model.weights.h5; None where no network was
             trained, and in records of earlier versions.

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -51,6 +52,23 @@ def test_a_subset_is_served_from_what_is_there_and_the_rest_added(images, tmp_pa
     np.testing.assert_array_equal(every[subset], few)
     at_once, _ = extract(images, tmp_path / 'other', lambda: model)
     np.testing.assert_array_equal(every, at_once)
+
+
+def test_what_cached_features_took_is_known_by_image(images, tmp_path):
+    extraction = features.Extraction(images, 8, tmp_path, METADATA, batch=5)
+    some = np.arange(40)
+    assert features.cached_seconds(extraction, some) == 0
+    begun = time.monotonic()
+    extract(images, tmp_path, network, some)
+    took = time.monotonic() - begun
+    (store,) = features.stores(tmp_path)
+    whole = features.cached_seconds(extraction, some)
+    assert 0.2 * took < whole <= took
+    assert store.cost(some[:10]) == pytest.approx(whole / 4)
+    # Images that are not there cost nothing yet; no file says what, no cost is known.
+    assert features.cached_seconds(extraction, np.arange(80)) == pytest.approx(whole)
+    (store.path / 'cost.json').write_text('{"seconds": "x"}')
+    assert features.cached_seconds(extraction, some) == 0
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,10 @@ class Cell:
         behind = self.records + self.trials
         if len(behind) < self.runs:
             return None
-        return sum(record.seconds.get('total', 0) for record in behind)
+        return sum(
+            record.seconds.get('total', 0) + record.seconds.get('cached_features', 0)
+            for record in behind
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -106,6 +106,7 @@ def _carry_out(
         ),
         'measure': round(time.monotonic() - prepared, 3),
         'total': round(clock.total(), 3),
+        'cached_features': round(task.cached_seconds, 3),
     }
     record = _record(task, result, seconds, model)
     if lease and not lease.held():

@@ -21,11 +21,12 @@ _COMPUTED = 1 << 32
 class Store:
     """One row of features per image, as far as they have been computed.
 
-    A folder of features.npy [n, d], checksums.npy u64 [n], facts.json and images.npz
-    (labels, names, splits). A row is written before its checksum, so that one whose
-    checksum fits is complete and undamaged, whenever the process ends and whatever
-    happens to the disk. There is no memory map: it would lengthen a truncated file with
-    zeros, and end the process by SIGBUS where the disk is full.
+    A folder of features.npy [n, d], checksums.npy u64 [n], facts.json, images.npz
+    (labels, names, splits) and cost.json (seconds of how many rows). A row is written
+    before its checksum, so that one whose checksum fits is complete and undamaged,
+    whenever the process ends and whatever happens to the disk. There is no memory map:
+    it would lengthen a truncated file with zeros, and end the process by SIGBUS where
+    the disk is full.
 
     Attributes:
         path: the folder.
@@ -117,6 +118,31 @@ class Store:
     def forget(self, index: np.ndarray) -> None:
         """Marks the rows of images `index` as not computed."""
         self._mark(index, np.zeros(len(index), np.uint64))
+
+    def add_cost(self, seconds: float, count: int) -> None:
+        """Notes that `count` rows took so long to compute."""
+        known = self._cost()
+        storage.write_json(
+            self.path / 'cost.json',
+            {'seconds': known['seconds'] + seconds, 'images': known['images'] + count},
+        )
+
+    def cost(self, index: np.ndarray) -> float:
+        """Seconds that those of the images `index` took which were computed.
+
+        The mean of all that were; 0 where that was not noted.
+        """
+        known = self._cost()
+        if not known['images']:
+            return 0.0
+        return known['seconds'] / known['images'] * int(np.sum(self.done[index]))
+
+    def _cost(self) -> dict[str, float]:
+        known = storage.read_if_sound(self.path / 'cost.json') or {}
+        seconds, images = known.get('seconds'), known.get('images')
+        if isinstance(seconds, int | float) and isinstance(images, int):
+            return {'seconds': seconds, 'images': images}
+        return {'seconds': 0.0, 'images': 0}
 
     def images(self) -> dict[str, np.ndarray]:
         """{labels, names, split_train, ...} of the task.

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import pathlib
 import shutil
+import time
 import typing
 from importlib import metadata
 
@@ -150,6 +151,15 @@ def extract(
     )  # fmt: skip
 
 
+def cached_seconds(extraction: Extraction, indices: np.ndarray) -> float:
+    """What the features at `indices` that are cached already took to compute."""
+    path = folder(extraction.cache) / storage.key_of(extraction.identity())
+    try:
+        return Store(path).cost(indices)
+    except (errors.InputError, FileNotFoundError):  # There is none, or none of use.
+        return 0.0
+
+
 def _completed(
     path: pathlib.Path,
     network: collections.abc.Callable[[], keras.Model],
@@ -162,6 +172,7 @@ def _completed(
     store = _opened(path, images)
     missing = indices if store is None else indices[~store.done[indices]]
     if len(missing):
+        begun = time.monotonic()
         batches = pipeline.evaluation(
             images, missing, extraction.size, preprocess.whole, extraction.batch
         )
@@ -181,6 +192,9 @@ def _completed(
                 store = Store.create(path, identity, images, rows.shape[1])
             store.put(index, rows)
             rows_left -= len(index)
+            now = time.monotonic()
+            store.add_cost(now - begun, len(index))
+            begun = now
         if rows_left:
             raise RuntimeError(
                 f'{rows_left} of {len(missing)} images were not predicted.'

@@ -35,6 +35,8 @@ class Task:
         self.resolved, self.options = resolved, options
         self.devices = devices or distribution.strategy()
         self.training = options.training or loop.Options()
+        # What the features took that were in the cache already.
+        self.cached_seconds = 0.0
 
     @property
     def run(self) -> config.Run:
@@ -140,8 +142,10 @@ class Task:
     def features(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """(x f32 [n, d], labels) of whole images, in inference mode."""
         extraction = features.Extraction.of(self.resolved, self.options.cache)
+        indices = self.indices(split)
+        self.cached_seconds += features.cached_seconds(extraction, indices)
         return features.extract(
-            lambda: self.network, extraction, self.indices(split), devices=self.devices
+            lambda: self.network, extraction, indices, devices=self.devices
         )
 
     def predictions(self, model: keras.Model, split: str) -> dict[str, np.ndarray]:
