@@ -4,6 +4,7 @@ import gc
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,12 @@ pytest_plugins = [
     'tests.support.offline',
     'tests.support.studies',
 ]
+
+# A test run that is left in the background (nohup, &) ignores these, and what it starts
+# would too.
+for _signum in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(_signum) == signal.SIG_IGN:
+        signal.signal(_signum, signal.SIG_DFL)
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'

@@ -23,7 +23,7 @@ def test_the_list_says_which_weights_are_here(tmp_path, monkeypatch):
         "70.9 % (TF-Slim's table)",
         'slim, [keras]',
     )
-    assert rows['densenet_201'][-2:] == ("77.3 % (torchvision's weights)", 'keras')
+    assert rows['densenet_201'][-2:] == ("77.3 % (Keras' table)", 'keras')
     assert rows['inception_v4'][-1] == '[slim]'
     assert rows['mobilenet_v1_0.5'][-1] == '-'
 

@@ -57,7 +57,7 @@ class RunClock:
 
     def _read(self) -> float:
         try:
-            seconds = float(self._file.read_text())
+            seconds = float(self._file.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return 0.0
         return seconds if 0 <= seconds < math.inf else 0.0
