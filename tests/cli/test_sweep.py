@@ -66,7 +66,7 @@ def test_plan_measures_this_machine_once(tool, tmp_path):
     ]  # fmt: skip
     first = tool(*flags)
     path = tmp_path / 'cache' / 'rates.json'
-    (((train, infer),),) = [json.loads(path.read_text()).values()]
+    ((train, infer),) = json.loads(path.read_text())['content'].values()
     assert f'{train:.1f} images/s in training, {infer:.1f} scored' in first
     assert 'device-hours' in first
     assert infer > train > 10  # A tiny network.
