@@ -1,6 +1,7 @@
 """Runs on a Ray cluster. Ray is imported when an executor of it is entered."""
 
 import contextlib
+import functools
 import importlib.util
 import ipaddress
 import logging
@@ -132,6 +133,12 @@ class Ray:
             return failures.KILLED
 
 
+@functools.cache
+def _token() -> str:
+    """Of all clusters of this process: Ray reads it once."""
+    return secrets.token_hex(32)
+
+
 def _own_cluster() -> dict[str, str]:
     """What Ray reads when it is imported, for a cluster of this machine alone.
 
@@ -141,7 +148,7 @@ def _own_cluster() -> dict[str, str]:
     return {
         'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER': '0',
         'RAY_AUTH_MODE': 'token',
-        'RAY_AUTH_TOKEN': secrets.token_hex(32),
+        'RAY_AUTH_TOKEN': _token(),
     }
 
 
