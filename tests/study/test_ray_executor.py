@@ -40,6 +40,15 @@ def test_without_ray_it_says_how_to_install_it(tmp_path, monkeypatch):
         ray_executor.Ray(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def environment_as_before():
+    """What a cluster of this process sets is not for the next test's."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 # A cluster of this machine: its servers' pids and addresses, until its input ends.
 OWN = """
 import json, os, sys
