@@ -14,7 +14,7 @@ from tfxfer.study.study import FOUND, Study
 
 def get_config():
     config = protocol.config_dict(Study, leave_out=FOUND, archs=(), datasets=())
-    config.archs = ('mobilenet_v1_0.25', 'mobilenet_v2_0.35')
+    config.archs = ('mobilenet_v1_0.25', 'mobilenet_v1_0.5')
     config.datasets = ('digits_5_9',)
     config.settings = ('logistic', 'finetune', 'scratch')
     config.seeds = (0, 1, 2)

@@ -122,6 +122,7 @@ def test_the_plan_of_the_example_results_is_what_is_in_them():
     Which kept the classifier of weights with as many classes.
     """
     fields = quickstart.get_config()
+    fields.archs = ('mobilenet_v1_0.25', 'mobilenet_v2_0.35')
     fields.seeds, fields.finetune.wds = (0,), (0.0, 1e-5)
     for setting, steps in (('pretrain', 150), ('finetune', 30), ('scratch', 60)):
         fields[setting].steps = steps
