@@ -60,7 +60,7 @@ def test_missing_folder_is_named(tmp_path):
 def test_empty_class_folder_is_named(photographs):
     root = photographs()
     (root / 'white').mkdir()
-    with pytest.raises(errors.InputError, match=r'white has no image\. Read are .jpg'):
+    with pytest.raises(errors.InputError, match=r'white has no image\..* read: .jpg'):
         read(root)
 
 
@@ -270,6 +270,16 @@ def test_suffixes_do_not_say_how_a_file_is_read(tmp_path):
         difference = np.abs(seen[i].astype(int) - seen[0])
         # JPEG loses a little.
         assert difference.mean() < 8 if key.endswith('.png') else not difference.any()
+
+
+def test_files_without_a_suffix_are_images_if_they_begin_so(tmp_path):
+    forms = ['AVIF', 'BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP']
+    for form in forms:
+        RGB.save(tmp_path / form, format=form)
+    (tmp_path / 'README').write_text('A list of images')
+    found = class_folder.find(tmp_path)
+    assert found.images == [str(tmp_path / form) for form in forms]
+    assert found.others == {'no suffix': 1}
 
 
 def test_a_folder_with_two_names_is_read_by_the_first(tmp_path):

@@ -77,7 +77,9 @@ def test_same_bytes_in_two_splits_are_warned_about(photographs, caplog):
     read(root)
     assert (
         '2 image(s) occur in several splits, byte for byte, which makes scores too '
-        'high: for example train/red/0.png (train) and test/red/0.png (test).'
+        'high: for example train/red/0.png (train) and test/red/0.png (test); '
+        'train/red/4.png (train) and valid/green/0.png (valid) and test/blue/1.png '
+        '(test).'
     ) in caplog.text
 
 

@@ -373,11 +373,12 @@ def test_colours_of_16_bits_that_are_nearly_black_are_warned_of(tmp_path, caplog
     assert 'nearly black: if they hold 12-bit numbers' in caplog.text
 
 
+@pytest.mark.parametrize('kind', ['png', 'webp'])
 def test_the_limit_of_pixels_is_one_that_can_be_raised(
-    photographs, tmp_path, monkeypatch
+    photographs, tmp_path, monkeypatch, kind
 ):
     root, cache = photographs(), tmp_path / 'cache'
-    Image.new('RGB', (60, 50)).save(root / 'red' / 'large.png')
+    Image.new('RGB', (60, 50)).save(root / 'red' / f'large.{kind}')
     monkeypatch.setenv('TFXFER_MEGAPIXELS', '0.0025')
     with pytest.raises(
         errors.InputError,
@@ -385,7 +386,7 @@ def test_the_limit_of_pixels_is_one_that_can_be_raised(
     ):
         read(root, cache=cache)
     _, images = read(root, cache=cache, skip_broken=True)
-    assert images.skipped == ('red/large.png',)
+    assert images.skipped == (f'red/large.{kind}',)
     monkeypatch.setenv('TFXFER_MEGAPIXELS', '0.003')
     _, images = read(root, cache=cache)  # Not what was remembered.
     assert images.pixels_of.max() == 3000 and len(images.pixels_of) == 31

@@ -12,6 +12,7 @@ from scipy import special
 from tests.support.exported import CLASSES
 from tests.support.fakes import ARCHITECTURE
 from tfxfer import config, errors, models, results
+from tfxfer.data import image_files
 from tfxfer.export import predict_images, saved_model
 from tfxfer.transfer import execute
 from tfxfer.transfer.options import ExecutionOptions
@@ -167,3 +168,21 @@ def test_a_model_is_read_in_a_folder_whose_name_is_a_pattern(exported, tmp_path)
         for f in (folder, exported[False])
     ]
     np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)
+
+
+def test_an_image_of_more_pixels_than_the_model_takes_is_a_fault(tmp_path):
+    Image.new('RGB', (20, 24)).save(tmp_path / 'a.png')
+    model = predict_images.Model(serve=None, multi_label=False, pixels=479)
+    (found,) = predict_images.predictions(model, [f'{tmp_path}/a.png'])
+    assert found.fault == (
+        '480 pixels are more than the 479 that the model takes: make it smaller'
+    )
+
+
+def test_predictions_leave_the_copies_of_others(tmp_path):
+    copy = image_files.copies(None) / 'of a task.png'
+    copy.touch()
+    model = predict_images.Model(serve=None, multi_label=False)
+    list(predict_images.predictions(model, [f'{tmp_path}/missing.png']))
+    assert copy.exists()
+    copy.unlink()

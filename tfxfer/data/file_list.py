@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -56,9 +56,8 @@ def gather(
     names = tuple(sorted({file.label for file in files}))
     check_names(dataset, names)
     copies = image_files.copies(options.cache)
-    paths = [file.path for file in files]
-    stamps = {path: image_files.stamp(root / path) for path in paths}
-    checked = image_files.check(root, paths, options.cache, copies)
+    stamps = image_files.stamps_of(root, [file.path for file in files])
+    checked = image_files.check(root, stamps, options.cache, copies)
     broken = [path for path, check in checked.items() if check.fault]
     _refuse_or_report(root, checked, broken, skip=options.skip_broken)
     files = [file for file in files if not checked[file.path].fault]
@@ -73,8 +72,21 @@ def gather(
     labels = np.array([label_of[file.label] for file in files], np.int32)
     splits = image_set.complete(labels, _parts(dataset, files), keys)
     _warn_of_classes(names, labels)
-    _warn_of_leaks(keys, checks, splits)
-    _warn_of_contradictions(files, checks)
+    digests = [check.digest for check in checks]
+    _warn_of_copies(
+        'splits',
+        'which makes scores too high',
+        (
+            (digests[i], part, keys[i])
+            for part in ('train', 'valid', 'test')
+            for i in splits[part].tolist()
+        ),
+    )
+    _warn_of_copies(
+        'classes',
+        'so that labels contradict one another',
+        zip(digests, [file.label for file in files], keys, strict=True),
+    )
     record = dataclasses.replace(dataset, classes=len(names), class_names=names)
     return record, image_set.Images(
         labels=labels,
@@ -164,9 +176,7 @@ def _refuse_or_report(
             'Remove or replace it, or leave it out with --config.skip_broken.'
         )
     for path in broken:
-        # Printable, whatever bytes the name has.
-        printable = os.fsencode(root / path).decode(errors='backslashreplace')
-        logging.warning('Left out %s: %s', printable, checked[path].fault)
+        logging.warning('Left out %s: %s', root / path, checked[path].fault)
 
 
 def _parts(dataset: datasets.Dataset, files: Sequence[File]) -> dict[str, np.ndarray]:
@@ -257,41 +267,28 @@ def _warn_of_classes(names: Sequence[str], labels: np.ndarray) -> None:
         )
 
 
-def _warn_of_leaks(
-    keys: Sequence[str],
-    checks: Sequence[image_files.Checked],
-    splits: Mapping[str, np.ndarray],
+def _warn_of_copies(
+    groups: str, consequence: str, files: Iterable[tuple[str | None, str, str]]
 ) -> None:
-    """Warns of files with the same bytes in several splits."""
-    seen: dict[str | None, dict[str, str]] = collections.defaultdict(dict)
-    for part in ('train', 'valid', 'test'):
-        for i in splits[part].tolist():
-            seen[checks[i].digest].setdefault(part, keys[i])
-    leaks = [places for places in seen.values() if len(places) > 1]
-    if leaks:
-        logging.warning(
-            '%d image(s) occur in several splits, byte for byte, which makes scores '
-            'too high: for example %s.',
-            len(leaks),
-            ' and '.join(f'{key} ({part})' for part, key in leaks[0].items()),
-        )
+    """Warns of files with the same bytes in several groups.
 
-
-def _warn_of_contradictions(
-    files: Sequence[File], checks: Sequence[image_files.Checked]
-) -> None:
-    """Warns of files with the same bytes in several classes."""
+    Args:
+        groups: what they are called.
+        consequence: of such copies.
+        files: (digest, group, key) of each.
+    """
     seen: dict[str | None, dict[str, str]] = collections.defaultdict(dict)
-    for file, check in zip(files, checks, strict=True):
-        seen[check.digest].setdefault(file.label, file.path)
-    doubtful = [places for places in seen.values() if len(places) > 1]
-    if doubtful:
+    for digest, group, key in files:
+        seen[digest].setdefault(group, key)
+    copies = [places for places in seen.values() if len(places) > 1]
+    if copies:
         logging.warning(
-            '%d image(s) occur in several classes, byte for byte, so that labels '
-            'contradict one another: for example %s.',
-            len(doubtful),
+            '%d image(s) occur in several %s, byte for byte, %s: for example %s.',
+            len(copies),
+            groups,
+            consequence,
             '; '.join(
-                ' and '.join(f'{path} ({label})' for label, path in places.items())
-                for places in doubtful[:SHOWN]
+                ' and '.join(f'{key} ({group})' for group, key in places.items())
+                for places in copies[:SHOWN]
             ),
         )

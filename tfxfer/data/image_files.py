@@ -32,11 +32,11 @@ if typing.TYPE_CHECKING:  # Imported where an image is read: reports need none.
 Stamp = list[int]  # Size, times of change (of content, of inode) and inode of a file.
 
 FORMATS = ('JPEG', 'MPO', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'AVIF')  # By content.
-# With which files of these formats begin; WebP's are inside a RIFF file.
-HEADS = (b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n', b'BM', b'GIF8', b'II*\0', b'MM\0*')
+PNG_HEAD = b'\x89PNG\r\n\x1a\n'
+# With which files of these formats begin, but WebP and AVIF.
+HEADS = (b'\xff\xd8\xff', PNG_HEAD, b'BM', b'GIF8', b'II*\0', b'MM\0*')
 # Raised when a check finds, or a copy holds, something else than before.
 VERSION = 2
-PNG_HEAD = b'\x89PNG\r\n\x1a\n'
 PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
 # What Pillow's decoders raise.
 DECODING = (
@@ -121,11 +121,11 @@ def _temporary() -> tempfile.TemporaryDirectory:
 
 def check(
     root: pathlib.Path,
-    paths: Sequence[str],
+    stamps: Mapping[str, Stamp | None],
     cache: str | os.PathLike | None,
     folder: pathlib.Path,
 ) -> dict[str, Checked]:
-    """Decodes every file once: {path: Checked}, in the order of paths.
+    """Decodes every file once: {path: Checked}, in the order of `stamps`.
 
     A file whose stamp is the same as when it was last read is not read again, unless
     its copy is gone. The stamp tells apart files that were exchanged under the same
@@ -133,7 +133,7 @@ def check(
 
     Args:
         root: folder that the paths are below, where they are not absolute.
-        paths: names of files.
+        stamps: of each file by its path, see `stamps_of`.
         cache: folder that remembers what was seen; None: nothing is remembered.
         folder: for copies; see `copies`.
     """
@@ -142,12 +142,11 @@ def check(
     most_pixels()  # Refused here, not file by file.
     # [stamp, *fields of Checked] of each path.
     known = storage.read_cache(memory) if memory else {}
-    stamps = {path: stamp(root / path) for path in paths}
     copied = {name for name in os.listdir(folder) if _ends_well(folder / name)}
     unread = [
         path
-        for path in paths
-        if not _unchanged(known.get(path, [None]), stamps[path], copied)
+        for path, stamp in stamps.items()
+        if not _unchanged(known.get(path, [None]), stamp, copied)
     ]
     try:
         for path, checked in zip(unread, _read(root, unread, folder), strict=True):
@@ -155,7 +154,7 @@ def check(
     finally:  # Of a check that was interrupted, too.
         if memory and unread:
             storage.write_cache(memory, known)
-    return {path: Checked(*known[path][1:]) for path in paths}
+    return {path: Checked(*known[path][1:]) for path in stamps}
 
 
 def _ends_well(copy: pathlib.Path) -> bool:
@@ -208,6 +207,11 @@ def stamp(path: pathlib.Path) -> Stamp | None:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
+def stamps_of(root: pathlib.Path, paths: Sequence[str]) -> dict[str, Stamp | None]:
+    """{path: stamp} of files below a root."""
+    return {path: stamp(root / path) for path in paths}
+
+
 def check_file(path: pathlib.Path, folder: pathlib.Path) -> Checked:
     """The Checked of one file, its copy made where it needs one."""
     from PIL import Image, UnidentifiedImageError
@@ -251,7 +255,8 @@ def begins_as_image(path: str | os.PathLike) -> bool:
             head = file.read(12)
     except OSError:
         return False
-    return head.startswith(HEADS) or (head[:4] == b'RIFF' and head[8:] == b'WEBP')
+    webp = head[:4] == b'RIFF' and head[8:] == b'WEBP'
+    return head.startswith(HEADS) or webp or head[4:] in (b'ftypavif', b'ftypavis')
 
 
 def _irregular(path: pathlib.Path) -> str | None:
@@ -273,6 +278,9 @@ def _decode(data: bytes, digest: str) -> tuple[Checked, 'Image.Image | None']:
     Raises:
         what Pillow does of damaged files.
     """
+    width, height = _webp_size(data)  # Pillow makes room for its pixels on opening it.
+    if fault := too_large(width, height):
+        return Checked(digest, fault, pixels=width * height), None
     with _opened(data) as image:
         if image.format not in FORMATS:
             unknown = f'{image.format} is not one of {", ".join(FORMATS)}'
@@ -314,8 +322,6 @@ def _opened(data: bytes) -> 'Image.Image':
     """
     from PIL import Image
 
-    if data[:4] == b'RIFF' and (fault := too_large(*_webp_size(data))):
-        raise ValueError(fault)  # Pillow makes room for the pixels when it opens one.
     if data[:8] == PNG_HEAD:  # A profile or comment may be too large for Pillow.
         data = _without_texts(data)
     image = Image.open(io.BytesIO(data))
@@ -329,7 +335,7 @@ def _opened(data: bytes) -> 'Image.Image':
 def _webp_size(data: bytes) -> tuple[int, int]:
     """(width, height) that a WebP file's beginning claims; (0, 0) of other files."""
     kind, head = data[12:16], data[:30]
-    if len(head) < 30:
+    if head[:4] != b'RIFF' or len(head) < 30:
         return 0, 0
     if kind == b'VP8X':
         sides = (int.from_bytes(head[i : i + 3], 'little') + 1 for i in (24, 27))

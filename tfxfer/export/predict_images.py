@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import pathlib
+import tempfile
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -16,18 +17,22 @@ from tfxfer.data import class_folder, image_files
 BATCH = 16  # Turned photographs are held as PNG, of up to 20 MB each.
 PIXELS = 50_000_000  # In a batch, unless it is of one image.
 SHOWN = 3  # Classes in a line.
+# Of models exported before their cards said it.
+USUAL = {'white': image_files.WHITE, 'pixels': None}
 PRESENT = 0.5  # Above it a class of a multi-label task is said to be there.
 
 
 class Model(typing.NamedTuple):
     """serve: image bytes [b] -> {probabilities, classes [b, k]}, as of Served.
 
-    white: the number that is white in 16-bit gray.
+    white: the number that is white in 16-bit gray. pixels: how many an image may have;
+    None: it has no limit of its own.
     """
 
     serve: typing.Callable
     multi_label: bool
     white: int = image_files.WHITE
+    pixels: int | None = None
 
 
 class Prediction(typing.NamedTuple):
@@ -94,7 +99,7 @@ def load(folder: str | os.PathLike) -> Model:
     try:
         card = json.loads((folder / 'model_card.json').read_text(encoding='utf-8'))
         multi_label = card['multi_label']
-        white = card.get('reading', {}).get('white', image_files.WHITE)
+        reading = {**USUAL, **card.get('reading', {})}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise errors.InputError(
             f'{folder}/model_card.json, which says whether an image has one class or '
@@ -108,7 +113,8 @@ def load(folder: str | os.PathLike) -> Model:
     try:
         with path_patterns.literal(folder) as path:
             model = tf.saved_model.load(str(path))
-        return Model(model.signatures['serving_default'], multi_label, white)
+        serve = model.signatures['serving_default']
+        return Model(serve, multi_label, reading['white'], reading['pixels'])
     except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise errors.InputError(
@@ -123,24 +129,46 @@ def predictions(model: Model, paths: Sequence[str]) -> Iterator[Prediction]:
     Raises:
         RuntimeError: the model gives what is no probability.
     """
-    copies = image_files.copies(None)
     starts = range(0, len(paths), BATCH)
     hidden = None if len(starts) > 1 else True  # None: where there is no terminal.
     for start in tqdm.tqdm(
         starts, 'Predicting', unit='batch', leave=False, disable=hidden
     ):
         part = paths[start : start + BATCH]
-        checked = image_files.check(pathlib.Path(), part, None, copies)
-        sound = {path: checked[path] for path in part if not checked[path].fault}
-        image_files.whiten(pathlib.Path(), sound, copies, model.white)
-        of_path: dict[str, Prediction] = {}
-        for group in _groups(sound):
-            data = _upright_files(group, sound, copies, model.white)
-            of_path |= zip(group, _predicted(model, group, data), strict=True)
-        for copy in copies.iterdir():  # There may be no room for those of all batches.
-            copy.unlink(missing_ok=True)
-        for path in part:
-            yield of_path.get(path) or Prediction(path, fault=checked[path].fault)
+        # Of each batch: there may be no room for the copies of all.
+        with tempfile.TemporaryDirectory(prefix='tfxfer-') as copies:
+            of_path = _batch(model, part, pathlib.Path(copies))
+        yield from (of_path[path] for path in part)
+
+
+def _batch(
+    model: Model, paths: Sequence[str], copies: pathlib.Path
+) -> dict[str, Prediction]:
+    """{path: Prediction}; copies: an empty folder."""
+    here = pathlib.Path()
+    stamps = image_files.stamps_of(here, paths)
+    sound: dict[str, image_files.Checked] = {}
+    of_path: dict[str, Prediction] = {}
+    for path, check in image_files.check(here, stamps, None, copies).items():
+        if fault := check.fault or _too_large(check, model):
+            of_path[path] = Prediction(path, fault=fault)
+        else:
+            sound[path] = check
+    image_files.whiten(here, sound, copies, model.white)
+    for group in _groups(sound):
+        data = _upright_files(group, sound, copies, model.white)
+        of_path |= zip(group, _predicted(model, group, data), strict=True)
+    return of_path
+
+
+def _too_large(check: image_files.Checked, model: Model) -> str | None:
+    """Why the model would refuse an image that is read here, or None."""
+    if model.pixels is None or check.pixels <= model.pixels:
+        return None
+    return (
+        f'{check.pixels:,} pixels are more than the {model.pixels:,} that the model '
+        'takes: make it smaller'
+    )
 
 
 def _groups(checked: Mapping[str, image_files.Checked]) -> Iterator[list[str]]:
@@ -175,7 +203,8 @@ def _upright_files(
 def upright(data: typing.Any, orientation: int) -> typing.Any:
     """A file whose pixels lie as EXIF's orientation (1 to 8) says a JPEG's should.
 
-    An exported model does not read EXIF. An upright file is returned as it is.
+    Models that were exported before they read EXIF do not turn images themselves. An
+    upright file is returned as it is.
     """
     if orientation == 1:
         return data
