@@ -16,8 +16,8 @@ SUFFIXES = (
     '.avif',
 )  # fmt: skip
 _WAY_OUT = (
-    'If they are classes, list the images in a file, path,label in each line, and use '
-    'csv:/path instead of folder:/path.'
+    'If they are classes, list the images in a CSV file, one path,label per line, and '
+    'use csv:/path instead of folder:/path.'
 )
 
 
@@ -186,22 +186,27 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _listed(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """(folders, files) directly in a folder, not hidden, sorted.
+    """(folders, files) directly in a folder, as `_scan`.
 
     Raises:
         errors.InputError: it cannot be read.
     """
     try:
-        with os.scandir(path) as entries:
-            shown = sorted(
-                (e for e in entries if e.name[0] != '.'), key=lambda e: e.name
-            )
+        folders, files = _scan(path)
     except OSError as error:
         raise errors.InputError(
             f'The folder {path} cannot be read: {error.strerror}.'
         ) from error
-    folders = [path / entry.name for entry in shown if _is_folder(entry)]
-    files = [path / entry.name for entry in shown if not _is_folder(entry)]
+    return list(map(pathlib.Path, folders)), list(map(pathlib.Path, files))
+
+
+def _scan(path: str | pathlib.Path) -> tuple[list[str], list[str]]:
+    """Paths of (folders, files) directly in a folder, not hidden, sorted."""
+    folders, files = [], []
+    with os.scandir(path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name[0] != '.':
+                (folders if _is_folder(entry) else files).append(entry.path)
     return folders, files
 
 
@@ -227,8 +232,9 @@ def _check_not_empty(folder: pathlib.Path, found: Found) -> None:
     if not found.images:
         only = f', only {tally(found.others)}' if found.others else ''
         raise errors.InputError(
-            f'The class folder {folder} has no image{only}. Read are '
-            f'{", ".join(SUFFIXES)}: add or convert images, or remove the folder.'
+            f'The class folder {folder} has no image{only}. Files with these suffixes '
+            f'are read: {", ".join(SUFFIXES)}. Add or convert images, or remove the '
+            'folder.'
         )
 
 
@@ -252,16 +258,13 @@ def walk(
             place = os.stat(parent)
             if (place.st_dev, place.st_ino) in seen:
                 continue
-            with os.scandir(parent) as listed:
-                entries = sorted(listed, key=lambda entry: entry.name)
+            folders, files = _scan(parent)
         except OSError as error:
             unreadable(error)
             continue
         seen.add((place.st_dev, place.st_ino))
-        entries = [entry for entry in entries if entry.name[0] != '.']
-        below = {entry.path for entry in entries if _is_folder(entry)}
-        yield from (entry.path for entry in entries if entry.path not in below)
-        waiting += sorted(below, reverse=True)
+        yield from files
+        waiting += reversed(folders)
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

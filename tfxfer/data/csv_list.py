@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
 
 from tfxfer import datasets, errors
 from tfxfer.data import file_list, image_set
@@ -110,12 +110,12 @@ def _check_rows(
     _warn_of_combinations(path, names)
 
 
-def _warn_of_combinations(path: pathlib.Path, names: Collection[str]) -> None:
+def _warn_of_combinations(path: pathlib.Path, names: Set[str]) -> None:
     """Warns of labels such as `scab rust` beside `scab` and `rust`."""
     joined = [
         name
         for name in sorted(names)
-        if len(set(re.split(r'\s*[\s|;,/+&]\s*', name)) & (set(names) - {name})) > 1
+        if len((set(re.split(r'\s*[\s|;,/+&]\s*', name)) - {name}) & names) > 1
     ]
     if joined:
         logging.warning(
@@ -127,9 +127,9 @@ def _warn_of_combinations(path: pathlib.Path, names: Collection[str]) -> None:
 
 def _on_disk(folder: pathlib.Path, name: str) -> str:
     """The name as the file system has it, which may compose letters otherwise."""
-    forms = [name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD'))]
     if name.isascii():
         return name
+    forms = [name, *(unicodedata.normalize(form, name) for form in ('NFC', 'NFD'))]
     return next((form for form in forms if os.path.isfile(folder / form)), name)
 
 
