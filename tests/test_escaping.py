@@ -13,7 +13,8 @@ from tfxfer import escaping
         ('a\nb\r\tc', r'a\nb\r\tc'),
         ('\x1b[31mred\x9b0m', r'\x1b[31mred\x9b0m'),
         ('evil\u202egpj.exe', r'evil\u202egpj.exe'),
-        ('\udce9', r'\udce9'),  # A byte of a file name that is no UTF-8.
+        ('\ud800', r'\ud800'),
+        ('\udce9', r'\xe9'),  # A byte of a file name that is no UTF-8.
     ],
 )
 def test_a_terminal_gets_one_line_without_commands(text, shown):

@@ -47,7 +47,9 @@ def lines(text: str) -> str:
 
 
 def _shown(sign: str) -> str:
-    return sign.encode('unicode_escape', 'backslashreplace').decode()
+    if '\udc80' <= sign <= '\udcff':  # A byte of a file name that is no UTF-8.
+        return f'\\x{ord(sign) - 0xDC00:02x}'
+    return sign.encode('unicode_escape').decode()
 
 
 def markdown(text: str) -> str:

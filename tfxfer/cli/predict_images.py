@@ -54,7 +54,8 @@ def main(given: app.Given) -> None:
         )
         only = f' (only {others})' if others else ''
         raise errors.InputError(
-            f'No image{place}{only}. Read are {", ".join(class_folder.SUFFIXES)}.'
+            f'No image{place}{only}. Files with these suffixes are read: '
+            f'{", ".join(class_folder.SUFFIXES)}.'
         )
     model = predict_images.load(given.model)
     for fault in faults:
@@ -84,7 +85,6 @@ def _text(
 
 def _print(text: str, file: typing.TextIO) -> None:
     """A line that a progress bar on the same terminal does not run into."""
-    text = os.fsencode(text).decode(errors='backslashreplace')  # Whatever a name has.
     try:
         tqdm.tqdm.write(escaping.line(text), file=file)
         file.flush()
