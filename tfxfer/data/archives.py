@@ -137,7 +137,8 @@ def _downloaded(folder):
     urls = set()
     for path in folder.rglob('*.INFO'):
         if path.with_suffix('').exists():
-            info = storage.read_json(path, 'Remove it, and its archive is got again.')
+            remedy = 'Remove it, and its archive is downloaded again.'
+            info = storage.read_json(path, remedy)
             urls.update(info.get('urls', ()))
     return urls
 

@@ -36,8 +36,9 @@ class Seen:
         if changed:
             more = f' (and {len(changed) - 1} more)' if len(changed) > 1 else ''
             raise errors.InputError(
-                f'{changed[0]}{more} changed while it was being used. Nothing of that '
-                'is kept: start the same command again, for the images of now.'
+                f'{changed[0]}{more} changed while it was being used, so nothing was '
+                'recorded. Start the same command again to use the images as they are '
+                'now.'
             )
 
     def _differs(self, index: int) -> bool:
