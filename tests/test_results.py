@@ -263,6 +263,21 @@ def test_a_field_of_the_run_of_another_type_is_named(tmp_path, field, value):
     left_out(tmp_path, "'run'")
 
 
+@pytest.mark.parametrize('hparams', [None, [], 5, 'lr'])
+def test_a_finetune_run_without_hyperparameters_is_named(tmp_path, hparams):
+    example = next((ROOT / 'tests/example_results').glob('*-finetune-*/record.json'))
+    folder = tmp_path / example.parent.name
+    folder.mkdir()
+    record = json.loads(example.read_text())
+    record['run']['hparams'] = hparams
+    (folder / 'record.json').write_text(json.dumps(record))
+    (folder / 'run.json').write_text(json.dumps(record['run']))
+    (sentence,) = results.read_folder(tmp_path).left_out
+    assert f'{folder}/record.json' in sentence and "'hparams'" in sentence
+    with pytest.raises(errors.InputError, match="'hparams'"):
+        results.read_run(folder / 'run.json')
+
+
 @pytest.mark.parametrize('field', ['run', 'metric', 'score', 'images', 'classes'])
 def test_a_field_that_is_not_there_is_named(tmp_path, field):
     change(tmp_path, lambda record: record.pop(field))

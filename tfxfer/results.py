@@ -112,9 +112,9 @@ def _object(path: str | os.PathLike) -> dict[str, typing.Any]:
 def _run_of(fields: dict[str, typing.Any]) -> config.Run:
     """The Run of a file's fields."""
     written = fields.pop('id', None)  # Absent where a user wrote the file.
-    if written and fields.get('setting') == 'finetune':
-        # Files of before there was the choice do not have it.
-        fields['hparams'] = {'new_head': False, **fields['hparams']}
+    hparams = fields.get('hparams')
+    if written and fields.get('setting') == 'finetune' and isinstance(hparams, dict):
+        hparams.setdefault('new_head', False)  # Files from before there was the choice.
     return config.from_dict(fields)
 
 
@@ -127,6 +127,7 @@ def write_splits(
 
     splits: {'train', 'valid', 'test': i64 indices}; keys: the images' names, if any.
     """
+    arrays: dict[str, typing.Any]
     arrays = {name: np.asarray(splits[name], np.int64) for name in sorted(splits)}
     if keys is not None:
         arrays['names'] = np.array(keys, str)
@@ -135,7 +136,7 @@ def write_splits(
     if not _holds_splits(path, name):
         path.parent.mkdir(exist_ok=True)
         with storage.replacing(path) as temporary:
-            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(temporary, **arrays)
     return name
 
 

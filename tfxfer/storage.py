@@ -209,13 +209,13 @@ def _full(path: str | os.PathLike, error: BaseException) -> OSError:
     return OSError(number, os.strerror(number), str(path))
 
 
-def full_errno(error: BaseException) -> int:
-    """Which of FULL an error says in words."""
+def full_errno(error: object) -> int:
+    """Which of FULL an error, or the text of one, says in words."""
     return errno.EFBIG if 'File too large' in str(error) else errno.ENOSPC
 
 
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that there was no room to write to."""
+def disk_is_full(error: object) -> bool:
+    """Whether an error, or the text of one, says that there was no room to write to."""
     if isinstance(error, OSError) and error.errno in FULL:
         return True
     return bool(_FULL_TEXT.search(str(error)))

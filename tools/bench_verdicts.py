@@ -9,7 +9,6 @@ contradict each other. It goes on where it was stopped.
 """
 
 import collections
-import itertools
 import multiprocessing
 import os
 import pathlib
@@ -221,7 +220,7 @@ def main(given: app.Given) -> None:
         collected.append(answers(folder))
         for answer in collected[-1]:
             print(f'{repetition}: {", ".join(sorted(answer.best))}', flush=True)
-    for task in itertools.zip_longest(*collected):
+    for task in zip(*collected, strict=True):
         print(formats.md(table(task)))
         print(*sentences(agreement(task)), sep='\n')
 

@@ -168,6 +168,22 @@ def test_perfect_and_failed_classifiers_are_answered():
     assert crossed.pairs(found).p[0] < 1e-4
 
 
+def test_of_equal_counts_the_first_is_best_whichever_images_are_right():
+    rng = np.random.default_rng(0)
+    for n in (51, 99, 301, 451):  # Sums of 1 / n round by their order.
+        right = [rng.permutation(np.arange(n) < 0.6 * n) for _ in range(6)]
+        found = crossed.spread(outcomes(*right))
+        assert crossed.winner(found).index == 0
+        assert not np.any(crossed.pairs(found).difference)
+
+
+def test_one_image_says_nothing():
+    found = crossed.spread(outcomes([True], [False]))
+    assert crossed.pairs(found).p[0] > 0.3
+    best = crossed.winner(found)
+    assert 0 < best.low < 0.1 and 0.9 < best.high < 1
+
+
 def test_pairs_are_corrected_for_their_number_but_not_for_what_they_share():
     rng = np.random.default_rng(2)
     hard = rng.standard_normal(400)

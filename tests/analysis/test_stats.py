@@ -419,30 +419,14 @@ def test_permuting_networks_offers_the_same():
     assert sizes[0] == sizes[1] == 4
 
 
-def test_means_are_those_of_rows():
-    np.testing.assert_array_equal(stats.means(SCORES, 'abc', 'xy'), [3, 5.5, 5])
-
-
-def test_a_mean_over_different_datasets_is_refused_and_both_offers_are_named():
-    x = table('1 2 3 4 / 1 2 3 - / 1 - - - ')
-    with pytest.raises(ValueError) as caught:
-        stats.means(x, ('resnet', 'vgg', 'nas'), ('cars', 'dtd', 'pets', 'sun'))
-    assert str(caught.value) == (
-        'No mean over different datasets. Missing: vgg on sun; nas on dtd; nas on '
-        'pets; and 1 more. Complete are 3 networks on 1 datasets (cars), or 2 networks '
-        '(resnet, vgg) on 3 (cars, dtd, pets).'
-    )
-
-
 @pytest.mark.parametrize(
     ('x', 'networks', 'datasets', 'reason'),
     [
         (SCORES, 'abc', 'xyz', r'got \(3, 2\) for 3 networks and 3 datasets'),
         (SCORES, 'aab', 'xy', 'networks must differ'),
         (SCORES * math.inf, 'abc', 'xy', 'finite'),
-        (np.ones((3, 0)), 'abc', '', 'no mean of 3 networks on 0 datasets'),
     ],
 )
-def test_means_refuse(x, networks, datasets, reason):
+def test_tables_that_are_none_are_refused(x, networks, datasets, reason):
     with pytest.raises(ValueError, match=reason):
-        stats.means(x, networks, datasets)
+        stats.common(x, networks, datasets)

@@ -100,7 +100,9 @@ def test_two_drivers_killed_twenty_times_lose_nothing(undisturbed, tmp_path):
                     start_new_session=True,
                 )
 
-    while sum(kills.values()) < KILLED:
+    for _ in range(4 * KILLED):  # Where all is slow, drivers die before Runs begin.
+        if sum(kills.values()) >= KILLED and min(kills.values()) >= 3:
+            break
         keep_both_going()
         time.sleep(chance.uniform(0.2, 5))
         # Runs of a driver that was killed go on without it, and may be killed too.
@@ -144,7 +146,7 @@ def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
         for path in undisturbed.glob('*/record.json')
         if '-logistic-' not in path.parent.name
     }
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while True:  # It reads the folder beside.
         tags = {run: set(of) for run, of in ask('scalars/tags').items()}
         groups = ask(
@@ -206,20 +208,22 @@ def ray_cluster():
 def test_a_ray_cluster_that_loses_a_node_gives_the_same(undisturbed, tmp_path):
     if not importlib.util.find_spec('ray'):  # Not imported: see test_ray_executor.
         pytest.skip('no Ray')
-    with ray_cluster() as (address, lose):
+    # A pipe that nobody reads would stop the sweep.
+    workdir, output = tmp_path / 'runs', tmp_path / 'sweep.log'
+    with ray_cluster() as (address, lose), output.open('w') as file:
         sweep = subprocess.Popen(
-            command(tmp_path, f'--ray_address={address}'),
+            command(workdir, f'--ray_address={address}'),
             cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdout=file,
+            stderr=subprocess.STDOUT,
         )
-        end = time.monotonic() + 300
+        end = time.monotonic() + 900
         # Two at once: one of them on the node that is about to go.
-        while len(leases.holders(tmp_path)) < 2 or len(left_by_runs(tmp_path)) < 2:
-            assert sweep.poll() is None and time.monotonic() < end
+        while len(leases.holders(workdir)) < 2 or len(left_by_runs(workdir)) < 2:
+            assert sweep.poll() is None and time.monotonic() < end, output.read_text()
             time.sleep(0.05)
         lose()
-        _, said = sweep.communicate(timeout=500)
-    assert sweep.returncode == 0, said[-3000:]
-    assert left_by_runs(tmp_path) == left_by_runs(undisturbed)
-    assert len(list(tmp_path.glob('*/log.txt'))) == RUNS
+        sweep.wait(900)
+    assert sweep.returncode == 0, output.read_text()[-3000:]
+    assert left_by_runs(workdir) == left_by_runs(undisturbed)
+    assert len(list(workdir.glob('*/log.txt'))) == RUNS

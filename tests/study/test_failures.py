@@ -61,7 +61,7 @@ def test_last_words_of_any_bytes_are_text(tmp_path):
     (tmp_path / 'a').mkdir()
     log = tmp_path / 'a' / 'log.txt'
     log.write_bytes(b'x' * 200_000 + b'\nerror: caf\xc3\xa9\t\x1b[2J\xc3')
-    assert failures.last_words(tmp_path, 'a') == 'error: caf\xe9 \ufffd[2J\ufffd'
+    assert failures.last_words(tmp_path, 'a') == 'error: caf\xe9\t\\x1b[2J\ufffd'
     log.write_bytes(b'\xc3')
     assert failures.last_words(tmp_path, 'a') == '\ufffd'
     log.write_bytes(b'')

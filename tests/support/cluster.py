@@ -1,5 +1,6 @@
 """Several processes that train together, as real processes on this machine."""
 
+import concurrent.futures
 import json
 import os
 import socket
@@ -38,10 +39,16 @@ def start(command, count=2):
     ]  # fmt: skip
 
 
-def ended(processes, seconds=120):
-    """[(exit status, what it wrote to stderr)]."""
-    try:
-        return [(p.communicate(timeout=seconds)[1], p.returncode) for p in processes]
-    finally:
-        for process in processes:
-            process.kill()
+def ended(processes, seconds=600):
+    """[(what it wrote to stderr, exit status)]."""
+
+    def end(process):
+        return process.communicate(timeout=seconds)[1], process.returncode
+
+    # Side by side: one whose full pipe nobody reads keeps all others waiting.
+    with concurrent.futures.ThreadPoolExecutor(len(processes)) as threads:
+        try:
+            return list(threads.map(end, processes))
+        finally:
+            for process in processes:
+                process.kill()

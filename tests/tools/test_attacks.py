@@ -16,11 +16,11 @@ def small(tmp_path):
     return made
 
 
-def wrong(small, code, **more):
+def wrong(small, code, file_size=None, **more):
     """What is said of Python code, WORK its results folder, at a copy of the place."""
     command = commands.Command('what', lambda where: [str(where.work)])
     python = ('-c', f'import os, sys, time; WORK = sys.argv[-1]\n{code}')
-    around = attack.Surroundings(python=python)
+    around = attack.Surroundings(python=python, file_size=file_size)
     one = attack.Attack('a kind', 'a name', command, surroundings=around, **more)
     return attack.complaint(one, small, small.root.with_name('attacked'))
 
@@ -39,9 +39,15 @@ def test_a_traceback_a_signal_and_silence_do_not_survive(small):
 
 
 def test_what_hangs_and_what_is_not_refused_do_not_survive(small, monkeypatch):
+    assert wrong(small, '', refused=True) == 'it was not refused'
     monkeypatch.setattr(attack, 'SECONDS', 1)
     assert 'it hung' in wrong(small, 'time.sleep(99)')
-    assert wrong(small, '', refused=True) == 'it was not refused'
+
+
+def test_files_may_not_be_larger_than_an_attack_lets_them(small):
+    code = 'time.sleep(1); open(WORK + "/new", "wb").write(bytes(10_000))'
+    assert wrong(small, code, file_size=20_000) == ''
+    assert 'File too large' in wrong(small, code, file_size=5_000)
 
 
 def test_half_written_and_changed_files_do_not_survive(small):

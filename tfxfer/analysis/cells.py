@@ -179,7 +179,10 @@ class Cell:
 
     @property
     def seconds(self) -> float | None:
-        """Wall-clock of all Runs behind the score; None where a trial is missing."""
+        """Wall-clock of all Runs behind the score; None where a trial is missing.
+
+        Features that a Run found in the cache count as if it had computed them.
+        """
         behind = self.records + self.trials
         if len(behind) < self.runs:
             return None

@@ -69,15 +69,14 @@ class Spread:
         return self.images + np.diag(self.own) + self.shared
 
     @property
+    def proportion(self) -> np.ndarray:
+        """[k] scores with half an image added to right and wrong: never 0 or 1."""
+        return (self.n * self.score + 0.5) / (self.n + 1)
+
+    @property
     def binomial(self) -> np.ndarray:
-        """[k], p (1 - p) of each score, which half an image keeps from 0."""
-        p = proportions(self)
-        return p * (1 - p)
-
-
-def proportions(spread: Spread) -> np.ndarray:
-    """[k] scores with half an image added to right and wrong: never 0 or 1."""
-    return (spread.n * spread.score + 0.5) / (spread.n + 1)
+        """[k], p (1 - p) of each `proportion`: never 0."""
+        return self.proportion * (1 - self.proportion)
 
 
 def spread(outcomes: Outcomes) -> Spread:
@@ -89,7 +88,8 @@ def spread(outcomes: Outcomes) -> Spread:
     """
     n = len(outcomes.weight)
     parts = [_parts(right, outcomes) for right in outcomes.right]
-    score = np.array([part.score for part in parts])
+    # Sums of the same weights in another order must be the same score.
+    score = np.array([part.by_seed.mean() for part in parts]).round(12)
     images = np.array([part.deviation for part in parts])
     found = Spread(
         score,
@@ -126,11 +126,13 @@ def spread(outcomes: Outcomes) -> Spread:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Parts:
-    """Of one classifier: by_seed [seeds], scores; deviation [n], of images, whose
-    squares sum to the variance of the score; residual, variance of one seed's score
-    that stems from the images, beside what all seeds share."""
+    """Of one classifier.
 
-    score: float
+    by_seed [seeds]: scores. deviation [n]: of images; the sum of its squares is the
+    variance of the score. residual: variance of one seed's score that stems from the
+    images, beside what all seeds share.
+    """
+
     by_seed: np.ndarray
     deviation: np.ndarray
     residual: float
@@ -149,12 +151,10 @@ def _parts(right, outcomes):
     deviation = weight * (mean - centre) * unbiased
     residual = 0.0
     if len(right) > 1:
-        rest = np.array([row - mean for row in right])
-        rest -= np.array(
-            [np.where(counts > 1, _means(row, stratum), 0) for row in rest]
-        )
+        rest = right - mean
+        rest -= [np.where(counts > 1, _means(row, stratum), 0) for row in rest]
         residual = float(((weight * unbiased * rest) ** 2).sum() / (len(right) - 1))
-    return _Parts(float(by_seed.mean()), by_seed, deviation, residual)
+    return _Parts(by_seed, deviation, residual)
 
 
 def _means(values, stratum):
@@ -241,7 +241,7 @@ def intervals(
     known = (variance > 0) & (p > 0) & (p < 1)
     count = np.where(known, p * (1 - p) / np.where(known, variance, 1), n)
     count = np.maximum(count, 1)
-    return stats.wilson(np.clip(p, 0, 1) * count, count, level)
+    return stats.wilson(p * count, count, level)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -276,7 +276,8 @@ def pairs(found: Spread, *, samples: int = 4000, seed: int = 0) -> Pairs:
     difference = found.score[a] - found.score[b]
     images = _of_difference(found.images, a, b) + found.n**-2.0
     seeds = found.own[a] + found.own[b]
-    p = _p(np.abs(difference), images, seeds, (found.n - 1, _freedom(found, a, b)))
+    freedom = max(found.n - 1, 1), _freedom(found, a, b)
+    p = _p(np.abs(difference), images, seeds, freedom)
     largest = _largest(found, np.sqrt(images + seeds), samples, seed)
     beyond = samples - np.searchsorted(largest, scipy_stats.norm.isf(p / 2))
     sampled = (beyond + 1) / (samples + 1)
@@ -355,15 +356,16 @@ def winner(found: Spread, *, level: float = stats.LEVEL, seed: int = 0) -> Winne
     2024, section 5), here on log odds. Scores are counts, so that half a grain lies
     between winning and losing.
     """
-    p, k = proportions(found), len(found.score)
     scale = np.sqrt(effective_variance(found, level)) / np.sqrt(
         np.maximum(np.diag(found.covariance), 1e-300)
     )
     spreads = scale / found.binomial
     covariance = found.covariance * np.outer(spreads, spreads)
-    # Half an image, as in p: a variance of 0 is of a score of 0 or 1.
-    covariance[np.diag_indices(k)] += 0.25 / (found.n * found.binomial) ** 2
-    x, best = special.logit(p), int(np.argmax(found.score))
+    # Half an image, as in `proportion`: a variance of 0 is of a score of 0 or 1.
+    covariance[np.diag_indices(len(covariance))] += (
+        0.25 / (found.n * found.binomial) ** 2
+    )
+    x, best = special.logit(found.proportion), int(np.argmax(found.score))
     half = found.grain / 2 / found.binomial[best]
     bounds = _bounds(x, covariance, best, half)
     largest = np.abs(_draws(covariance, 5000, seed) / np.sqrt(np.diag(covariance)))
@@ -380,12 +382,15 @@ def winner(found: Spread, *, level: float = stats.LEVEL, seed: int = 0) -> Winne
 
 
 def _bounds(x, covariance, best, half):
-    """(least, most) that x[best] may be and still win, given the rest."""
+    """(least, most) that x[best] may be and still win, given the rest.
+
+    The rest: what of x is independent of x[best]. Each x = rest + slope x[best].
+    """
     slope = covariance[:, best] / covariance[best, best]
     rest = x - slope * x[best]
     # Of equals the first wins.
     sides = np.where(np.arange(len(x)) < best, half, -half)
-    gap, steep = rest - rest[best] + sides, 1 - slope
+    gap, steep = rest + sides, 1 - slope
     up, down = steep > 1e-9, steep < -1e-9
     least = np.max(gap[up] / steep[up], initial=-np.inf)
     most = np.min(gap[down] / steep[down], initial=np.inf)

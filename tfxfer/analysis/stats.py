@@ -5,7 +5,7 @@ a NaN, too few values, or networks that were not measured on the same datasets.
 """
 
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -196,35 +196,6 @@ def _thinned(measured):
     if len(rows) < 2 or not len(columns):
         return [], []
     return rows.tolist(), columns.tolist()
-
-
-def means(x: ArrayLike, networks: Sequence[str], datasets: Sequence[str]) -> np.ndarray:
-    """Mean over datasets of each network [networks], from a table without gaps.
-
-    Raises:
-        ValueError: a gap; a mean over different datasets would compare datasets, not
-            networks. Names the first missing pairs and what could be averaged instead.
-    """
-    parts = common(x, networks, datasets)
-    if not len(parts.datasets) == len(datasets) > 0:
-        raise ValueError(_refusal(parts, np.shape(x)))
-    return np.mean(np.asarray(x, float), axis=1)
-
-
-def _refusal(parts, shape):
-    if not parts.missing:
-        return f'There is no mean of {shape[0]} networks on {shape[1]} datasets.'
-    first = '; '.join(
-        f'{network} on {dataset}' for network, dataset in parts.missing[:3]
-    )
-    more = f'; and {len(parts.missing) - 3} more' if len(parts.missing) > 3 else ''
-    whole, (networks, datasets) = parts.datasets, parts.block
-    return (
-        f'No mean over different datasets. Missing: {first}{more}. Complete are '
-        f'{shape[0]} networks on {len(whole)} datasets ({", ".join(whole) or "none"}), '
-        f'or {len(networks)} networks ({", ".join(networks) or "none"}) on '
-        f'{len(datasets)} ({", ".join(datasets) or "none"}).'
-    )
 
 
 def within_errors(x: ArrayLike) -> np.ndarray:

@@ -202,7 +202,7 @@ def _listed(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]
 
 def _scan(path: str | pathlib.Path) -> tuple[list[str], list[str]]:
     """Paths of (folders, files) directly in a folder, not hidden, sorted."""
-    folders, files = [], []
+    folders, files = list[str](), list[str]()
     with os.scandir(path) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.name[0] != '.':

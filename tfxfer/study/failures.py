@@ -1,15 +1,13 @@
 """RUN/failures.json: how often a Run failed, and whether it is tried again."""
 
-import errno
 import os
 import pathlib
 import platform
-import re
 import signal
 import time
 import typing
 
-from tfxfer import storage
+from tfxfer import escaping, storage
 
 ATTEMPTS = 2  # Failures after which a Run is not tried again.
 # Ends from outside say little about the Run, up to a point: memory may never suffice.
@@ -23,7 +21,6 @@ _FROM_OUTSIDE = {
 _FILE = 'failures.json'
 _END = 65_536  # Bytes of a log that are looked at.
 _LITTLE = 65_536  # Bytes: with less, a disk counts as full.
-_FULL = os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)
 
 
 class Failure(typing.TypedDict):
@@ -74,10 +71,8 @@ def last_words(workdir: str | pathlib.Path, name: str, lines: int = 4) -> str:
             text = file.read(_END).decode(errors='replace')
     except OSError:
         return '(no log)'
-    # What a terminal would obey is no text.
-    text = re.sub(r'[^\S\n\r]', ' ', text)
-    text = ''.join(c if c.isprintable() or c in '\n\r' else '\ufffd' for c in text)
-    shown = [line for line in text.replace('\r', '\n').splitlines() if line.strip()]
+    text = escaping.lines(text.replace('\r', '\n'))
+    shown = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in shown if line.startswith('error: ')]
     return '\n'.join(errors[-1:] or shown[-lines:])
 
@@ -90,10 +85,11 @@ def check_room(workdir: str | pathlib.Path, words: str) -> None:
         words: its last ones.
 
     Raises:
-        OSError: the disk is full, or was for the Run.
+        OSError: the disk is full, or was for the Run, or files may not be so large.
     """
     disk = os.statvfs(workdir)
     full = disk.f_bavail * disk.f_frsize < _LITTLE
     full |= disk.f_files > 0 and not disk.f_favail
-    if full or any(text in words for text in _FULL):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(workdir))
+    if full or storage.disk_is_full(words):
+        number = storage.full_errno(words)
+        raise OSError(number, os.strerror(number), str(workdir))

@@ -138,8 +138,11 @@ def _run(command: Command, place: Place, around: Surroundings) -> Outcome:
             stderr=subprocess.PIPE,
             umask=around.umask,
             start_new_session=True,
-            preexec_fn=_limited(around.file_size),
         )
+        # From here, as no Python may run between fork and exec beside other threads.
+        _limit(process.pid, resource.RLIMIT_DATA, MEMORY)
+        if around.file_size is not None:
+            _limit(process.pid, resource.RLIMIT_FSIZE, around.file_size)
         # Read by threads, as what a killed process started may hold on to its pipes.
         threads = stack.enter_context(concurrent.futures.ThreadPoolExecutor(2))
         read = [threads.submit(pipe.read) for pipe in _pipes(process)]
@@ -154,13 +157,9 @@ def _pipes(process: subprocess.Popen) -> list[typing.IO[bytes]]:
     return [pipe for pipe in (process.stderr, process.stdout) if pipe]
 
 
-def _limited(file_size: int | None) -> Callable[[], None]:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-        if file_size is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-
-    return limit
+def _limit(pid: int, kind: int, size: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # It has ended.
+        resource.prlimit(pid, kind, (size, size))
 
 
 def _wait(process: subprocess.Popen, signals: tuple[int, float] | None) -> int | None:
@@ -218,10 +217,9 @@ def _judged(
     attack: Attack, place: Place, clean: Place, outcome: Outcome, before: dict
 ) -> str:
     around = attack.surroundings
-    if around.signals and outcome.status != 0:
-        number, _ = around.signals
-        if outcome.status == -signal.SIGKILL == -number:
-            return ''  # `then` says whether anything was lost.
+    killed = outcome.status == -signal.SIGKILL
+    if killed and around.signals and around.signals[0] == signal.SIGKILL:
+        return ''  # `then` says whether anything was lost.
     if wrong := _ended(outcome):
         return wrong
     if not outcome.alone:

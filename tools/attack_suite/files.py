@@ -19,7 +19,7 @@ from tools.attack_suite.commands import (
     STUDY,
     Command,
 )
-from tools.attack_suite.place import Place
+from tools.attack_suite.place import Place, forget, forget_cached
 
 Where = Callable[[Place], pathlib.Path]  # The file that is attacked.
 
@@ -87,7 +87,7 @@ def _small_files() -> Iterator[Attack]:
                 continue  # Each takes TensorFlow's start.
             act = _change(where, change)
             if command is ON_IMAGES:
-                act = _both(_forget_images, act)
+                act = _both(forget, act)
             if label == 'failures.json':  # Which counts where a Run is not done.
                 act = _both(_undone, act)
             yield Attack(
@@ -113,11 +113,6 @@ def _both(*acts: Callable[[Place], typing.Any]) -> Callable[[Place], None]:
             one(place)
 
     return act
-
-
-def _forget_images(place: Place) -> None:
-    """The Run on images/ must be made again."""
-    shutil.rmtree(place.work / place.of('logistic', dataset='folder'))
 
 
 _NO_FILES: Mapping[str, Callable[[pathlib.Path], typing.Any]] = {
@@ -208,16 +203,6 @@ ARRAYS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 
-def _forget(place: Place) -> None:
-    """The features of the cache stay, the Run on them must be made again."""
-    _forget_images(place)
-
-
-def _forget_features(place: Place) -> None:
-    _forget_images(place)
-    shutil.rmtree(place.work / 'cache/features')
-
-
 def _images_store(name: str) -> Where:
     def where(place: Place) -> pathlib.Path:
         for facts in place.work.glob('cache/features/*/facts.json'):
@@ -236,14 +221,14 @@ def _arrays() -> Iterator[Attack]:
         for name in _STORE if damage in ('empty', 'cut in half') else _STORE[:1]:
             yield Attack(
                 'a damaged cache', f'{name}: {damage}', ON_IMAGES,
-                _both(_change(_images_store(name), change), _forget),
+                _both(_change(_images_store(name), change), forget),
                 quick=(name, damage) == ('features.npy', 'cut in half'),
             )  # fmt: skip
         yield Attack(
             'damaged weights', f'of a pretrain Run: {damage}', ON_IMAGES,
             _both(
                 _change(_in_run('pretrain', 'model.weights.h5'), change),
-                _forget_features,
+                forget_cached,
             ),
         )  # fmt: skip
         yield Attack(
@@ -258,7 +243,7 @@ def _arrays() -> Iterator[Attack]:
                     path.write_bytes(change(path.read_bytes()))
                     for path in place.work.glob('splits/*.npz')
                 ],
-                _forget,
+                forget,
             ),
         ) if damage in ('empty', 'a bit flipped', 'cut in half') else Attack(
             'a damaged model', f'saved_model.pb: {damage}', PREDICT,
@@ -296,7 +281,7 @@ def _copies() -> Iterator[Attack]:
     yield Attack(
         kind, 'the pretrain Run is gone', ON_IMAGES,
         lambda place: (
-            _forget_features(place),
+            forget_cached(place),
             shutil.rmtree(place.work / place.of('pretrain')),
         ),
     )  # fmt: skip
@@ -344,7 +329,7 @@ def _strays() -> Iterator[Attack]:
     for what, make in _STRAYS.items():
         yield Attack(
             'a stray file among images', what, ON_IMAGES,
-            lambda place, make=make: (_forget(place), make(place.images / 'red')),
+            lambda place, make=make: (forget(place), make(place.images / 'red')),
         )  # fmt: skip
     yield Attack(
         'a stray file', 'a Run folder without files', REPORT,

@@ -20,7 +20,7 @@ from tools.attack_suite.commands import (
     Command,
     same_score,
 )
-from tools.attack_suite.place import Place, on_images
+from tools.attack_suite.place import Place, forget, on_images
 
 
 def attacks() -> Iterator[Attack]:
@@ -256,16 +256,11 @@ def _moved(name: str, place: Place) -> pathlib.Path:
 
 def _images_moved(name: str, place: Place) -> None:
     place.images.rename(place.root / name)
-    _forget(place)
+    forget(place)
 
 
 def _on_folder(name: str, place: Place) -> list[str]:
     return on_images(place, f'--config.dataset=folder:{place.root / name}')
-
-
-def _forget(place: Place) -> None:
-    run = place.work / place.of('logistic', dataset='folder')
-    run.rename(place.root / 'forgotten')
 
 
 # Images.
@@ -371,7 +366,7 @@ def _images() -> Iterator[Attack]:
 
 
 def _with_image(make: Callable[[pathlib.Path], typing.Any], place: Place) -> None:
-    _forget(place)
+    forget(place)
     make(place.images / 'red')
 
 

@@ -119,6 +119,17 @@ def on_images(place: Place, *more: str) -> list[str]:
     ]
 
 
+def forget(place: Place) -> None:
+    """The Run on images/ must be made again; what is cached stays."""
+    shutil.rmtree(place.work / place.of('logistic', dataset='folder'))
+
+
+def forget_cached(place: Place) -> None:
+    """The Run on images/ and all that is cached must be made again."""
+    forget(place)
+    shutil.rmtree(place.work / 'cache')
+
+
 def _right(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
     if done.returncode:
         raise RuntimeError(f'{done.args}: {done.stderr.decode(errors="replace")}')

@@ -20,7 +20,7 @@ from tools.attack_suite.commands import (
     STUDY,
     Command,
 )
-from tools.attack_suite.place import Place
+from tools.attack_suite.place import Place, forget_cached
 
 
 def attacks() -> Iterator[Attack]:
@@ -72,14 +72,14 @@ def _environments() -> Iterator[Attack]:
             kind, f'{name}, report', REPORT, surroundings=around, quick=i % 5 == 0
         )
         if name.partition('=')[0] in _OF_RUNS:
-            yield Attack(kind, f'{name}, a Run', ON_IMAGES, _forget, around)
+            yield Attack(kind, f'{name}, a Run', ON_IMAGES, forget_cached, around)
     for flag in ('-O', '-OO', '-Werror::UserWarning'):
         around = Surroundings(python=(flag,))
         yield Attack(
             kind, f'python {flag}, report', REPORT, surroundings=around,
             quick=flag == '-O',
         )  # fmt: skip
-        yield Attack(kind, f'python {flag}, a Run', ON_IMAGES, _forget, around)
+        yield Attack(kind, f'python {flag}, a Run', ON_IMAGES, forget_cached, around)
     for mask in (0o077, 0o000, 0o777):
         yield Attack(
             kind, f'umask {mask:03o}, report', _with_mode(mask),
@@ -93,12 +93,6 @@ def _environments() -> Iterator[Attack]:
         kind, 'output to /dev/full, status', STATUS,
         surroundings=Surroundings(stdout='/dev/full'),
     )  # fmt: skip
-
-
-def _forget(place: Place) -> None:
-    """The Run on images/ and its features must be made again."""
-    shutil.rmtree(place.work / place.of('logistic', dataset='folder'))
-    shutil.rmtree(place.work / 'cache')
 
 
 def _with_mode(mask: int) -> Command:
@@ -164,7 +158,7 @@ def _disks() -> Iterator[Attack]:
         )  # fmt: skip
     for size in (100, 100_000):
         yield Attack(
-            kind, f'no file above {size:,} bytes, a Run', ON_IMAGES, _forget,
+            kind, f'no file above {size:,} bytes, a Run', ON_IMAGES, forget_cached,
             Surroundings(file_size=size), then=ON_IMAGES,
         )  # fmt: skip
         yield Attack(
@@ -197,7 +191,7 @@ REPORT_BESIDE = Command('tfxfer.report', lambda place: [f'--results={place.work}
 def _on_disk(left: int | None, what: str, place: Place) -> pathlib.Path:
     """The results on a disk of their own with so many KiB left; None: no inodes."""
     if what == 'a Run':
-        _forget(place)
+        forget_cached(place)
     if what == 'a study':
         shutil.rmtree(place.work / place.of('finetune'))
         shutil.rmtree(place.work / place.of('logistic'))
@@ -240,7 +234,7 @@ def _signals() -> Iterator[Attack]:
         ('export', EXPORT, 15.0, 2),
     ):
         act: Callable[[Place], typing.Any] = {
-            'a Run': _forget, 'a study': _forget_study,
+            'a Run': forget_cached, 'a study': _forget_study,
         }.get(what, lambda place: None)  # fmt: skip
         for i in range(count):
             after = round(rng.uniform(0.3, seconds), 1)
@@ -290,7 +284,7 @@ def _a_file(place: Place) -> None:
 
 
 def _removed_later(what: str, after: float, place: Place) -> None:
-    _forget(place)
+    forget_cached(place)
     _remove_later(place.root / what, after)
 
 
@@ -307,7 +301,7 @@ def _at_once() -> Iterator[Attack]:
     """The same command several times at once; a Run is carried out by one of them."""
     for what, command, act in (
         ('a report', REPORT, lambda place: None),
-        ('a Run', Command('tfxfer.run', ON_IMAGES.arguments), _forget),
+        ('a Run', Command('tfxfer.run', ON_IMAGES.arguments), forget_cached),
         ('a study', STUDY, _forget_study),
     ):
         yield Attack(
