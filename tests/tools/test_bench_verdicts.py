@@ -64,6 +64,6 @@ def test_two_repetitions_with_other_seeds_and_threads(tmp_path, monkeypatch, cap
     assert [{r.run.seed for r in each} for each in records] == [{0}, {1}]
     out = capsys.readouterr().out
     assert re.search(r'digits_5_9: in [12] of 2 repetitions the cells', out)
-    assert set(studies.rows(out)) >= {
+    assert set(studies.rows(out.replace('\\', ''))) >= {
         'mobilenet_v1_0.25, logistic', 'mobilenet_v1_0.25, scratch',
     }  # fmt: skip
