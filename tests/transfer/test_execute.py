@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from tests.support import own_images
 from tests.support.fakes import ARCHITECTURE
 from tfxfer import config, errors, models, results
 from tfxfer.data import image_cache
+from tfxfer.training import hooks
 from tfxfer.transfer import execute, features, methods
 from tfxfer.transfer.options import ExecutionOptions
 
@@ -53,12 +55,17 @@ def during(fakes, photographs, tmp_path, monkeypatch):
     return carry_out
 
 
-def exchange(root):
+def exchange(root, name='3.png'):
     """Another picture of the same size and time."""
-    path = root / 'red' / '3.png'
+    path = root / 'red' / name
     time = path.stat().st_mtime_ns
     shutil.copy(root / 'blue' / '4.png', path)
     os.utime(path, ns=(time, time))
+
+
+def exchange_all(root):
+    for path in (root / 'red').iterdir():
+        exchange(root, path.name)
 
 
 def remove(root):
@@ -90,6 +97,22 @@ def test_images_that_change_during_a_run_leave_nothing_wrong(
     (tmp_path / 'images/red/9.png').unlink()  # Whatever there is now is a Run.
     record = during(setting)
     assert results.read(results.folder(runs, record.run)) == record
+
+
+def test_a_run_that_is_stopped_keeps_no_state_of_changed_images(
+    during, tmp_path, monkeypatch
+):
+    def told_to_stop(self):
+        self.signum = signal.SIGTERM
+
+    with monkeypatch.context() as patch, pytest.raises(errors.InputError):
+        patch.setattr(hooks.StopSignal, '__init__', told_to_stop)
+        during('finetune', exchange_all)
+    assert not list(tmp_path.glob('runs/*/ckpt/*'))
+    with monkeypatch.context() as patch, pytest.raises(errors.Stopped):
+        patch.setattr(hooks.StopSignal, '__init__', told_to_stop)
+        during('finetune')  # The images are now what they are.
+    assert list(tmp_path.glob('runs/*/ckpt/1'))
 
 
 def test_a_file_that_is_touched_alone_has_not_changed(during):

@@ -73,9 +73,11 @@ class Saver:
     def __init__(
         self, train_step: step.TrainStep, folder: pathlib.Path | None, *,
         every: int | None, minutes: float,
+        check: collections.abc.Callable[[], None] | None = None,
     ):  # fmt: skip
-        """folder: or None; every, minutes: see loop.Options."""
+        """folder: or None; every, minutes: see loop.Options; check: loop.Training."""
         self.train_step, self.every, self.minutes = train_step, every, minutes
+        self.check = check
         self.checkpoints = folder and checkpoints.Checkpoints(
             folder, train_step.state()
         )
@@ -110,11 +112,14 @@ class Saver:
 
         Raises:
             step.Diverged: there is nothing worth saving.
+            errors.InputError: the same, as images have changed.
         """
         self.train_step.raise_if_diverged()
         if self.checkpoints and steps > self.saved_step:
             self.train_step.synchronise()
             if self.chief:
+                if self.check:
+                    self.check()
                 self.checkpoints.save(steps)
             self.saved_step = steps
         self.saved_time = time.monotonic()

@@ -35,6 +35,8 @@ class Training:
         hparams: its steps, batch and so on.
         images: how many the training set has.
         devices: what trains it.
+        check: raises where the images are no longer what they were, and the state
+            of training is not worth saving; None: they cannot change.
     """
 
     model: keras.Model
@@ -42,6 +44,7 @@ class Training:
     hparams: config.Sgd
     images: int
     devices: tf.distribute.Strategy
+    check: collections.abc.Callable[[], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +118,8 @@ def fit(
         step.Diverged: the loss or its gradient is not finite.
         errors.Stopped: SIGTERM came, or another worker is gone; the same call goes on.
         errors.InputError: the batch does not divide by devices and microbatch; memory
-            does not suffice; workers that do not share their folder.
+            does not suffice; workers that do not share their folder; what
+            training.check raises.
     """
     options, hparams = options or Options(), training.hparams
     train_step = step.TrainStep(
@@ -124,7 +128,7 @@ def fit(
     )  # fmt: skip
     saver = hooks.Saver(
         train_step, folder and folder / 'ckpt',
-        every=options.save_every, minutes=options.save_minutes,
+        every=options.save_every, minutes=options.save_minutes, check=training.check,
     )  # fmt: skip
     tensorboard = str(folder / 'tb') if folder and saver.chief else None
     loop = _Loop(

@@ -172,7 +172,14 @@ class Task:
             summaries.begin(self, next(iter(batches(0)))['image'].numpy())
         workdir = pathlib.Path(self.options.workdir)
         loop.fit(
-            loop.Training(model, batches, hparams, len(indices), self.devices),
+            loop.Training(
+                model,
+                batches,
+                hparams,
+                len(indices),
+                self.devices,
+                check=lambda: self.images.refuse_changed(indices),
+            ),  # fmt: skip
             self.folder,
             options=self.training,
             measurements=loop.Measurements(
