@@ -27,7 +27,7 @@ without a network. Without a GPU both share the cores, so that with no time lost
 
 `of ...` is the share of the GPU's peak rate (--peak_tflops), or without a GPU of the
 rate measured in a product of two float32 matrices, with 6 operations for each
-multiply-add of the network forward. Steps by XLA (loop.Options.jit_compile) are timed
+multiply-add of the network forward. Steps by XLA (Options.jit_compile) are timed
 where there is a GPU or with --jit_compile; on CPUs they take ten times as long.
 """
 
@@ -51,6 +51,8 @@ from absl import flags
 
 from tfxfer import architectures, config, errors
 from tfxfer.cli import app
+from tfxfer.data.cache_options import CacheOptions
+from tfxfer.training.options import Options
 from tools import bench_input
 
 CLASSES = 10
@@ -131,7 +133,7 @@ def batches(problem: Problem, feed: str) -> typing.Any:
     _, images = readers.read(datasets.find(f'folder:{problem.folder}'))
     indices = np.arange(len(images.labels))
     if feed == 'memory':
-        options = image_cache.CacheOptions('decoded')
+        options = CacheOptions('decoded')
         images = image_cache.cached(images, indices, options, problem.folder)
     stream = pipeline.TrainingStream(
         problem.size, problem.batch, seed=0, min_area=RECIPE.min_area, flip=RECIPE.flip
@@ -161,7 +163,7 @@ def ours(problem: Problem, feed: str, jit_compile: bool = False) -> float:
                 images=10_000,
                 devices=tf.distribute.get_strategy(),
             ),
-            options=loop.Options(valid_every=problem.every, jit_compile=jit_compile),
+            options=Options(valid_every=problem.every, jit_compile=jit_compile),
             measurements=loop.Measurements(validate=validate),
         )
     return marks.rate()

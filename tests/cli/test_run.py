@@ -31,6 +31,25 @@ def weights_of(folder):
     return checkpoints.digest(folder / 'model.weights.h5')
 
 
+def test_what_is_not_there_is_said_before_tensorflow_starts(tmp_path):
+    code = """
+import sys
+from tfxfer import errors
+from tfxfer.cli import app, run
+for given in '--config.dataset=folder:/none', '--config.weights=/none.h5':
+    try:
+        app.call(run, ['--config=configs/finetune.py', given, sys.argv[1]])
+    except errors.InputError as error:
+        print(error)
+assert 'tensorflow' not in sys.modules
+"""
+    ran = subprocess.run(
+        [sys.executable, '-c', code, f'--workdir={tmp_path / "w"}'],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "No folder '/none'" in ran.stdout and "'/none.h5'" in ran.stdout
+
+
 @pytest.mark.slow
 def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_path):
     whole = program('tfxfer.run', *SMALL, f'--workdir={tmp_path / "whole"}')

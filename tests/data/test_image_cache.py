@@ -8,6 +8,7 @@ from sklearn.datasets import load_sample_images
 
 from tfxfer import config, datasets, errors
 from tfxfer.data import image_cache, image_set, pipeline, preprocess, readers
+from tfxfer.data.cache_options import CacheOptions
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ FORMS = ['encoded', pytest.param('decoded', marks=pytest.mark.slow)]
 @pytest.mark.parametrize('form', FORMS)
 def test_cached_images_give_the_same_batches(images, tmp_path, form, place):
     expected = list(batches(images))
-    options = image_cache.CacheOptions(form, place)
+    options = CacheOptions(form, place)
     cached = image_cache.cached(
         images, images.splits['train'], options, tmp_path / 'cache'
     )
@@ -63,9 +64,9 @@ def test_the_bound_holds_and_the_rest_is_read_from_its_files(
     images, tmp_path, caplog, form, place
 ):
     caplog.set_level(logging.INFO)
-    options = image_cache.CacheOptions(form, place, gib=100_000 / 2**30)
+    options = CacheOptions(form, place, gib=100_000 / 2**30)
     if form == 'encoded':
-        options = image_cache.CacheOptions(form, place, gib=20_000 / 2**30)
+        options = CacheOptions(form, place, gib=20_000 / 2**30)
     indices = images.splits['train']
     cached = image_cache.cached(images, indices, options, tmp_path / 'cache')
     count = np.count_nonzero(cached.cached.shapes[:, 0])
@@ -78,7 +79,7 @@ def test_the_bound_holds_and_the_rest_is_read_from_its_files(
 
 
 def test_what_is_on_disk_is_used_again(images, tmp_path):
-    options = image_cache.CacheOptions('decoded', 'disk')
+    options = CacheOptions('decoded', 'disk')
     indices = images.splits['train']
     image_cache.cached(images, indices, options, tmp_path / 'cache')
     (data,) = (tmp_path / 'cache').glob('*/data')
@@ -92,7 +93,7 @@ def test_what_is_on_disk_is_used_again(images, tmp_path):
 
 @pytest.mark.parametrize('harm', ['flip', 'cut', 'index'])
 def test_damaged_images_are_read_from_their_own_files(images, tmp_path, caplog, harm):
-    options = image_cache.CacheOptions('decoded', 'disk')
+    options = CacheOptions('decoded', 'disk')
     indices = images.splits['train']
     image_cache.cached(images, indices, options, tmp_path / 'cache')
     (path,) = (tmp_path / 'cache').glob('*/data')
@@ -117,15 +118,12 @@ def test_images_in_memory_are_left_as_they_are():
         np.zeros(4, np.int32), {}, pixels=np.zeros([4, 8, 8, 3], np.uint8)
     )
     assert (
-        image_cache.cached(
-            images, np.arange(4), image_cache.CacheOptions('decoded'), ''
-        )
-        is images
+        image_cache.cached(images, np.arange(4), CacheOptions('decoded'), '') is images
     )
 
 
 def test_a_form_that_is_not_there_is_refused():
     with pytest.raises(errors.InputError, match='form of images.*encoded'):
-        image_cache.CacheOptions('encode')
+        CacheOptions('encode')
     with pytest.raises(errors.InputError, match='positive'):
-        image_cache.CacheOptions('encoded', gib=0)
+        CacheOptions('encoded', gib=0)

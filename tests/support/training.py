@@ -12,6 +12,7 @@ from tfxfer import config, models
 from tfxfer.data import image_set, pipeline
 from tfxfer.models import batch_norm
 from tfxfer.training import loop, step
+from tfxfer.training.options import Options
 
 ONE_DEVICE = tf.distribute.get_strategy()
 HPARAMS = config.Finetune(lr=0.1, wd=1e-3, steps=12, batch=8)
@@ -98,7 +99,7 @@ def fit(
     loop.fit(
         loop.Training(model, batches, hparams, images=24, devices=ONE_DEVICE),
         folder,
-        options=loop.Options(**options),
+        options=Options(**options),
         measurements=loop.Measurements(validate=validate),
     )
     return weights_of(model)

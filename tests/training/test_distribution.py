@@ -18,7 +18,7 @@ WORKER = """
 import functools, pathlib, sys
 import numpy as np, tensorflow as tf
 from tfxfer import config
-from tfxfer.training import distribution, loop
+from tfxfer.training import distribution, loop, options
 devices = distribution.strategy()
 tf.config.experimental.enable_op_determinism()
 from tests.support.training import batches, small_network
@@ -28,7 +28,7 @@ folder, hparams = pathlib.Path(sys.argv[1]), config.Finetune(
     lr=1e-4, wd=1e-6, steps=12, batch=8, ema=0.9)  # Of pixels 0-255.
 batches = functools.partial(batches, image_size=6)
 loop.fit(loop.Training(model, batches, hparams, 24, devices), folder,
-    options=loop.Options(save_every=5))
+    options=options.Options(save_every=5))
 name = f'{distribution.workers()}-{distribution.worker()}.npz'
 np.savez(folder / name, *[v.numpy() for v in model.variables])
 distribution.wait_for_all(devices)

@@ -11,6 +11,7 @@ from tests.support import own_images
 from tests.support.fakes import ARCHITECTURE
 from tfxfer import config, errors, models, results
 from tfxfer.data import image_cache
+from tfxfer.data.cache_options import CacheOptions
 from tfxfer.training import hooks
 from tfxfer.transfer import execute, features, methods
 from tfxfer.transfer.options import ExecutionOptions
@@ -133,7 +134,7 @@ def test_an_image_cache_of_changed_images_is_not_kept(photographs, tmp_path):
         Image.new('RGB', (20, 24)).save(root / 'red' / f'{name}.png')
     with pytest.raises(errors.InputError, match='changed while'):
         image_cache.cached(
-            images, images.splits['train'], image_cache.CacheOptions('encoded', 'disk'),
+            images, images.splits['train'], CacheOptions('encoded', 'disk'),
             tmp_path / 'kept',
         )  # fmt: skip
     assert not list((tmp_path / 'kept').glob('*/data'))

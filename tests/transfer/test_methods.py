@@ -11,7 +11,8 @@ from tests.golden.weights import write_checkpoint
 from tests.support.fakes import ARCHITECTURE, colours
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
 from tfxfer.analysis import cells
-from tfxfer.data import image_cache, pipeline, preprocess, readers
+from tfxfer.data import pipeline, preprocess, readers
+from tfxfer.data.cache_options import CacheOptions
 from tfxfer.models import convert, slim
 from tfxfer.transfer import execute, features, methods, resolve
 from tfxfer.transfer.options import ExecutionOptions
@@ -381,7 +382,7 @@ def test_kept_images_train_the_same_network(weights, tmp_path, photographs, form
     dataset = f'folder:{photographs()}'
     asked = made('finetune', weights, dataset=dataset)
     plain = execute.execute(asked, ExecutionOptions(tmp_path / 'plain'))
-    options = image_cache.CacheOptions(form, 'disk')
+    options = CacheOptions(form, 'disk')
     kept = execute.execute(
         asked, ExecutionOptions(tmp_path / 'kept', image_cache=options)
     )

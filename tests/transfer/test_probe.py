@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from tests.support.pretraining import pretrain
 from tfxfer import config, datasets, errors, models, results
 from tfxfer.data import readers
-from tfxfer.training import loop
+from tfxfer.training.options import Options
 from tfxfer.transfer import execute, probe, resolve
 from tfxfer.transfer.options import ExecutionOptions
 
@@ -25,7 +25,7 @@ def shown(folder, tag):
 def test_curves_are_what_the_logistic_setting_measures_and_change_nothing(
     fakes, tmp_path
 ):
-    options = loop.Options(save_every=4, probe_every=5)
+    options = Options(save_every=4, probe_every=5)
     targets = ('digits_5_9@6', 'colours')
     watched = execute.execute(
         pretrain(), ExecutionOptions(tmp_path / 'a', training=options, probes=targets)

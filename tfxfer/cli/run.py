@@ -75,12 +75,12 @@ def main(given: app.Given) -> None:
     distribution.worker()  # Refuses a wrong TF_CONFIG.
     if given.threads:
         environment.limit_threads(given.threads)
-    from tfxfer.data import image_cache
-    from tfxfer.training import loop  # TensorFlow, after its variables are set.
+    from tfxfer.data.cache_options import CacheOptions
+    from tfxfer.training.options import Options
     from tfxfer.transfer import execute
     from tfxfer.transfer.options import ExecutionOptions
 
-    options = loop.Options(
+    options = Options(
         save_every=given.save_every,
         save_minutes=given.save_minutes,
         valid_every=given.valid_every,
@@ -90,7 +90,7 @@ def main(given: app.Given) -> None:
     )
     keep = None
     if given.keep:
-        keep = image_cache.CacheOptions(given.keep, given.keep_in, given.keep_gib)
+        keep = CacheOptions(given.keep, given.keep_in, given.keep_gib)
     record = execute.execute(
         run,
         ExecutionOptions(

@@ -16,31 +16,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfxfer import config, errors, storage
+from tfxfer import storage
 from tfxfer.data import image_set, pipeline
-
-
-@dataclasses.dataclass(frozen=True)
-class CacheOptions:
-    """What to cache: a form and place of config's; gib bounds the bytes.
-
-    Raises:
-        errors.InputError: an unknown form or place, or a bound that is not positive.
-    """
-
-    form: str
-    place: str = 'memory'
-    gib: float = 4.0
-
-    def __post_init__(self) -> None:
-        errors.find('form of images', dict.fromkeys(config.CACHE_FORMS), self.form)
-        errors.find(
-            'place of the cache', dict.fromkeys(config.CACHE_PLACES), self.place
-        )
-        if not self.gib > 0:
-            raise errors.InputError(
-                f'The bound of the image cache must be positive; got {self.gib} GiB.'
-            )
+from tfxfer.data.cache_options import CacheOptions
 
 
 class InMemory:

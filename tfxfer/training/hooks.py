@@ -75,7 +75,7 @@ class Saver:
         every: int | None, minutes: float,
         check: collections.abc.Callable[[], None] | None = None,
     ):  # fmt: skip
-        """folder: or None; every, minutes: see loop.Options; check: loop.Training."""
+        """folder: or None; every, minutes: see Options; check: loop.Training."""
         self.train_step, self.every, self.minutes = train_step, every, minutes
         self.check = check
         self.checkpoints = folder and checkpoints.Checkpoints(

@@ -19,6 +19,7 @@ from absl import logging
 
 from tfxfer import config, errors
 from tfxfer.training import distribution, hooks, step
+from tfxfer.training.options import Options
 
 _REPORTS = 50  # At least so many in a training of as many steps, and
 _MOST_STEPS = 100  # never more steps than this between two.
@@ -45,27 +46,6 @@ class Training:
     images: int
     devices: tf.distribute.Strategy
     check: collections.abc.Callable[[], None] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How training is carried out; none of it is part of what is measured.
-
-    Attributes:
-        save_every: steps between checkpoints; None: by the clock alone.
-        save_minutes: minutes between checkpoints; 0: by steps alone.
-        valid_every: steps between validations that TensorBoard shows.
-        probe_every: steps between the probes of a network that is being trained.
-        profile: (first, last) step of a profile for TensorBoard, or None.
-        jit_compile: by XLA. It rounds differently, so records say it.
-    """
-
-    save_every: int | None = None
-    save_minutes: float = 10.0
-    valid_every: int = 2000
-    probe_every: int = 2000
-    profile: tuple[int, int] | None = None
-    jit_compile: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,14 +1,10 @@
 """How Runs are carried out on this machine; none of it is part of what is measured."""
 
-from __future__ import annotations
-
 import dataclasses
 import pathlib
-import typing
 
-if typing.TYPE_CHECKING:  # Both import TensorFlow, which comes after names are checked.
-    from tfxfer.data import image_cache
-    from tfxfer.training import loop
+from tfxfer.data.cache_options import CacheOptions
+from tfxfer.training.options import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +26,8 @@ class ExecutionOptions:
     workdir: str | pathlib.Path = 'runs'
     checkpoints: str | pathlib.Path | None = None
     data: str | pathlib.Path | None = None
-    training: loop.Options | None = None
-    image_cache: image_cache.CacheOptions | None = None
+    training: Options | None = None
+    image_cache: CacheOptions | None = None
     probes: tuple[str, ...] = ()
 
     @property

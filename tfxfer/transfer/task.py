@@ -13,6 +13,7 @@ from tfxfer import architectures, config, datasets, errors, metrics, models, res
 from tfxfer.data import image_cache, image_set, pipeline, preprocess
 from tfxfer.models import predict, seeds
 from tfxfer.training import distribution, loop, schedules
+from tfxfer.training.options import Options
 from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
 from tfxfer.transfer.resolve import ResolvedRun
@@ -34,7 +35,7 @@ class Task:
     ) -> None:
         self.resolved, self.options = resolved, options
         self.devices = devices or distribution.strategy()
-        self.training = options.training or loop.Options()
+        self.training = options.training or Options()
         # What the features took that were in the cache already.
         self.cached_seconds = 0.0
 
