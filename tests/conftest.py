@@ -17,6 +17,9 @@ os.environ.setdefault(
     'TF_CPP_MIN_LOG_LEVEL', '2' if shutil.which('nvidia-smi') else '3'
 )
 
+# Ray's workers are polite (nice 15): beside other tests they would hardly move.
+os.environ.setdefault('RAY_worker_niceness', '0')
+
 pytest_plugins = [
     'tests.support.fakes',
     'tests.support.exported',  # Which imports the fakes.
