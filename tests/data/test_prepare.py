@@ -547,7 +547,7 @@ def test_a_prepared_dataset_is_a_task_like_others(
 
 
 @pytest.mark.slow
-def test_killed_ten_times_it_leaves_no_dataset_half_built(program, tmp_path):
+def test_killed_at_random_moments_it_leaves_no_dataset_half_built(program, tmp_path):
     done = program('tests.support.kills', 'prepare', tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -36,7 +36,7 @@ STUDY = (
     '--threads=1',
 )
 RUNS = 10
-KILLED = 20
+KILLED = 10
 
 
 def command(workdir, *flags):
@@ -85,7 +85,7 @@ def workers(workdir):
     return [int(text) for text in found.stdout.split()]
 
 
-def test_two_drivers_killed_twenty_times_lose_nothing(undisturbed, tmp_path):
+def test_two_drivers_killed_ten_times_lose_nothing(undisturbed, tmp_path):
     chance, drivers = random.Random(0), {}
     kills = {'driver': 0, 'Run': 0}
 

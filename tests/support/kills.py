@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 
-TIMES = 10
+TIMES = 6
 
 
 def begun(work):

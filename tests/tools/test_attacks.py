@@ -88,7 +88,11 @@ def test_attacks_have_names_of_their_own():
 
 @pytest.mark.slow
 def test_the_quick_attacks_survive(tmp_path):
-    attacks = [one for one in program.every() if one.quick]
-    assert len(attacks) > 40
+    quick = collections.defaultdict(list)
+    for one in program.every():
+        if one.quick:
+            quick[one.kind].append(one)
+    assert len(quick) > 15
+    attacks = [one for kind in quick.values() for one in kind[:2]]
     found = program.carry_out(attacks, tmp_path, len(os.sched_getaffinity(0)))
     assert program.failures(found) == []

@@ -65,5 +65,5 @@ def test_two_repetitions_with_other_seeds_and_threads(tmp_path, monkeypatch, cap
     out = capsys.readouterr().out
     assert re.search(r'digits_5_9: in [12] of 2 repetitions the cells', out)
     assert set(studies.rows(out.replace('\\', ''))) >= {
-        'mobilenet_v1_0.25, logistic', 'mobilenet_v1_0.25, scratch',
+        'mobilenet_v1_0.25, logistic, 32 px', 'mobilenet_v1_0.25, scratch, 32 px',
     }  # fmt: skip
