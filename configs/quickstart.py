@@ -31,8 +31,8 @@ def get_config():
     )
     config.pretrain_also, config.finetune_also = {}, {}
     config.logistic = protocol.config_dict(protocol.Logistic)
-    config.finetune = grid('finetune', **recipe, steps=50, lrs=(0.01, 0.1), wds=(1e-5,))
-    config.scratch = grid('scratch', **recipe, steps=100, lrs=(0.03, 0.3), wds=(1e-5,))
+    config.finetune = grid('finetune', **recipe, steps=50, lrs=(0.03,), wds=(1e-5,))
+    config.scratch = grid('scratch', **recipe, steps=100, lrs=(0.1,), wds=(1e-5,))
     return config
 
 

@@ -205,9 +205,10 @@ def test_one_classifier_has_the_interval_that_it_has_without_choice():
 def test_a_clear_winner_needs_no_correction_and_a_close_one_does():
     clear = [np.arange(500) < count for count in (400, 250, 240)]
     close = [np.roll(np.arange(500) < 400, 37 * i) for i in range(3)]
-    best = crossed.winner(crossed.spread(outcomes(*clear)))
-    assert best.score == pytest.approx(0.8, abs=0.003)
-    assert crossed.winner(crossed.spread(outcomes(*close))).score < 0.795
+    for right, lower in ((clear, 0), (close, 0.024)):
+        found = crossed.spread(outcomes(*right))
+        best, (low, _) = crossed.winner(found), crossed.intervals(found)
+        assert best.low == pytest.approx(low[0] - lower, abs=0.002)
 
 
 def test_the_truncated_normal_is_scipys():

@@ -85,7 +85,7 @@ def test_the_score_of_the_best_of_many_close_ones_is_corrected_down(tmp_path):
     for i, arch in enumerate(('a', 'b', 'c', 'd', 'e')):
         made.write_cell(tmp_path, arch, 'logistic', 80, first=11 * i, weights='slim')
     ((verdict,), _) = judged(tmp_path)
-    assert verdict.score < 0.79 and verdict.low < 0.7 < verdict.high
+    assert verdict.low < 0.7 < verdict.high < 0.84
 
 
 def test_cells_have_the_interval_of_their_verdict(tmp_path):

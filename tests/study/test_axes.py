@@ -98,6 +98,18 @@ def test_all_combinations_are_sixteen_and_eight_without_an_auxiliary_classifier(
     assert {run.setting for run in waves[0]} == {'pretrain', 'scratch'}
 
 
+def test_what_is_changed_to_the_value_it_has_is_no_other_way():
+    off = {**ALSO, 'dropout': 0.0, 'aux': 0.0}
+    study = studies.study(WAYS, pretrain_also=off, finetune_also={'dropout': 0.0})
+    ways = set(itertools.product((True, False), (0.0, 0.1), (0.0,), (0.0,)))
+    assert set(pretrained(study, 'inception_v3')) == ways
+    assert len(finetuned(study)) == 4
+    assert (
+        len(pretrained(dataclasses.replace(study, combine='ladder'), 'inception_v3'))
+        == 3
+    )
+
+
 def test_the_ladder_takes_one_after_the_other_back():
     study = studies.study(WAYS, combine='ladder')
     assert pretrained(study, 'inception_v3') == [

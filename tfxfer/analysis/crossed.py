@@ -336,13 +336,13 @@ def _draws(covariance, samples, seed):
 
 @dataclasses.dataclass(frozen=True)
 class Winner:
-    """The best of k classifiers, its score corrected for having been picked.
+    """The best of k classifiers.
 
-    index: which of them. score: median-unbiased, 0-1. low, high: its interval.
+    index: which of them. low, high: interval of its score, 0-1, corrected for having
+    been picked.
     """
 
     index: int
-    score: float
     low: float
     high: float
 
@@ -373,12 +373,11 @@ def winner(found: Spread, *, level: float = stats.LEVEL, seed: int = 0) -> Winne
     widest = float(np.quantile(largest.max(axis=1), 1 - part))
     error = float(np.sqrt(covariance[best, best]))
     rest = ((1 - level) - part) / (1 - part)
-    low, middle, high = (
+    low, high = (
         _mean_at(quantile, float(x[best]), error, bounds, widest * error)
-        for quantile in (1 - rest / 2, 0.5, rest / 2)
+        for quantile in (1 - rest / 2, rest / 2)
     )
-    low, middle, high = map(float, special.expit([low, middle, high]))
-    return Winner(best, middle, low, high)
+    return Winner(best, float(special.expit(low)), float(special.expit(high)))
 
 
 def _bounds(x, covariance, best, half):

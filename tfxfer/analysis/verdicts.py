@@ -44,15 +44,13 @@ class Verdict(typing.NamedTuple):
 
     Attributes:
         best: of the highest score.
-        score: its score, 0-1, corrected for having been picked as the highest; None
-            where it was compared with none.
-        low, high: 95 % interval of that.
+        low, high: 95 % interval of its score, 0-1, corrected for having been picked as
+            the highest.
         comparisons: of the best with all others, the next best first.
         intervals: {Cell.name: (low, high)}, each of one Cell that was not picked.
     """
 
     best: cells.Cell
-    score: float | None
     low: float
     high: float
     comparisons: tuple[Comparison, ...]
@@ -169,7 +167,6 @@ def _verdict(best, seen):
     rows = _compared(seen, crossed.pairs(found))
     return Verdict(
         best,
-        won.score,
         won.low,
         won.high,
         tuple(sorted(rows, key=lambda row: row.difference)),

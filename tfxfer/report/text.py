@@ -146,15 +146,15 @@ def _best(where, top, verdict):
 
 
 def _corrected(top, verdict, others):
-    """The score of the best without the luck of having been picked."""
+    """The interval of the best, which was picked for its score."""
     if verdict is None or not top.noise_covered or not others:
         return ''
     seeds = f', {len(top.records)} seeds' if top.varies else ''
     return (
         f'{top.name} has the highest score of {others + 1}; corrected for having '
-        f'been picked for that, it is {number_format.percent(verdict.score)} % (95 % '
-        f'interval {number_format.interval(verdict.low, verdict.high)}; '
-        f'{top.test_images} test images{seeds}).'
+        f'been picked for that, its 95 % interval is '
+        f'{number_format.interval(verdict.low, verdict.high)} % '
+        f'({top.test_images} test images{seeds}).'
     )
 
 

@@ -96,20 +96,29 @@ def _switches(
     else:
         known = study.weights_of(arch) != 'keras'
         has_aux = known and bool(architectures.ARCHITECTURES[arch].aux_head)
-    also = {k: v for k, v in study.finetune_also.items() if k != 'aux' or has_aux}
+    also = _changes(study.finetune_also, 'finetune', study.finetune)
+    if not has_aux:
+        also.pop('aux', None)
     for values in _subsets(also):
         yield tuple(values.items())
 
 
 def ways(study: Study, arch: str) -> list[Values]:
     """The ways to pretrain a network: [{hyperparameter: value of pretrain_also}]."""
-    also = dict(study.pretrain_also)
+    also = _changes(study.pretrain_also, PRETRAIN, study.pretrain)
     if not architectures.ARCHITECTURES[arch].aux_head:
         also.pop('aux', None)
     if study.combine == 'all':
         return list(_subsets(also))
     names = list(also)
     return [{name: also[name] for name in names[i:]} for i in range(len(names) + 1)]
+
+
+def _changes(also: Values, setting: str, values: Values) -> Values:
+    """What in `also` differs from a setting's hyperparameters with these values."""
+    fields = dataclasses.fields(config.HPARAMS[setting])
+    usual = {**{field.name: field.default for field in fields}, **values}
+    return {name: value for name, value in also.items() if value != usual.get(name)}
 
 
 def _subsets(values: Values) -> Iterator[Values]:
