@@ -208,7 +208,8 @@ _EXPERIMENTS = {
     '--workdir=runs/training_settings': Called(PLAN, '240'),
     f'{_SWEEP}/training_settings_small.py --data=MY_DATA '
     '--workdir=runs/training_settings --config.settings=finetune '
-    '--config.datasets=fashion_target': Called(PLAN, '112'),  # And 48 as before.
+    '--config.datasets=fashion_target --config.pretrain_also.dropout=0.0 '
+    '--config.pretrain_also.aux=0.0': Called(PLAN, '28'),
 }
 _BENCHMARKS = {
     'python -m tools.bench_input': Chained('input', '--images=128 --repeats=1'),
