@@ -25,7 +25,7 @@ MAY_IMPORT = {
     'analysis': set(),
     'study': set(),
     'transfer': BELOW_TRANSFER | {'analysis.feature_diagnostics'},
-    'report': {'analysis'},
+    'report': {'analysis', 'data.thumbnails'},
     'export': BELOW_TRANSFER | {'transfer', 'analysis.stats'},
     'cli': {*BELOW_TRANSFER, 'analysis', 'study', 'transfer', 'report', 'export'},
 }

@@ -32,3 +32,8 @@ def test_scores_are_shown_in_percent_and_nothing_as_an_empty_text():
     assert number_format.percent(None) == number_format.count(None) == ''
     assert number_format.interval(None, None) == ''
     assert number_format.count(0) == '0'
+
+
+def test_large_counts_have_at_most_three_digits():
+    shown = [number_format.magnitude(n) for n in (0, 999, 12_000, 4_232_978, 84.7e6)]
+    assert shown == ['0', '999', '12k', '4.23M', '84.7M']

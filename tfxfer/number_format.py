@@ -23,6 +23,14 @@ def count(value: int | None) -> str:
     return '' if value is None else str(value)
 
 
+def magnitude(value: int) -> str:
+    """A large count with at most three digits: 800, 12k, 4.2M."""
+    for size, unit in ((10**9, 'G'), (10**6, 'M'), (10**3, 'k')):
+        if value >= size:
+            return f'{value / size:.3g}{unit}'
+    return str(value)
+
+
 def duration(seconds: float | None) -> str:
     """Seconds in the unit that reads best; '' of None."""
     if seconds is None:

@@ -65,7 +65,7 @@ addEventListener('load', async () => {
 # told, and to the page in it that is the viewport.
 NARROW = """<!DOCTYPE html><html><body>
 <script>addEventListener('message', e => { document.body.dataset.facts = e.data; });
-</script><iframe src="page.html" width="390" height="800" frameborder="0"></iframe>
+</script><iframe src="page.html" width="360" height="800" frameborder="0"></iframe>
 </body></html>"""
 
 
@@ -166,9 +166,9 @@ def test_a_click_on_a_head_sorts_and_another_turns_it_round(wide):
 
 def test_on_a_phone_tables_scroll_and_the_page_does_not(phone):
     facts, _ = phone
-    assert facts['viewport'] == 390
-    assert facts['scroll'] <= 390
-    assert all(own <= 390 for own, _ in facts['boxes'])
+    assert facts['viewport'] == 360
+    assert facts['scroll'] <= 360
+    assert all(own <= 360 for own, _ in facts['boxes'])
     assert any(inside > own + 50 for own, inside in facts['boxes'])
 
 

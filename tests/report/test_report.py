@@ -102,7 +102,10 @@ def test_the_page_is_well_formed_and_holds_everything_itself(study):
         kind = re.fullmatch('data:image/(.*);base64', kind)[1]
         assert base64.b64decode(data).startswith(start[kind])
         assert image['alt']
-    links = re.findall(r'(?:src|href)="(?!data:)|url\(|@import|https?://', text)
+    ids = set(re.findall(r'id="([^"]+)"', text))
+    anchors = re.findall(r'href="#([^"]+)"', text)
+    assert len(anchors) == len(set(anchors)) >= 7 and set(anchors) < ids
+    links = re.findall(r'(?:src="(?!data:)|href="(?!#))|url\(|@import|https?://', text)
     assert links == []
 
 
@@ -134,7 +137,7 @@ def test_of_many_datasets_the_answer_is_one_paragraph_and_the_tasks_are_folded(
         for arch, right in zip(made.NETWORKS, (70, 80, 90), strict=True):
             made.write_cell(tmp_path, arch, 'logistic', right, dataset=dataset)
     text = report.write(tmp_path).read_text()
-    first = re.search(r'<h2>The answer</h2>\n<p>(.+?)</p>', text)[1]
+    first = re.search(r'>The answer</h2>\n<p>(.+?)</p>', text)[1]
     assert first.startswith('Over 4 datasets, the highest mean log odds')
     folded = text.partition('<summary>Each of the 4 tasks</summary>')[2]
     folded = folded.partition('</details>')[0]
@@ -421,7 +424,7 @@ def test_published_results_are_drawn_alone(tmp_path, there):
     page = Page(path.read_text())
     assert page.open == [] and page.images
     text = html.unescape(path.read_text())
-    (answer,) = re.findall(r'<h2>The answer</h2>\n<p>(.*)</p>', text)
+    (answer,) = re.findall(r'>The answer</h2>\n<p>(.*)</p>', text)
     assert '6 published results of 3 networks on 2 datasets (theirs)' in answer
     assert 'Versions' not in text and 'What is missing' not in text
     assert folder.exists() == there and not (there and any(folder.iterdir()))

@@ -68,4 +68,10 @@ def draw_networks(folder, count):
         right = 80 + i + i % 2
         record = made.record(run, right / 100, source=source)
         results.write(folder, record, made.predictions(right))
-    return drawings(cells.read(folder))[0]
+    return transfer(folder)
+
+
+def transfer(folder):
+    """The first figure of transfer against source accuracy of a results folder."""
+    drawn = drawings(cells.read(folder))
+    return next(drawing for drawing in drawn if drawing.subject == 'transfer')

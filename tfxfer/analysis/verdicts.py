@@ -100,16 +100,34 @@ def with_intervals(
     ]
 
 
-class _Seen(typing.NamedTuple):
-    """A Cell, and what its Runs made of the test images: right [seeds, n] bools."""
+class Seen(typing.NamedTuple):
+    """A Cell, and what its Runs made of the test images.
+
+    label [n] and predicted [seeds, n] are classes; right [seeds, n]: where they agree.
+    """
 
     cell: cells.Cell
-    right: np.ndarray
     label: np.ndarray
+    predicted: np.ndarray
+    right: np.ndarray
+
+
+def outcomes(
+    best: cells.Cell, others: Sequence[cells.Cell], workdir: str | os.PathLike
+) -> list[Seen]:
+    """What the best and others of its task made of the same test images, best first.
+
+    Without those that have no predictions, or of other images; [] if the best has none.
+
+    Raises:
+        errors.InputError: see verdicts.
+    """
+    read = functools.partial(paired_tests.predictions, workdir=workdir)
+    return _read(best, others, read)[0]
 
 
 def _read(best, scored, read):
-    """([_Seen, ...] of the Cells on the same images as the best, sentences)."""
+    """([Seen, ...] of the Cells on the same images as the best, sentences)."""
     seen, notes, images = [], [], None
     for cell in (best, *(cell for cell in scored if cell is not best)):
         records = cell.records if cell.varies else cell.records[:1]
@@ -126,8 +144,9 @@ def _read(best, scored, read):
             if cell is best:
                 return [], notes
             continue
-        right = np.array([one.predicted == one.label for one in predictions])
-        seen.append(_Seen(cell, right, images.label))
+        predicted = np.array([one.predicted for one in predictions])
+        right = predicted == images.label
+        seen.append(Seen(cell, images.label, predicted, right))
     return seen, notes
 
 
@@ -145,7 +164,7 @@ def _differ(one, other):
 
 
 def _verdict(best, seen):
-    """The Verdict of _Seen, the best first."""
+    """The Verdict of Seen, the best first."""
     label = seen[0].label
     n, stratum = len(label), np.zeros(len(label), int)
     weight = np.full(n, 1 / n)
@@ -159,7 +178,7 @@ def _verdict(best, seen):
         weight,
         stratum,
         [one.cell.varies for one in seen],
-        paired=_paired([one.cell for one in seen]),
+        paired=paired([one.cell for one in seen]),
     )
     found = crossed.spread(outcomes)
     low, high = crossed.intervals(found)
@@ -174,7 +193,7 @@ def _verdict(best, seen):
     )
 
 
-def _paired(group):
+def paired(group: Sequence[cells.Cell]) -> bool:
     """Whether a seed draws the same training images in all Cells that vary."""
     seeds = {tuple(r.run.seed for r in cell.records) for cell in group if cell.varies}
     return group[0].per_class is not None and len(seeds) == 1

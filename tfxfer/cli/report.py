@@ -26,10 +26,20 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.strings(
         'published', [], 'CSV files of published results: dataset,network,setting,score'
     )
+    define.boolean(
+        'thumbnails',
+        True,
+        'Show thumbnails of the mistakes that the best network was surest of, and keep '
+        'them in thumbnails/ beside the page.',
+    )
     return define.given
 
 
 def main(given: app.Given) -> None:
     from tfxfer.report import build  # Matplotlib.
 
-    print(build.write(given.results, given.output, given.published))
+    print(
+        build.write(
+            given.results, given.output, given.published, thumbnails=given.thumbnails
+        )
+    )

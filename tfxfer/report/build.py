@@ -11,8 +11,10 @@ from tfxfer import errors, results, storage
 from tfxfer.analysis import cells
 from tfxfer.analysis import published as published_results
 from tfxfer.report import (
+    basis,
     figure_files,
     formats,
+    gallery,
     methods,
     notes,
     page,
@@ -24,12 +26,16 @@ from tfxfer.report.sections import results as main_results
 
 # Tables that stand beside the figures of the choice.
 CHOSEN = ('runs', 'sources')
+# Tables that have a place of their own on the page.
+PLACED = (main_results.NAME, 'classes', 'mistakes', 'missing', *CHOSEN)
 
 
 def write(
     results_dir: str | os.PathLike,
     output: str | os.PathLike | None = None,
     published: Iterable[str | os.PathLike] = (),
+    *,
+    thumbnails: bool = True,
 ) -> pathlib.Path:
     """Writes report, tables and figures; returns the path of the report.
 
@@ -40,18 +46,20 @@ def write(
         published: paths of CSV files of published results, see published.read. With
             them results_dir may be without Records, or not be there; then there must
             be an output.
+        thumbnails: whether mistakes are shown with thumbnails of their images, which
+            are kept beside the page.
 
     Raises:
         errors.InputError: no folder, no Record or one that cannot be read; a file of
             published results that cannot be read; a folder that cannot be made.
     """
     try:
-        return _write(results_dir, output, published)
+        return _write(results_dir, output, published, thumbnails=thumbnails)
     finally:
         gc.unfreeze()
 
 
-def _write(results_dir, output, published):
+def _write(results_dir, output, published, *, thumbnails):
     theirs = [one for path in published for one in published_results.read(path)]
     records, left_out = _read(results_dir, output, theirs)
     output = pathlib.Path(output or pathlib.Path(results_dir) / 'report.html')
@@ -69,11 +77,16 @@ def _write(results_dir, output, published):
         subject: [page.figure(one, output.parent / 'figures') for one in group]
         for subject, group in cells.grouped(drawings, lambda one: one.subject).items()
     }
-    html = page.render(
-        _page_sections(
-            study, tables, figures, [*left_out, *notes.unfinished(results_dir)]
-        )
-    )
+    parts = {
+        'figures': figures,
+        'tables': {table.name: table for table in tables},
+        'galleries': [],
+        'unfinished': [*left_out, *notes.unfinished(results_dir)],
+    }
+    if thumbnails:
+        folders = output.parent, pathlib.Path(results_dir)
+        parts['galleries'] = gallery.galleries(study, folders)
+    html = page.render(_page_sections(study, **parts))
     with storage.replacing(output) as temporary:
         temporary.write_text(html, encoding='utf-8', newline='\n')
     return output
@@ -81,7 +94,7 @@ def _write(results_dir, output, published):
 
 def _write_tables(tables, folder):
     """The main table beside the page, the others in tables/; old ones are removed."""
-    main = sections.TABLES[0]
+    main = main_results.NAME
     formats.write([t for t in tables if t.name == main], folder)
     formats.write([t for t in tables if t.name != main], folder / 'tables')
     for name in set(sections.TABLES) - {table.name for table in tables}:
@@ -141,39 +154,74 @@ def summary(
     return '\n'.join(parts)
 
 
-def _page_sections(study, tables, figures, unfinished):
+def _page_sections(study, figures, tables, galleries, unfinished):
     """The report in order.
 
     Args:
         study: section.Study.
-        tables: those that have rows.
         figures: {subject: page.Figures}.
+        tables: {name: Table}, those that have rows.
+        galleries: parts about mistakes.
         unfinished: sentences about Runs that are left out or not done.
     """
-    named = {table.name: table for table in tables}
-    numbers = [t for t in tables if t.name not in (*CHOSEN, 'missing')]
-    chosen = [named[name] for name in CHOSEN if name in named]
-    choice = page.folded_figures('How each was chosen', figures.get('choice', ()))
-    records = study.records
+
+    def named(*names):
+        return [tables[name] for name in names if name in tables]
+
     return [
-        page.Section('The answer', _answer(study)),
+        page.Section('The answer', _answer(study), card=True),
+        page.Section(
+            'Ranking',
+            [*_of_tasks(figures, 'ranking', 'rankings'), *named(main_results.NAME)],
+        ),
+        page.Section('Accuracy and cost', _of_tasks(figures, 'cost', 'costs')),
+        page.Section(
+            'Accuracy within each class',
+            [
+                *_of_tasks(figures, 'classes', 'class accuracies'),
+                *page.folded_tables(named('classes')),
+            ],
+        ),
+        page.Section(
+            'Surest mistakes', [*galleries, *page.folded_tables(named('mistakes'))]
+        ),
         page.Section('Transfer and source accuracy', figures.get('transfer', ())),
         page.Section('Settings compared', figures.get('comparison', ())),
         page.Section('What else was varied', figures.get('experiment', ())),
-        page.Section('Numbers', numbers),
-        page.Section('Chosen hyperparameters', [*chosen, *choice]),
+        page.Section(
+            'Tests and tables',
+            page.folded_tables(t for name, t in tables.items() if name not in PLACED),
+        ),
+        page.Section(
+            'Chosen hyperparameters',
+            [
+                *page.folded_tables(named(*CHOSEN)),
+                *page.folded_figures('How each was chosen', figures.get('choice', ())),
+            ],
+        ),
         page.Section(
             'Details', page.folded_figures('More figures', figures.get('detail', ()))
         ),
-        page.Section(
-            'How each number was made',
-            page.paragraphs(methods.methods(records, study.cells)),
-        ),
-        page.Section(
-            'What is missing', _missing(study, named.get('missing'), unfinished)
-        ),
-        page.Section('Versions', [methods.versions(records)] if records else []),
+        page.Section('What is missing', _missing(study, named('missing'), unfinished)),
+        page.Section('How each number was made', _methods(study)),
     ]
+
+
+def _of_tasks(figures, few, many):
+    """Figures of single tasks, which are folded where there are many."""
+    return [
+        *figures.get(few, ()),
+        *page.folded_figures('Each dataset', figures.get(many, ())),
+    ]
+
+
+def _methods(study):
+    parts: list[page.Part] = []
+    if paragraphs := page.paragraphs(methods.methods(study.records, study.cells)):
+        parts.append(page.Fold('Methods', paragraphs))
+    if study.records:
+        parts.append(page.Fold('Versions', [methods.versions(study.records)]))
+    return parts
 
 
 def _answer(study):
@@ -184,10 +232,12 @@ def _answer(study):
     if answer.tasks:
         summary = f'Each of the {len(answer.tasks)} tasks'
         parts.append(page.Fold(summary, page.paragraphs(answer.tasks)))
+    if facts := basis.facts(study):
+        parts.append(page.Facts(facts))
     return parts
 
 
-def _missing(study, table, unfinished):
+def _missing(study, tables, unfinished):
     """The table, if any, and all notes; they are folded where they are many."""
     lines = [
         *sections.notes(study),
@@ -195,7 +245,7 @@ def _missing(study, table, unfinished):
         *notes.warnings(study.records),
         *unfinished,
     ]
-    parts: list[page.Part] = [table] if table else []
+    parts: list[page.Part] = [*tables]
     if lines:
         parts.append(
             page.Fold(

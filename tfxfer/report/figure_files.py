@@ -23,7 +23,8 @@ from tfxfer.report import formats, style
 
 SIGNS = 20  # Shown of those that the font lacks.
 DPI = 200  # Of .png files.
-RASTER = {'choice': 120, 'detail': 120}  # Subjects whose .pdf is the .png, and dpi.
+MANY = ('choice', 'detail', 'rankings', 'costs', 'class accuracies')
+RASTER = dict.fromkeys(MANY, 120)  # Subjects whose .pdf is the .png, and dpi.
 
 
 def svg(drawing: style.Drawing) -> str:

@@ -38,7 +38,8 @@ class Table:
         name: of its files.
         title: one line.
         frame: numbers as in the records (scores 0-1), for .csv.
-        shown: the same rows as text (scores in percent), for people.
+        shown: the same rows as text (scores in percent), for people; of very many
+            some.
         bold: (row, column) of `shown` that are the best of their task.
         note: what a reader must know to read it right.
     """
@@ -58,6 +59,10 @@ class Table:
             [Cell(text, (i, head) in self.bold) for head, text in row.items()]
             for i, row in enumerate(self.shown.to_dict('records'))
         ]
+
+    def with_numbers(self, rows: Sequence[Row]) -> 'Table':
+        """The same table with the numbers of more rows than are shown."""
+        return dataclasses.replace(self, frame=_frame(rows))
 
     def with_bold(self, places: Iterable[tuple[int, str]]) -> 'Table':
         """The same table with the texts at (row, head) in bold."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import pathlib
 import typing
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,8 @@ from tfxfer.analysis.published import Published
 from tfxfer.report import formats, style
 
 T = typing.TypeVar('T')
+TASKS = 12  # With figures of their own, as many as the paper has datasets.
+FEW = 4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +53,27 @@ class Study:
         """Cells that the others lead one to expect and that have no final Run."""
         return study_cells.missing(self.records)
 
+    @functools.cached_property
+    def main_tasks(self) -> dict[tuple[str, int | None, str], list[Cell]]:
+        """Cells of the tasks that have figures of their own, at most TASKS of them.
+
+        One of each dataset, that of most training images.
+        """
+        groups = study_cells.grouped(
+            study_cells.tasks(self.cells), lambda task: task[0]
+        )
+        chosen = [
+            max(tasks, key=lambda task: math.inf if task[1] is None else task[1])
+            for tasks in groups.values()
+        ]
+        found = study_cells.tasks(self.cells)
+        return {task: found[task] for task in chosen[:TASKS]}
+
+    @property
+    def few(self) -> bool:
+        """Whether these figures are few enough to be shown one after the other."""
+        return len(self.main_tasks) <= FEW
+
     def once(self, compute: Callable[['Study'], T]) -> T:
         """compute(study), which is computed once."""
         if compute not in self._computed:
@@ -71,6 +95,12 @@ def of(
     judged, untested = verdicts.verdicts(found, folder) if folder else ([], [])
     found = verdicts.with_intervals(found, judged)
     return Study(records, found, tuple(published), folder, judged, untested)
+
+
+def task_title(cell: Cell) -> str:
+    """The task of a Cell: the dataset, and how much of it was trained on."""
+    few = '' if cell.per_class is None else f', {cell.per_class} images per class'
+    return f'{cell.dataset}{few}'
 
 
 def nothing(study: Study) -> tuple[()]:

@@ -63,9 +63,11 @@ class Drawing:
 
     Attributes:
         name: of its files.
-        subject: 'transfer' (accuracy), 'comparison' (of settings, with published
-            results), 'experiment' (dataset size, convergence, training options),
-            'choice' (of hyperparameters) or 'detail' (predicted against true classes).
+        subject: 'ranking', 'cost' or 'classes' (of a task; 'rankings', 'costs' or
+            'class accuracies' where there are many), 'transfer' (accuracy),
+            'comparison' (of settings, with published results), 'experiment' (dataset
+            size, convergence, training options), 'choice' (of hyperparameters) or
+            'detail' (predicted against true classes).
         title: one line.
         figure: as drawn and laid out.
         frame: every number drawn.
@@ -276,6 +278,50 @@ def count_axis(axis: typing.Any, counts: Sequence[float]) -> None:
 
 def _short(count):
     return f'{count / 1000:g}k' if count >= 1000 else f'{count:.3g}'
+
+
+ROW = 0.34  # Inches, of a row of dots: its label above, its line below.
+
+
+def dot_rows(
+    count: int, legend: Mapping[str, Look], label: str
+) -> tuple[figure.Figure, typing.Any]:
+    """(Figure, its panel) for `count` rows of `dot` and `row_label`, from the top.
+
+    Labels stand above the lines, so that the figure is as narrow as a phone. The x
+    axis, of percent, is `label`.
+    """
+    layout = Layout(1, 1, 4.1, ROW * count, left=0.15, right=0.15, top=0.1, bottom=0.5)
+    fig, ((panel,),) = panels(layout, legend)
+    panel.set_ylim(count - 0.55, -0.7)
+    panel.set_yticks([])
+    panel.spines['left'].set_visible(False)
+    panel.set_xlabel(label)
+    panel.margins(x=0.03)
+    return fig, panel
+
+
+def dot(
+    panel: typing.Any, place: float, values: Sequence[float | None], look: Look
+) -> None:
+    """A dot and its interval in a row; values: score, low, high, 0-1."""
+    score, low, high = (None if v is None else 100 * v for v in values)
+    edge = look['color'] if 'markerfacecolor' in look else 'white'  # Hollow or filled.
+    if low is not None:
+        panel.hlines(place, low, high, colors=look['color'], linewidth=1.6)
+    panel.plot(
+        score, place, markersize=6, markeredgewidth=0.8,
+        **{'markeredgecolor': edge, **look, 'linestyle': 'none'},
+    )  # fmt: skip
+
+
+def row_label(panel: typing.Any, place: float, left: str, right: str) -> None:
+    """Texts above the line of a row, at both ends of the panel."""
+    longest = 58 - len(right)
+    left = left if len(left) <= longest else f'{left[: longest - 1]}…'
+    across = panel.get_yaxis_transform()  # x in the panel, y in rows.
+    panel.text(0, place - 0.2, left, transform=across, size=8, va='bottom')
+    panel.text(1, place - 0.2, right, transform=across, size=8, va='bottom', ha='right')
 
 
 def task_title(point: typing.Any) -> str:

@@ -208,10 +208,15 @@ def _cost(cell, top):
         return ''
     ratio = cell.seconds / top.seconds
     if ratio >= 1.5:
-        return f'takes {ratio:.2g} times as long and '
+        return f'takes {_factor(ratio)} times as long and '
     if ratio <= 1 / 1.5:
-        return f'takes 1/{1 / ratio:.2g} of the time and '
+        return f'takes 1/{_factor(1 / ratio)} of the time and '
     return 'takes about as long and '
+
+
+def _factor(ratio):
+    """Two digits, and whole numbers as they are."""
+    return f'{ratio:.2g}' if ratio < 99.5 else f'{ratio:.0f}'
 
 
 def _next_network(cell, top, rows):

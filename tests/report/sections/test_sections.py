@@ -64,9 +64,11 @@ def test_every_format_takes_every_table(tmp_path):
 
 def test_a_study_has_one_figure_a_question(drawings):
     assert sorted(drawings) == [
+        'cost_digits_5_9',
         'grid_finetune_digits_5_9',
         'grid_scratch_digits_5_9',
         'l2_digits_5_9',
+        'ranking_digits_5_9',
         'settings',
         'transfer_digits_0_4',
     ]

@@ -118,7 +118,7 @@ def test_a_perfect_score_stays_in_the_picture(tmp_path):
     made.write_sources(tmp_path)
     for arch, right in zip(made.NETWORKS, (100, 90, 95), strict=True):
         made.write_cell(tmp_path, arch, 'logistic', right)
-    drawing = show.drawings(cells.read(tmp_path))[0]
+    drawing = show.transfer(tmp_path)
     low, high = drawing.figure.axes[0].get_ylim()
     assert math.isfinite(low) and math.isfinite(high)
     assert low < math.log(100.5 / 0.5) < high
@@ -132,7 +132,7 @@ def test_left_out_datasets_are_said_in_the_caption(tmp_path):
         for dataset in ('digits', 'digits_5_9', 'pets'):
             if (arch, dataset) != (made.NETWORKS[2], 'pets'):
                 made.write_cell(tmp_path, arch, 'logistic', 80, dataset=dataset)
-    caption = show.drawings(cells.read(tmp_path))[0].caption
+    caption = show.transfer(tmp_path).caption
     assert 'Mean log odds over digits, digits_5_9.' in caption
     assert 'left out: pets' in caption
 
@@ -152,7 +152,7 @@ def test_captions_say_what_the_bars_are(drawings, tmp_path):
     for arch in made.NETWORKS:
         for dataset, right in (('digits', 70), ('pets', 90)):
             made.write_cell(tmp_path, arch, 'logistic', right, dataset=dataset)
-    caption = show.drawings(cells.read(tmp_path))[0].caption
+    caption = show.transfer(tmp_path).caption
     assert 'Morey' in caption and 'Wilson' not in caption
 
 

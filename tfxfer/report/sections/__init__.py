@@ -10,16 +10,20 @@ from tfxfer.report import formats, style
 from tfxfer.report.section import Study
 from tfxfer.report.sections import (
     chosen,
+    classes,
     comparisons,
     confusion,
     convergence,
+    cost,
     dataset_size,
     finetune_options,
     missing,
+    mistakes,
     network_pairs,
     option_effects,
     public_and_own,
     published,
+    ranking,
     results,
     scores,
     settings,
@@ -30,6 +34,10 @@ from tfxfer.report.sections import (
 
 # Of tables and of figures alike.
 SECTIONS = (
+    ranking.SECTION,
+    cost.SECTION,
+    classes.SECTION,
+    mistakes.SECTION,
     results.SECTION,
     comparisons.SECTION,
     transfer.SECTION,

@@ -14,7 +14,7 @@ from matplotlib import collections as artists
 from tfxfer import number_format
 from tfxfer.analysis import cells, naming
 from tfxfer.report import columns, formats, style
-from tfxfer.report.section import Section, Study
+from tfxfer.report.section import Section, Study, task_title
 
 NAME = 'runs'
 WRITTEN = 250  # Scores in one figure of heat maps; more would not be read.
@@ -135,13 +135,13 @@ def l2_curves(group: Sequence[cells.Cell], styles: Mapping[str, dict]) -> style.
         panel.xaxis.set_minor_formatter(ticker.LogFormatter())
         for cell in group:
             rows += _l2_curve(panel, cell, drawn[_label(cell)])
-        panel.set_title(_task_title(group[0]))
+        panel.set_title(task_title(group[0]))
         panel.set_xlabel('l2, the penalty on the weights')
         panel.set_ylabel(f'Validation {formats.METRICS[group[0].metric]}, %')
     return style.Drawing(
         style.file_name('l2', *group[0].task[:2]),
         'choice',
-        f'Choice of l2, logistic, {_task_title(group[0])}',
+        f'Choice of l2, logistic, {task_title(group[0])}',
         fig,
         pd.DataFrame(rows),
         'Ring: the chosen l2, the best on validation images; of ties, the strongest '
@@ -203,7 +203,7 @@ def grids(group: Sequence[cells.Cell]) -> style.Drawing:
     tiles = _Tiles(lrs, wds, across, math.ceil(len(group) / across))
     with matplotlib.rc_context({**style.RC, 'font.size': 8}):
         fig = _grid_figure(group, rows, tiles)
-    title = _task_title(group[0])
+    title = task_title(group[0])
     return style.Drawing(
         style.file_name('grid', group[0].setting, *group[0].task[:2]),
         'choice',
@@ -389,11 +389,6 @@ def _distinct(items):
 def _light(colour):
     """Whether black reads better on it than white (relative luminance)."""
     return np.dot(colour[:3], (0.2126, 0.7152, 0.0722)) > 0.45
-
-
-def _task_title(cell):
-    few = '' if cell.per_class is None else f', {cell.per_class} images per class'
-    return f'{cell.dataset}{few}'
 
 
 def _seed_note(group):

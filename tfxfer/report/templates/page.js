@@ -24,3 +24,17 @@ for (const head of document.querySelectorAll('th')) {
   head.addEventListener('click', () => sort(head));
   head.addEventListener('keydown', e => { if (e.key === 'Enter') sort(head); });
 }
+// Opens all that is folded, or closes it again. What is folded is not printed.
+const button = document.getElementById('folds');
+if (button && document.querySelector('details')) {
+  button.hidden = false;
+  button.addEventListener('click', () => {
+    const open = button.textContent === 'Open all';
+    for (const fold of document.querySelectorAll('details')) fold.open = open;
+    button.textContent = open ? 'Close all' : 'Open all';
+  });
+}
+// Images that have not been in sight are drawn before the page is printed.
+addEventListener('beforeprint', () => {
+  for (const image of document.images) image.loading = 'eager';
+});
