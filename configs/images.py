@@ -4,9 +4,10 @@
 
 compares six networks, with Keras' weights, by logistic regression on their features: on
 two CPU cores about a minute per network for 1,000 images. One folder per class; see
-docs/own_images.md. On a GPU add --config.settings=logistic,finetune: 59 Runs of 20,000
-steps per network (56 trials, and the chosen values with three seeds), or fewer and
-shorter ones with --config.finetune.lrs=0.003,0.03 --config.finetune.steps=2000.
+docs/own_images.md. `tfxfer compare /my/images` does it too, and ranks them. On a GPU
+add --config.settings=logistic,finetune: 59 Runs of 20,000 steps per network (56 trials,
+and the chosen values with three seeds), or fewer and shorter ones with
+--config.finetune.lrs=0.003,0.03 --config.finetune.steps=2000.
 """
 
 from configs import quickstart

@@ -15,6 +15,7 @@ from tfxfer import config
 
 PACKAGE = ROOT / 'tfxfer'
 BELOW_TRANSFER = {'data', 'models', 'logreg', 'training'}
+ABOVE_TRANSFER = {'analysis', 'study', 'transfer', 'report', 'export'}
 # What else than itself and the vocabulary (the files at the root) a package imports.
 MAY_IMPORT = {
     'vocabulary': set(),
@@ -27,7 +28,8 @@ MAY_IMPORT = {
     'transfer': BELOW_TRANSFER | {'analysis.feature_diagnostics'},
     'report': {'analysis', 'data.thumbnails'},
     'export': BELOW_TRANSFER | {'transfer', 'analysis.stats'},
-    'cli': {*BELOW_TRANSFER, 'analysis', 'study', 'transfer', 'report', 'export'},
+    'comparison': {*BELOW_TRANSFER, *ABOVE_TRANSFER},
+    'cli': {*BELOW_TRANSFER, *ABOVE_TRANSFER, 'comparison'},
 }
 # Those that are there to start a program.
 DOORS = ('run', 'predict_images', '__main__', 'report.__main__', 'export.__main__')
@@ -61,6 +63,8 @@ def imported(path, *, top=False):
 @pytest.mark.parametrize('name', modules())
 def test_a_package_imports_only_what_is_below_it(name):
     allowed = MAY_IMPORT[package(name)] | {package(name)}
+    if name == '__init__':  # For type checkers alone: the names of the public API.
+        allowed |= {'comparison'}
     packages = set(MAY_IMPORT) - {'vocabulary'}
     for full in imported(modules()[name]):
         first, *rest = full.split('.')
@@ -104,6 +108,38 @@ def test_vocabulary_study_and_report_need_no_tensorflow():
         env=environment,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_api_and_the_report_are_imported_in_milliseconds():
+    """Of a core's time, which other programs do not lengthen; 2 to 10 ms are usual."""
+    code = (
+        'import sys, time\n'
+        'start, before = time.process_time(), set(sys.modules)\n'
+        'import tfxfer, tfxfer.report\n'
+        'print(time.process_time() - start)\n'
+        'new = {name.partition(".")[0] for name in set(sys.modules) - before}\n'
+        'print(*sorted(new - set(sys.stdlib_module_names)))\n'
+    )
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, '-c', code],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        took, loaded = done.stdout.splitlines()
+        assert loaded == 'tfxfer'
+        seconds.append(float(took))
+    assert min(seconds) < 0.05
+
+
+@pytest.mark.parametrize('name', modules())
+def test_the_trainer_alone_imports_tf_models(name):
+    """tf-models-official, of which orbit is a part, brings 40 other packages."""
+    used = {full.partition('.')[0] for full in imported(modules()[name])}
+    assert not used & {'orbit', 'official'} or package(name) == 'training'
 
 
 @pytest.mark.parametrize('name', modules())

@@ -436,35 +436,82 @@ def test_every_package_is_listed():
     assert sorted(listed) == sorted([*packages, 'tfxfer.configs'])
 
 
-def test_the_wheel_has_the_configs_templates_and_the_console_command(tmp_path):
-    """Built from a copy: setuptools leaves folders beside the source."""
-    copy = tmp_path / 'copy'
+def test_every_dependency_says_what_it_is_for():
+    text = (ROOT / 'setup.cfg').read_text()
+    needed = text.partition('install_requires =\n')[2].partition('\n\n')[0]
+    lines = [line.strip() for line in needed.splitlines()]
+    bare = [
+        line
+        for above, line in zip(['', *lines], lines, strict=False)
+        if not line.startswith('#') and not above.startswith('# ')
+    ]
+    assert len(lines) > 40 and not bare
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """Path of the wheel, built of a copy: setuptools leaves folders beside it."""
+    folder = tmp_path_factory.mktemp('wheel')
+    copy = folder / 'copy'
     for name in ('tfxfer', 'configs'):
         ignored = shutil.ignore_patterns('__pycache__')
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
     for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(ROOT / name, copy / name)
-    code = (
-        f'from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})'
-    )
+    code = f'from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})'
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=copy, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob('*.whl')
-    with zipfile.ZipFile(path) as wheel:
-        names = set(wheel.namelist())
+    (path,) = folder.glob('*.whl')
+    return path
+
+
+def test_the_wheel_has_the_configs_templates_and_the_console_command(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
         (points,) = (name for name in names if name.endswith('entry_points.txt'))
-        assert 'tfxfer = tfxfer.cli.programs:main' in wheel.read(points).decode()
+        assert 'tfxfer = tfxfer.cli.programs:main' in archive.read(points).decode()
     source = {
-        path.relative_to(copy).as_posix()
+        path.relative_to(ROOT).as_posix()
         for folder in ('tfxfer', 'configs')
-        for path in (copy / folder).rglob('*')
+        for path in (ROOT / folder).rglob('*')
         if path.suffix in ('.py', '.html', '.css', '.js')
     }
     expected = {re.sub('^configs/', 'tfxfer/configs/', name) for name in source}
     assert expected <= names
     assert {n.partition('/')[0] for n in names if '.dist-info/' not in n} == {'tfxfer'}
+
+
+def test_the_wheel_works_outside_the_checkout(wheel, tmp_path):
+    """Installed without its dependencies, which this Python has."""
+    site, elsewhere = tmp_path / 'site', tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    pip = '-m pip install --quiet --no-deps --no-index --no-compile'.split()
+    subprocess.run([sys.executable, *pip, f'--target={site}', wheel], check=True)
+
+    def call(*command):
+        done = subprocess.run(
+            command, cwd=elsewhere, env={**os.environ, 'PYTHONPATH': str(site)},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = call(sys.executable, '-c', 'import tfxfer; print(tfxfer.__file__)')
+    assert pathlib.Path(where).is_relative_to(site)
+    command = site / 'bin/tfxfer'
+    assert ' sweep ' in call(command, '--help')
+    # A config by its bare name, which imports another.
+    flags = '--plan', '--images_per_second=8', '--config.seeds=0'
+    assert 'logistic final' in call(command, 'sweep', '--config=quickstart', *flags)
+    # The same where a project has a package of that name.
+    (elsewhere / 'configs').mkdir()
+    (elsewhere / 'configs' / '__init__.py').touch()
+    python = sys.executable, '-m', 'tfxfer'
+    assert 'logistic final' in call(*python, 'sweep', '--config=quickstart', *flags)
+    flags = 'digits', '--networks=resnet_50', *flags
+    assert 'logistic final' in call(*python, 'compare', *flags)
 
 
 def imported(path):

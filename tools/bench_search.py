@@ -20,7 +20,8 @@ import numpy as np
 from absl import flags
 
 from tfxfer import config, errors, number_format, storage
-from tfxfer.cli import app, study_inputs
+from tfxfer.cli import app
+from tfxfer.comparison import inputs
 from tfxfer.report import formats
 from tfxfer.study import axes, checks, driver, executors, planning, search, status
 from tfxfer.study.study import Study
@@ -128,7 +129,7 @@ def main(given: app.Given) -> None:
         fields = given.config.to_dict() | {'search': name, 'choose': 'every'}
         study = checks.study_from(fields)
         options = ExecutionOptions(workdir, given.checkpoints)
-        study = study_inputs.read(study, options).study
+        study = inputs.read(study, options).study
         local = executors.Local(workdir, jobs=jobs, arguments=arguments)
         failed = driver.Driver(study, workdir, local).carry_out().failed
         if failed:

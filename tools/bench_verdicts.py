@@ -22,7 +22,8 @@ from absl import flags
 
 from tfxfer import config, errors, results, storage
 from tfxfer.analysis import cells, verdicts
-from tfxfer.cli import app, study_inputs
+from tfxfer.cli import app
+from tfxfer.comparison import inputs
 from tfxfer.report import formats
 from tfxfer.study import checks, driver
 from tfxfer.study.study import Study
@@ -189,7 +190,7 @@ def _carry_out(fields: dict[str, typing.Any], repetition: int, folder: pathlib.P
 
     environment.limit_threads(THREADS[repetition % len(THREADS)])
     study = repeated(fields, repetition)
-    study = study_inputs.read(study, ExecutionOptions(folder)).study
+    study = inputs.read(study, ExecutionOptions(folder)).study
     driver.Driver(study, folder, Here(folder)).carry_out()
 
 

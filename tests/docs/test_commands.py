@@ -28,14 +28,17 @@ def test_every_command_has_an_entry_and_every_entry_a_command():
 
 
 def module_of(text):
-    """The module that a command starts, as tools.sweep; '' for another program."""
-    match = re.search(r'python -m (t(?:fxfer|ools)\.\w+)', text)
-    return match[1] if match else ''
+    """The module that a command starts, as tools.sweep; '' for another program.
+
+    Of the console command, `tfxfer compare`, these are its two words.
+    """
+    match = re.search(r'python -m (t(?:fxfer|ools)\.\w+)|^(tfxfer \w+)', text)
+    return match[1] or match[2] if match else ''
 
 
 def program_of(module):
     """The program behind python -m MODULE; None: it cannot be called from here."""
-    name = module.rpartition('.')[2]
+    name = re.split('[. ]', module)[-1]
     full = f'tfxfer.cli.{name}' if name in PROGRAMS else module
     program = importlib.import_module(full)
     return program if hasattr(program, 'define_flags') else None

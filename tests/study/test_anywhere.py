@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -15,7 +14,8 @@ import urllib.request
 import pytest
 
 from tests.conftest import ROOT
-from tfxfer import leases, results, storage
+from tests.support.studies import left_by_runs
+from tfxfer import leases, storage
 
 pytestmark = pytest.mark.slow
 
@@ -62,19 +62,6 @@ def undisturbed(tmp_path_factory):
         if not (workdir / 'report.html').exists():
             carry_out(workdir, '--jobs=2')
     return workdir
-
-
-def left_by_runs(workdir):
-    """{Run id: (fields of the record, arrays)}, without times and hosts."""
-    left = {}
-    for path in sorted(pathlib.Path(workdir).glob('*/record.json')):
-        record = json.loads(path.read_text())
-        assert record['seconds'].pop('total') > 0
-        del record['seconds'], record['versions']['host']
-        arrays = results.read_predictions(path.parent)
-        bits = {name: (a.dtype.str, a.tobytes()) for name, a in arrays.items()}
-        left[path.parent.name] = record, bits
-    return left
 
 
 def workers(workdir):

@@ -72,12 +72,18 @@ _SETTING_UP = {
     'python -m pytest tests/data': Script('tools/test.sh'),
 }
 _OWN_IMAGES = {
-    f'{_SWEEP}/images.py --config.datasets=folder:/my/images --workdir=runs/mine': (
+    'tfxfer compare /my/images --workdir=runs/mine': (
         Chained('images', f'{PRETRAINED} --threads=1')
     ),
-    f'{_SWEEP}/images.py --config.datasets=csv:/my/list.csv --workdir=runs/mine': (
+    'tfxfer compare /my/images --networks=resnet_50,inception_v3 '
+    '--settings=logistic,finetune --seeds=0,1,2 --workdir=runs/mine': (
+        Called(PLAN, 'finetune trial')
+    ),
+    'tfxfer compare /my/list.csv --workdir=runs/mine': (
         Chained('images', f'{PRETRAINED} --threads=1')
     ),
+    f'{_SWEEP}/images.py --config.datasets=folder:/my/images,csv:/my/list.csv '
+    '--workdir=runs/mine': Chained('images', f'{PRETRAINED} --threads=1'),
     'python -m tfxfer.export --run=runs/mine/RUN_ID --output=my_model': (
         Chained('images')
     ),

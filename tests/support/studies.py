@@ -1,6 +1,8 @@
 """Small studies, their Records, and executors that start no process."""
 
 import dataclasses
+import json
+import pathlib
 
 import pytest
 
@@ -70,6 +72,19 @@ def write(workdir, run):
     score = None if run.phase == 'trial' else 0.5
     made = made_results.record(run, score, valid_score=0.5 + run.hparams.lr / 10)
     results.write(workdir, made, made_results.predictions(50))
+
+
+def left_by_runs(workdir):
+    """{Run id: (fields of the record, arrays)}, without times and hosts."""
+    left = {}
+    for path in sorted(pathlib.Path(workdir).glob('*/record.json')):
+        record = json.loads(path.read_text())
+        assert record['seconds'].pop('total') > 0
+        del record['seconds'], record['versions']['host']
+        arrays = results.read_predictions(path.parent)
+        bits = {name: (a.dtype.str, a.tobytes()) for name, a in arrays.items()}
+        left[path.parent.name] = record, bits
+    return left
 
 
 def rows(text):

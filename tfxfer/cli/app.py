@@ -10,6 +10,7 @@ or another process is at the same work, 130 interrupted.
 """
 
 import errno
+import itertools
 import logging as log
 import os
 import re
@@ -18,12 +19,11 @@ import signal
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import app, flags, logging
 
-from tfxfer import config, errors, escaping, storage
-from tfxfer.cli import config_files
+from tfxfer import config, config_files, errors, escaping, storage
 
 _ADVICE = {
     errno.ENOSPC: 'The disk is full: make room, then run the same command again.',
@@ -50,6 +50,7 @@ class Given:
         self._positional: dict[str, tuple[str, ...]] = {}
         # ml_collections' configs look in it for their fields by themselves.
         self._argv: list[str] = []
+        self._arguments: list[str] = []  # As given.
         self._default_config: str | None = None
 
     def __getattr__(self, name: str) -> typing.Any:
@@ -65,6 +66,7 @@ class Given:
         Raises:
             errors.InputError: an unknown flag or argument, or a value that is refused.
         """
+        self._arguments = list(argv[1:])
         self._argv[:] = map(_quoted, argv)
         if 'config' in self._names:
             self._find_config()
@@ -84,6 +86,33 @@ class Given:
             raise errors.InputError(
                 f'Unknown argument {rest[0]!r}; options start with --, see --help.'
             )
+
+    def was_given(self, *names: str) -> bool:
+        """Whether the command line had any of these flags."""
+        return any(name in names for name, _ in self._flags_given())
+
+    def passed_on(self, *left_out: str) -> list[str]:
+        """The flags of the command line as they were given, but for some."""
+        return [
+            argument
+            for name, arguments in self._flags_given()
+            if name not in left_out
+            for argument in arguments
+        ]
+
+    def _flags_given(self) -> Iterator[tuple[str, list[str]]]:
+        """(name, its arguments) of each flag; --name=value or --name value."""
+        arguments = iter(self._arguments)
+        for argument in arguments:
+            match = re.fullmatch('--?([^=]+)(=.*)?', argument, re.DOTALL)
+            if not match:
+                continue
+            name, value = match.groups()
+            known = name in self._values
+            if known and value is None and not self._values[name].boolean:
+                yield name, [argument, *itertools.islice(arguments, 1)]
+            else:  # Of a boolean flag also --noNAME.
+                yield name if known else name.removeprefix('no'), [argument]
 
     def _find_config(self) -> None:
         """Names the file of --config by a path that there is."""

@@ -11,6 +11,7 @@ from tfxfer.cli import app
 
 # In the order in which a user meets them.
 PROGRAMS = (
+    'compare',
     'list_architectures',
     'prepare_dataset',
     'registry_images',
@@ -26,6 +27,7 @@ PROGRAMS = (
     'diagnose',
     'features',
 )
+SHORT = {'predict': 'predict_images'}  # Other names of programs.
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(argv) < 2 or argv[1] in app.HELP:
         print(overview())
         return
-    name = argv[1]
+    name = SHORT.get(argv[1], argv[1])
     if name not in PROGRAMS:
-        close = difflib.get_close_matches(name, PROGRAMS, n=1)
+        close = difflib.get_close_matches(name, [*PROGRAMS, *SHORT], n=1)
         hint = f' Did you mean {close[0]!r}?' if close else ''
         app.stop(f'No program named {name!r}.{hint} Known: {", ".join(PROGRAMS)}.')
     program = importlib.import_module(f'tfxfer.cli.{name}')
@@ -57,6 +59,8 @@ def overview() -> str:
             'Each says more by: tfxfer PROGRAM --help',
             '',
             *lines,
+            '',
+            *(f'{short} is short for {name}.' for short, name in SHORT.items()),
         ]
     )
 

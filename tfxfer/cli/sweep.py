@@ -10,15 +10,15 @@ On several machines that share the workdir, start the same command on each, as
 --shard=0/16, --shard=1/16 and so on; or once with --ray_address of a Ray cluster.
 """
 
-import os
 import pathlib
 import re
 from collections.abc import Callable
 
 from absl import flags, logging
 
-from tfxfer import errors, results, storage
-from tfxfer.cli import app, study_inputs, sweep_plan
+from tfxfer import errors, results
+from tfxfer.cli import app, sweep_plan
+from tfxfer.comparison import inputs
 from tfxfer.report import formats
 from tfxfer.study import (
     checks,
@@ -39,14 +39,19 @@ def define_flags(
     values: flags.FlagValues = flags.FLAGS, default_config: str | None = None
 ) -> app.Given:
     define = app.Define(values)
-    define.config(default_config)
     define.string('workdir', 'runs/study', 'Folder for results.')
+    define_study(define, default_config)
+    return define.given
+
+
+def define_study(define: app.Define, default_config: str | None) -> None:
+    """The flags of a program that carries out a study, but for its workdir."""
+    define.config(default_config)
     define.checkpoints()
     define.data()
     define.image_cache()
     _define_plan(define)
     _define_execution(define)
-    return define.given
 
 
 def _define_plan(define: app.Define) -> None:
@@ -123,17 +128,27 @@ def run(given: app.Given, summary: Summary | None = None) -> None:
     study = checks.study_from(given.config.to_dict())
     options = ExecutionOptions(workdir, given.checkpoints, given.data)
     if given.plan:
-        rates = sweep_plan.rates_from(study, given.images_per_second)
-        sweep_plan.show(study, options, rates, measure=given.calibrate)
+        show_plan(study, options, given)
         return
-    outcome = carry_out(study, options, given)
+    outcome = carry_out(workdir, given, lambda: inputs.ready(study, options))
     show_results(workdir, summary)
+    check_failed(outcome, workdir)
+
+
+def check_failed(outcome: driver.Outcome, workdir: pathlib.Path) -> None:
+    """Raises app.Failed where Runs failed for good."""
     if outcome.failed:
         raise app.Failed(
             f'{len(outcome.failed)} Runs failed {failures.ATTEMPTS} times or more; the '
             'table lacks what depends on them. --retry_failed tries them again. Their '
             f'logs: {workdir}/ID/log.txt'
         )
+
+
+def show_plan(study: Study, options: ExecutionOptions, given: app.Given) -> None:
+    """Prints what a study would take."""
+    rates = sweep_plan.rates_from(study, given.images_per_second)
+    sweep_plan.show(study, options, rates, measure=given.calibrate)
 
 
 # How a study stands.
@@ -157,16 +172,15 @@ def show_status(study: Study, workdir: pathlib.Path) -> None:
 
 
 def carry_out(
-    study: Study, options: ExecutionOptions, given: app.Given
+    workdir: pathlib.Path, given: app.Given, prepare: Callable[[], Study]
 ) -> driver.Outcome:
-    """Carries a study out as the flags say; all that they say is checked first."""
-    workdir = pathlib.Path(options.workdir)
+    """Carries a study out as the flags say; all that they say is checked first.
+
+    prepare: returns the study, with its images and weights, written in the workdir.
+    """
     shard = shard_of(given.shard)
-    executor = executor_of(given)
-    storage.writable(workdir)
-    study_file.check_schema(workdir)
-    study = study_inputs.read(study, options).study
-    study_file.write(workdir, study)
+    executor = executor_of(given, workdir)
+    study = prepare()
     if given.retry_failed:
         logging.info('%d Runs are tried again.', failures.forget(workdir))
     outcome = driver.Driver(
@@ -211,19 +225,18 @@ def shard_of(text: str) -> tuple[int, int]:
     return i % n, n
 
 
-def executor_of(given: app.Given) -> executors.Executor:
+def executor_of(given: app.Given, workdir: pathlib.Path) -> executors.Executor:
     """The executor that the flags ask for."""
-    cores = len(os.sched_getaffinity(0))
-    gpus = executors.gpus()
-    jobs = given.jobs or len(gpus) or cores
-    threads = given.threads or max(1, cores // jobs)
-    arguments = _run_flags(given, threads)
+    share = executors.share(given.jobs, given.threads)
+    arguments = _run_flags(given, share.threads)
     if given.executor == 'ray' or given.ray_address:
         return ray_executor.Ray(
-            given.workdir, address=given.ray_address, cpus=threads, gpus=given.gpus,
+            workdir, address=given.ray_address, cpus=share.threads, gpus=given.gpus,
             arguments=arguments,
         )  # fmt: skip
-    return executors.Local(given.workdir, jobs=jobs, arguments=arguments, gpus=gpus)
+    return executors.Local(
+        workdir, jobs=share.jobs, arguments=arguments, gpus=share.gpus
+    )
 
 
 def _run_flags(given: app.Given, threads: int) -> list[str]:

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from tfxfer import errors
-from tfxfer.cli import study_inputs
+from tfxfer.comparison import inputs
 from tfxfer.report import formats
 from tfxfer.study import cost, planning, status
 from tfxfer.study.study import Study
@@ -23,7 +23,7 @@ def show(
     Raises:
         errors.InputError: nothing says how many images a dataset has.
     """
-    study, sizes, missing = study_inputs.read(study, options, lenient=True)
+    study, sizes, missing = inputs.read(study, options, lenient=True)
     if absent := sorted(set(study.datasets) - set(sizes)):
         raise errors.InputError(f'How many images has {absent[0]}? {" ".join(missing)}')
     cells = tuple(planning.cells(study))

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 import typing
+import warnings
 from collections.abc import Callable, Iterator
 
 import tqdm
@@ -216,10 +217,14 @@ def _watched(workdir: pathlib.Path) -> Iterator[Callable[[], None]]:
 
 
 def _progress_bar(plan: planning.Plan) -> tqdm.tqdm:
-    return tqdm.tqdm(
+    notebook = 'ipykernel.zmqshell' in sys.modules  # As tqdm finds out.
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', tqdm.TqdmWarning)  # That it is new, or plain.
+        from tqdm import autonotebook
+    return autonotebook.tqdm(
         desc='Runs',
         initial=len(plan.done),
         unit='Run',
         smoothing=0.1,
-        disable=None,  # Where nobody watches.
+        disable=False if notebook else None,  # None: where nobody watches.
     )

@@ -57,6 +57,21 @@ def command(
     return [*module, f'--run={path}', f'--workdir={workdir}', *arguments]
 
 
+class Share(typing.NamedTuple):
+    """What of this machine each Run gets."""
+
+    jobs: int  # Runs at the same time.
+    threads: int  # Of each.
+    gpus: list[str]  # Numbers of all.
+
+
+def share(jobs: int | None = None, threads: int | None = None) -> Share:
+    """This machine shared out: a job per GPU, without GPUs one per core."""
+    cores, numbers = len(os.sched_getaffinity(0)), gpus()
+    jobs = jobs or len(numbers) or cores
+    return Share(jobs, threads or max(1, cores // jobs), numbers)
+
+
 class Local:
     """Up to `jobs` processes of `python -m tfxfer.run`."""
 

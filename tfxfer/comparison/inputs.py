@@ -2,13 +2,15 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from tfxfer import architectures, config, datasets, errors
+from tfxfer import architectures, config, datasets, errors, storage
 from tfxfer.data import image_set, readers
-from tfxfer.study import cost
+from tfxfer.study import cost, study_file
 from tfxfer.study.study import PRETRAIN, Study
 from tfxfer.transfer.options import ExecutionOptions
+
+Read: typing.TypeAlias = tuple[datasets.Dataset, image_set.Images]
 
 
 class Inputs(typing.NamedTuple):
@@ -19,10 +21,36 @@ class Inputs(typing.NamedTuple):
     missing: list[str]  # A sentence about each thing that is not on this machine.
 
 
-def read(study: Study, options: ExecutionOptions, *, lenient: bool = False) -> Inputs:
+def ready(
+    study: Study, options: ExecutionOptions, known: Mapping[str, Read] | None = None
+) -> Study:
+    """The study with what was read for it, written into its workdir: it can start.
+
+    Raises:
+        errors.InputError: see `read`; or the workdir is of another schema version.
+        OSError: nothing can be written there.
+    """
+    storage.writable(options.workdir)
+    study_file.check_schema(options.workdir)
+    study = read(study, options, known=known).study
+    study_file.write(options.workdir, study)
+    return study
+
+
+def read(
+    study: Study,
+    options: ExecutionOptions,
+    *,
+    known: Mapping[str, Read] | None = None,
+    lenient: bool = False,
+) -> Inputs:
     """Reads the datasets of a study, and the files of its weights.
 
     Args:
+        study: a study.
+        options: of its Runs.
+        known: by name what `readers.read` has returned of datasets with `image_options`
+            and the study's metric; they are not read again.
         lenient: what is missing is left open, and said; else it is an error.
 
     Raises:
@@ -40,7 +68,8 @@ def read(study: Study, options: ExecutionOptions, *, lenient: bool = False) -> I
             missing.append(str(error))
 
     def look_at_images(name: str) -> None:
-        sizes[name], digests[name] = _read_images(study, options, name)
+        found = (known or {}).get(name) or _read_images(study, options, name)
+        sizes[name], digests[name] = _sizes_of(found[0]), found[1].digest
 
     def look_at_weights(name: str) -> None:
         digests[name] = _weights_digest(study, options, name)
@@ -76,22 +105,23 @@ def _sizes_of(dataset: datasets.Dataset) -> cost.Sizes:
     return cost.Sizes(train, valid, test, dataset.classes)
 
 
-def _read_images(
-    study: Study, options: ExecutionOptions, name: str
-) -> tuple[cost.Sizes, str | None]:
-    """(sizes, digest of a folder's files) of a dataset."""
-    dataset, images = readers.read(
+def image_options(study: Study, options: ExecutionOptions) -> image_set.Options:
+    """How the images of a study are read."""
+    return image_set.Options(
+        skip_broken=study.skip_broken,
+        accept_counts=study.accept_counts,
+        white=study.white,
+        cache=options.cache,
+        data=options.data,
+    )
+
+
+def _read_images(study: Study, options: ExecutionOptions, name: str) -> Read:
+    return readers.read(
         datasets.find(name),
-        image_set.Options(
-            skip_broken=study.skip_broken,
-            accept_counts=study.accept_counts,
-            white=study.white,
-            cache=options.cache,
-            data=options.data,
-        ),
+        image_options(study, options),
         metric=study.metric if name in study.datasets else None,
     )
-    return _sizes_of(dataset), images.digest
 
 
 def _weights_digest(study: Study, options: ExecutionOptions, name: str) -> str | None:

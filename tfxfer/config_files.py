@@ -1,12 +1,18 @@
 """Where the files of configs/ are: in the working folder, a checkout or the package."""
 
+import importlib
 import importlib.machinery
 import importlib.util
 import pathlib
+import runpy
 import sys
+import typing
 
 import tfxfer
 from tfxfer import errors
+
+if typing.TYPE_CHECKING:
+    import ml_collections
 
 _PACKAGE = pathlib.Path(tfxfer.__file__).parent
 FOLDERS = (_PACKAGE / 'configs', _PACKAGE.parent / 'configs')
@@ -38,11 +44,26 @@ def find(path: str) -> str:
 
 
 def make_importable() -> None:
-    """Lets configs import each other, `from configs import study`, in any folder."""
-    if importlib.util.find_spec('configs') is not None:
-        return
-    spec = importlib.machinery.ModuleSpec('configs', None, is_package=True)
-    spec.submodule_search_locations = [
-        str(folder) for folder in FOLDERS if folder.is_dir()
-    ]
-    sys.modules['configs'] = importlib.util.module_from_spec(spec)
+    """Lets configs import each other, `from configs import study`, in any folder.
+
+    Also in one that has a `configs` of its own, as many projects do: ours are then
+    looked for after those.
+    """
+    ours = [str(folder) for folder in FOLDERS if folder.is_dir()]
+    try:
+        configs = importlib.import_module('configs')
+    except ModuleNotFoundError:
+        spec = importlib.machinery.ModuleSpec('configs', None, is_package=True)
+        configs = sys.modules['configs'] = importlib.util.module_from_spec(spec)
+    there = list(getattr(configs, '__path__', ()))
+    configs.__path__ = [*there, *(path for path in ours if path not in there)]
+
+
+def load(name: str) -> 'ml_collections.ConfigDict':
+    """The config of a file, which `find` finds.
+
+    Raises:
+        errors.InputError: there is no such file.
+    """
+    make_importable()
+    return runpy.run_path(find(name))['get_config']()

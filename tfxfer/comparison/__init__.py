@@ -1,0 +1,1 @@
+"""Networks compared on one's own images: asked in one line, answered in words."""

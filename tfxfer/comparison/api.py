@@ -1,0 +1,97 @@
+"""The functions of `import tfxfer`: compare, load."""
+
+import os
+import pathlib
+import typing
+from collections.abc import Mapping, Sequence
+
+from absl import logging
+
+from tfxfer import config_files
+from tfxfer.comparison import prepare, question
+from tfxfer.comparison.result import Result
+from tfxfer.study import driver, executors, failures
+from tfxfer.transfer.options import ExecutionOptions
+
+
+def compare(
+    images: str | os.PathLike,
+    networks: Sequence[str] | None = None,
+    settings: Sequence[str] | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    workdir: str | os.PathLike | None = None,
+    jobs: int | None = None,
+    **fields: typing.Any,
+) -> Result:
+    """Compares networks on images; what `tfxfer compare` does, with the same records.
+
+    What is done is not done again; interrupted, the same call goes on from there.
+
+    Args:
+        images: a folder with one sub-folder per class, a CSV file, or a dataset's name.
+        networks: their names; None: those that suit this machine.
+        settings: of 'logistic', 'finetune', 'scratch'; None: logistic.
+        seeds: of training; None: 0, 1 and 2.
+        workdir: folder for results; None: runs/NAME, of the images' own name.
+        jobs: Runs at the same time; None: one per GPU, without GPUs one per core.
+        **fields: others of configs/images.py; of hyperparameters those that change:
+            finetune={'steps': 2000}.
+
+    Raises:
+        errors.InputError: unknown names or values, weights or images that are missing.
+        RuntimeError: every Run failed.
+    """
+    name = question.dataset_name(images)
+    folder = pathlib.Path(workdir or question.default_workdir(name))
+    base = _changed(config_files.load(question.CONFIG).to_dict(), fields)
+    asked = question.asked(base, name, archs=networks, settings=settings, seeds=seeds)
+    options = ExecutionOptions(folder)
+    named = bool(networks) or 'archs' in fields
+    study = prepare.comparison(asked, options, named=named, say=print)
+    share = executors.share(jobs)
+    failures.forget(folder)
+    executor = executors.Local(
+        folder,
+        jobs=share.jobs,
+        arguments=[f'--threads={share.threads}'],
+        gpus=share.gpus,
+    )
+    outcome = driver.Driver(study, folder, executor).carry_out()
+    if outcome.failed:
+        _tell(outcome, folder)
+    result = Result(folder)
+    result.report()
+    return result
+
+
+def load(folder: str | os.PathLike) -> Result:
+    """The Result of a results folder, of `compare` or of any sweep.
+
+    Raises:
+        errors.InputError: no such folder, or no finished Run in it.
+    """
+    return Result(folder)
+
+
+def _changed(
+    base: Mapping[str, typing.Any], fields: Mapping[str, typing.Any]
+) -> dict[str, typing.Any]:
+    """The fields with those that are given; of hyperparameters single ones."""
+    changed = {**base, **fields}
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and isinstance(base.get(name), Mapping):
+            changed[name] = {**base[name], **value}
+    return changed
+
+
+def _tell(outcome: driver.Outcome, folder: pathlib.Path) -> None:
+    """Says that Runs failed; where nothing is done, as an error."""
+    name, attempts = next(iter(outcome.failed.items()))
+    sentence = (
+        f'{len(outcome.failed)} Runs failed, such as {name}: {attempts[-1]["words"]} '
+        f'(logs: {folder}/ID/log.txt). The same call tries them again.'
+    )
+    if not outcome.done:
+        raise RuntimeError(sentence)
+    logging.warning('%s', sentence)
