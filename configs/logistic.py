@@ -14,7 +14,7 @@ def get_config(setting='logistic', weights='slim', **hparams):
     return protocol.config_dict(
         protocol.Run,
         leave_out=(
-            *('dataset_digest', 'weights_digest'),
+            *('arch_digest', 'dataset_digest', 'weights_digest'),
             *('trials', 'search', 'resume', 'length'),
         ),
         arch='mobilenet_v1',

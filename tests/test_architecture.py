@@ -244,7 +244,7 @@ def test_every_config_says_command_and_loads(path):
     else:
         assert config.from_dict(fields).id
         filled = {'trials', 'search', 'resume', 'length'}
-        filled |= {'dataset_digest', 'weights_digest'}
+        filled |= {'arch_digest', 'dataset_digest', 'weights_digest'}
         assert set(fields) == names(config.Run) - filled
         assert set(fields['hparams']) == names(config.HPARAMS[fields['setting']])
 

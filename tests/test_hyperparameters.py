@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfxfer import config, errors
+from tfxfer import config, errors, hyperparameters
 
 
 def test_protocol_numbers_of_the_logistic_grid():
@@ -28,3 +28,12 @@ def test_the_rate_is_linear_in_the_batch():
     assert config.Pretrain().rate == 1.6
     with pytest.raises(errors.InputError, match='lr_batch must not be negative'):
         config.hparams_from('pretrain', {'lr_batch': -1})
+
+
+def test_the_optimizer_is_sgd_unless_another_is_said():
+    default = config.hparams_from('finetune', {})
+    assert 'optimizer' not in hyperparameters.switched_on(default)
+    other = config.hparams_from('finetune', {'optimizer': 'adamw'})
+    assert hyperparameters.switched_on(other)['optimizer'] == 'adamw'
+    with pytest.raises(errors.InputError, match="Did you mean 'adamw'"):
+        config.hparams_from('scratch', {'optimizer': 'adam'})

@@ -1,7 +1,12 @@
 """The networks, as records: what builds them, what they take and give."""
 
 import dataclasses
+import difflib
+import pathlib
 import typing
+from collections.abc import Callable
+
+from tfxfer import errors, escaping
 
 SLIM_PAGE = (
     'https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models'
@@ -30,6 +35,33 @@ KERAS_TOP1 = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Scaling:
+    """(x - mean) / std per channel, of x 0-255 in RGB, or in BGR for `bgr`."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+# Weights that get another one than they were trained with give nonsense.
+SCALINGS = {
+    'inception': Scaling((127.5,) * 3, (127.5,) * 3),
+    # TF-Slim's ResNets.
+    'vgg': Scaling((123.68, 116.779, 103.939), (1.0,) * 3),
+    # Keras' ResNets.
+    'caffe': Scaling((103.939, 116.779, 123.68), (1.0,) * 3, bgr=True),
+    # Keras' DenseNets, converted from Torch.
+    'torch': Scaling((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    # The slim-style DenseNets.
+    'densenet': Scaling((123.68, 116.78, 103.94), (1 / 0.017,) * 3),
+    # Keras' EfficientNetV2 S, M and L.
+    'efficientnet_v2': Scaling((128.0,) * 3, (128.0,) * 3),
+    'unit': Scaling((0.0,) * 3, (255.0,) * 3),  # 0-1.
+    'none': Scaling((0.0,) * 3, (1.0,) * 3),  # The network scales pixels itself.
+}
+
+
+@dataclasses.dataclass(frozen=True)
 class Keras:
     """The network of the same name in Keras Applications, and its ImageNet weights."""
 
@@ -38,6 +70,19 @@ class Keras:
     scaling: str = 'inception'  # A key of models.SCALINGS.
     # (name, value) pairs for the application.
     options: tuple[tuple[str, typing.Any], ...] = ()
+    # Whether the file has a classifier that takes the features.
+    classifier: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """A user's own Keras model, saved as .keras."""
+
+    path: str
+    layer: str = ''  # Whose output is the features; '': the global pool.
+    # SHA-256 of the model and its weights; '': the file is still unread.
+    digest: str = ''
+    trust: bool = False  # Whether code in the file may be run.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,17 +108,32 @@ class Architecture:
     options: tuple[tuple[str, typing.Any], ...] = ()
     dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
     keras: Keras | None = None
-    graph: str = 'slim'  # Whose layers it has with random weights: slim, keras.
+    # Whose layers it has with random weights: slim, keras, or model (of the file).
+    graph: str = 'slim'
+    file: ModelFile | None = None
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """Sources of ImageNet weights: 'slim', 'keras'."""
-        known = {'slim': self.archive, 'keras': self.keras and self.keras.file}
+        """Sources of trained weights: 'slim', 'keras', 'model'."""
+        known = {
+            'slim': self.archive,
+            'keras': self.keras and self.keras.file,
+            'model': self.file,
+        }
         return tuple(source for source, there in known.items() if there)
+
+    @property
+    def identity(self) -> str:
+        """What weights must be of: its name; of a file its content and its use."""
+        if not self.file:
+            return self.name
+        return f'{MODEL}:{self.file.digest}:{self.file.layer}:{self.scaling}'
 
     def top1(self, source: str) -> float | None:
         """ImageNet top-1, 0-1, of the weights from `source`; None if not known."""
-        return KERAS_TOP1.get(self.name) if source == 'keras' else self.imagenet_top1
+        if source == 'keras' and self.archive:
+            return KERAS_TOP1.get(self.name)
+        return self.imagenet_top1
 
 
 def _table(*records: Architecture) -> dict[str, Architecture]:
@@ -388,3 +448,279 @@ ARCHITECTURES = _table(
     _small_mobilenet(1, 0.5, _Size(512, 818_592, 12_162_048)),
     _small_mobilenet(2, 0.35, _Size(1280, 396_128, 4_735_168)),
 )
+
+
+class _Row(typing.NamedTuple):
+    """A network of Keras Applications that is none of the study's."""
+
+    name: str
+    pixels: int
+    features: int
+    parameters: int
+    scaling: str
+    file: str  # Of weights; '_..' stands for what Keras' older ones have in common.
+    top1: float
+    dropout: float = 0.0
+
+
+# Top-1: https://keras.io/api/applications; of MobileNetV3 the table in Keras' own
+# documentation of it. The classifiers of files without one have layers of their own
+# behind the pool.
+_ROWS = (
+    _Row('Xception', 299, 2048, 20_806_952, 'inception', 'xception_..', 0.79),
+    _Row('VGG16', 224, 512, 14_714_688, 'caffe', 'vgg16_.._notop', 0.713),
+    _Row('VGG19', 224, 512, 20_024_384, 'caffe', 'vgg19_.._notop', 0.713),
+    _Row('ResNet50V2', 224, 2048, 23_519_360, 'inception', 'resnet50v2_..', 0.76),
+    _Row('ResNet101V2', 224, 2048, 42_528_896, 'inception', 'resnet101v2_..', 0.772),
+    _Row('ResNet152V2', 224, 2048, 58_187_904, 'inception', 'resnet152v2_..', 0.78),
+    _Row(
+        *('MobileNetV3Small', 224, 576, 927_008, 'inception'),
+        *('weights_mobilenet_v3_small_224_1.0_float_no_top_v2', 0.681),
+    ),
+    _Row(
+        *('MobileNetV3Large', 224, 960, 2_971_952, 'inception'),
+        *('weights_mobilenet_v3_large_224_1.0_float_no_top_v2', 0.756),
+    ),
+    _Row('EfficientNetB0', 224, 1280, 4_007_548, 'torch', 'efficientnetb0', 0.771, 0.2),
+    _Row('EfficientNetB1', 240, 1280, 6_513_184, 'torch', 'efficientnetb1', 0.791, 0.2),
+    _Row('EfficientNetB2', 260, 1408, 7_700_994, 'torch', 'efficientnetb2', 0.801, 0.3),
+    _Row(
+        'EfficientNetB3', 300, 1536, 10_696_232, 'torch', 'efficientnetb3', 0.816, 0.3
+    ),
+    _Row(
+        'EfficientNetB4', 380, 1792, 17_548_616, 'torch', 'efficientnetb4', 0.829, 0.4
+    ),
+    _Row(
+        'EfficientNetB5', 456, 2048, 28_340_784, 'torch', 'efficientnetb5', 0.836, 0.4
+    ),
+    _Row('EfficientNetB6', 528, 2304, 40_735_704, 'torch', 'efficientnetb6', 0.84, 0.5),
+    _Row(
+        'EfficientNetB7', 600, 2560, 63_786_960, 'torch', 'efficientnetb7', 0.843, 0.5
+    ),
+    _Row(
+        *('EfficientNetV2B0', 224, 1280, 5_858_704, 'torch'),
+        *('efficientnetv2-b0', 0.787, 0.2),
+    ),
+    _Row(
+        *('EfficientNetV2B1', 240, 1280, 6_860_068, 'torch'),
+        *('efficientnetv2-b1', 0.798, 0.2),
+    ),
+    _Row(
+        *('EfficientNetV2B2', 260, 1408, 8_687_086, 'torch'),
+        *('efficientnetv2-b2', 0.805, 0.2),
+    ),
+    _Row(
+        *('EfficientNetV2B3', 300, 1536, 12_821_406, 'torch'),
+        *('efficientnetv2-b3', 0.82, 0.2),
+    ),
+    _Row(
+        *('EfficientNetV2S', 384, 1280, 20_177_488, 'efficientnet_v2'),
+        *('efficientnetv2-s', 0.839, 0.2),
+    ),
+    _Row(
+        *('EfficientNetV2M', 480, 1280, 52_858_356, 'efficientnet_v2'),
+        *('efficientnetv2-m', 0.853, 0.2),
+    ),
+    _Row(
+        *('EfficientNetV2L', 480, 1280, 117_234_272, 'efficientnet_v2'),
+        *('efficientnetv2-l', 0.857, 0.2),
+    ),
+    _Row('ConvNeXtTiny', 224, 768, 27_820_128, 'torch', 'convnext_tiny', 0.813),
+    _Row('ConvNeXtSmall', 224, 768, 49_454_688, 'torch', 'convnext_small', 0.823),
+    _Row('ConvNeXtBase', 224, 1024, 87_566_464, 'torch', 'convnext_base', 0.853),
+    _Row('ConvNeXtLarge', 224, 1536, 196_230_336, 'torch', 'convnext_large', 0.863),
+    _Row('ConvNeXtXLarge', 224, 2048, 348_147_968, 'torch', 'convnext_xlarge', 0.867),
+)
+# Keras' convolutions have biases before batch norm here, TF-Slim's none.
+_WITH_BIASES = {
+    'ResNet50': 23_534_592,
+    'ResNet101': 42_552_832,
+    'ResNet152': 58_219_520,
+}
+
+
+def _application(row: _Row) -> Architecture:
+    options: tuple[tuple[str, typing.Any], ...] = ()
+    # Preprocessing is the network's first layer here, whatever the application does.
+    if row.name.startswith(('MobileNetV3', 'EfficientNetV2', 'ConvNeXt')):
+        options = (('include_preprocessing', False),)
+    stem = row.file.replace('..', 'weights_tf_dim_ordering_tf_kernels')
+    return Architecture(
+        name=f'keras:{row.name}',
+        builder='',
+        input_size=row.pixels,
+        features=row.features,
+        parameters=row.parameters,
+        imagenet_top1=row.top1,
+        top1_source="Keras' table",
+        dropout=row.dropout,
+        keras=Keras(
+            row.name,
+            f'{stem}.h5',
+            row.scaling,
+            options,
+            classifier=not stem.endswith(('notop', 'no_top_v2')),
+        ),
+        graph='keras',
+    )
+
+
+def _as_keras_draws_it(arch: Architecture, keras: Keras) -> Architecture:
+    """One of the study's networks, by the name that it has in Keras Applications."""
+    return Architecture(
+        name=f'keras:{keras.application}',
+        builder='',
+        input_size=arch.input_size,
+        features=arch.features,
+        parameters=_WITH_BIASES.get(keras.application, arch.parameters),
+        imagenet_top1=KERAS_TOP1[arch.name],
+        top1_source="Keras' table",
+        dropout=arch.dropout,
+        keras=keras,
+        graph='keras',
+    )
+
+
+# All networks of Keras Applications with ImageNet weights, as Keras draws them.
+APPLICATIONS = _table(
+    *(
+        _as_keras_draws_it(arch, arch.keras)
+        for arch in ARCHITECTURES.values()
+        if arch.keras and arch.keras.file and not arch.keras.options
+    ),
+    *map(_application, _ROWS),
+)
+
+MODEL = 'model'  # Names that begin so stand for a user's own Keras file.
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 4096:
+        raise errors.InputError(f'size takes pixels, 1 to 4096; got {text!r}.')
+    return int(text)
+
+
+def _top1(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise errors.InputError(
+            f'top1 takes the ImageNet top-1 accuracy, 0-1; got {text!r}.'
+        )
+    return value
+
+
+# What may follow the path of a model file, each as `:name=value`.
+_OPTIONS: dict[str, Callable[[str], typing.Any]] = {
+    'scaling': lambda text: errors.find('scaling', SCALINGS, text) and text,
+    'layer': str,
+    'size': _size,
+    'top1': _top1,
+}
+
+
+def find(name: str) -> Architecture:
+    """The record of a network, or one of a model file that is still unread.
+
+    Args:
+        name: of ARCHITECTURES or APPLICATIONS (`keras:NAME`), or
+            `model:/path/my.keras`, perhaps followed by `:scaling=`, `:layer=`,
+            `:size=`, `:top1=` (docs/networks.md).
+
+    Raises:
+        errors.InputError: unknown name, or an option that a model file does not have.
+    """
+    for table in (ARCHITECTURES, APPLICATIONS):
+        if name in table:
+            return table[name]
+    kind, _, rest = name.partition(':')
+    if kind == MODEL and rest:
+        return _of_file(name)
+    close = difflib.get_close_matches(name, [*ARCHITECTURES, *APPLICATIONS], n=1)
+    hint = f' Did you mean {close[0]!r}?' if close else ''
+    raise errors.InputError(
+        f'No architecture named {name!r}.{hint} Known: {", ".join(ARCHITECTURES)}; '
+        f'keras:NAME with a NAME of the {len(APPLICATIONS)} Keras Applications '
+        '(tools.list_architectures lists them); model:/path/my.keras.'
+    )
+
+
+def known(name: str) -> Architecture | None:
+    """As `find`; None of a network that this version does not know."""
+    try:
+        return find(name)
+    except errors.InputError:
+        return None
+
+
+def _of_file(name: str) -> Architecture:
+    if escaping.control(name):
+        raise errors.InputError(
+            f'{name!r} has a control character in it: rename the file or folder.'
+        )
+    path, given = _path_and_options(name)
+    values = {}
+    for key, text in given.items():
+        values[key] = errors.find('option of a model file', _OPTIONS, key)(text)
+    return Architecture(
+        name=name,
+        builder='',
+        input_size=values.get('size', 0),
+        features=0,
+        parameters=0,
+        imagenet_top1=values.get('top1'),
+        top1_source='as given',
+        scaling=values.get('scaling', ''),
+        graph=MODEL,
+        file=ModelFile(path, values.get('layer', '')),
+    )
+
+
+def _path_and_options(name: str) -> tuple[str, dict[str, str]]:
+    """Of a model file's name: its path, and what follows it."""
+    path = name.partition(':')[2]
+    options: dict[str, str] = {}
+    while True:
+        rest, _, last = path.rpartition(':')
+        key, equals, text = last.partition('=')
+        if not rest or not equals or '/' in last:
+            return path, options
+        path, options[key] = rest, text
+
+
+def short(name: str) -> str:
+    """A network's name for people: of a model file the file's own."""
+    if not name.startswith(f'{MODEL}:'):
+        return name
+    return pathlib.PurePath(_path_and_options(name)[0]).name
+
+
+def in_id(name: str) -> str:
+    """A network's name as part of a Run's id: of a model file not its path."""
+    kind, colon, rest = name.partition(':')
+    return kind if kind == MODEL or not colon else f'{kind}_{rest}'
+
+
+def described(arch: Architecture) -> dict[str, typing.Any]:
+    """An Architecture as JSON, by which its features are cached: without paths.
+
+    What did not exist in earlier versions is left out where it is not used.
+    """
+    fields = dataclasses.asdict(arch)
+    if arch.keras and arch.keras.classifier:
+        del fields['keras']['classifier']
+    file = fields.pop('file')
+    if file:
+        fields['name'] = short(arch.name)
+        fields['file'] = {key: file[key] for key in ('layer', 'digest')}
+        del fields['imagenet_top1']
+    return fields
+
+
+def pathless(name: str) -> str:
+    """The name of a model file by what changes its numbers besides its content."""
+    options = _path_and_options(name)[1]
+    kept = sorted(f'{k}={v}' for k, v in options.items() if k != 'top1')
+    return ':'.join([MODEL, *kept])

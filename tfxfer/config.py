@@ -7,11 +7,13 @@ import json
 import typing
 from collections.abc import Collection, Mapping
 
-from tfxfer import errors
+from tfxfer import architectures, errors
 from tfxfer.fields import build, config_dict
 from tfxfer.hyperparameters import (
+    ADAMW_GRIDS,
     GRIDS,
     HPARAMS,
+    OPTIMIZERS,
     Finetune,
     Hparams,
     Logistic,
@@ -24,12 +26,14 @@ from tfxfer.hyperparameters import (
 )
 
 __all__ = [  # With the names of hyperparameters, which all that read a Run need.
+    'ADAMW_GRIDS',
     'CACHE_FORMS',
     'CACHE_PLACES',
     'FEATURE_DTYPES',
     'GRIDS',
     'HPARAMS',
     'LARGEST_IMAGE',
+    'OPTIMIZERS',
     'PHASES',
     'POLICIES',
     'PRECISIONS',
@@ -70,15 +74,16 @@ class Run:
     """One number to be measured, and all that may change it.
 
     Attributes:
-        arch: key of ARCHITECTURES.
+        arch: as architectures.find takes it.
         dataset: key of DATASETS, `folder:/path`, `csv:/path` or `tfds:name:version`.
         setting: key of HPARAMS.
         hparams: of the setting's own class.
         phase: `trial` fits train and scores valid, never opens test; `final` fits
             train + valid and scores test.
         seed: of initialisation, order and augmentation.
-        weights: '' (random), 'slim', 'keras', `run:ID` (a pretrain Run of the same
-            workdir), or the path of a checkpoint or a Run.
+        weights: '' (random), 'slim', 'keras', 'model' (those of a model file),
+            `run:ID` (a pretrain Run of the same workdir), or the path of a checkpoint
+            or a Run.
         per_class: training images per class, a stratified and nested subset; None: all.
             Validation images are cut to the same share of theirs.
         image_size: side in pixels; None: the architecture's own.
@@ -93,6 +98,7 @@ class Run:
         tf32: GPUs that can may compute float32 products in TF32: faster, and less exact
             (docs/gpu.md).
         feature_dtype: in which features are cached, one of FEATURE_DTYPES.
+        arch_digest: of a model file; its path is not part of the id.
         dataset_digest: of a folder's files; its path is not part of the id.
         weights_digest: of a weights file; likewise.
         until: a trial stops after so many of `hparams.steps` and is scored there, on
@@ -121,6 +127,7 @@ class Run:
     precision: str = 'float32'
     tf32: bool = False
     feature_dtype: str = 'float32'
+    arch_digest: str | None = None
     dataset_digest: str | None = None
     weights_digest: str | None = None
     until: int | None = None
@@ -146,6 +153,8 @@ class Run:
         # How the values were found does not change the number.
         for name in _NOT_IN_ID:
             identity.pop(name, None)
+        if self.arch_digest:
+            identity['arch'] = architectures.pathless(self.arch)
         if self.dataset_digest:
             identity['dataset'] = self.dataset.partition(':')[0]
         if self.weights_digest:
@@ -153,7 +162,8 @@ class Run:
         text = json.dumps(identity, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         task = self.dataset.partition(':')[0]
-        return '-'.join([self.arch, task, self.setting, self.phase, digest])
+        arch = architectures.in_id(self.arch)
+        return '-'.join([arch, task, self.setting, self.phase, digest])
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Run)}
@@ -254,6 +264,7 @@ def _check_weights(run: Run) -> None:
         )
     if run.setting in ('logistic', 'finetune') and not run.weights:
         raise errors.InputError(
-            f"{run.setting} needs weights: 'slim', 'keras', or the path of a "
-            'checkpoint or of a pretrain Run (--config.weights=...).'
+            f"{run.setting} needs weights: 'slim', 'keras', 'model' (those of a model "
+            'file), or the path of a checkpoint or of a pretrain Run '
+            '(--config.weights=...).'
         )

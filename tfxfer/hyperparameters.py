@@ -46,6 +46,9 @@ class Sgd:
     min_area: float = 0.08
     flip: bool = True  # False where a mirror image means something else, as in digits.
     lr_batch: int = 0  # The batch that lr is meant for; see rate. 0: as it is.
+    # One of OPTIMIZERS. adamw: Loshchilov & Hutter 2019 (arXiv 1711.05101), whose decay
+    # is beside the gradient: rate x wd x w. momentum is then that of the first moment.
+    optimizer: str = 'sgd'
 
     @property
     def rate(self) -> float:
@@ -97,6 +100,7 @@ class Pretrain(Sgd):
     scale: bool = True
 
 
+OPTIMIZERS = ('sgd', 'adamw')
 Hparams = Logistic | Finetune | Scratch | Pretrain
 HPARAMS: dict[str, type[Hparams]] = {
     'logistic': Logistic,
@@ -109,6 +113,12 @@ HPARAMS: dict[str, type[Hparams]] = {
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     'finetune': {'lrs': log_spaced(-4, -1, 7), 'wds': (0.0, *log_spaced(-6, -3, 7))},
     'scratch': {'lrs': log_spaced(-3, 0, 7), 'wds': log_spaced(-5, -1.5, 8)},
+}
+# For optimizer='adamw', a choice of this project's: the rates at which others fine-tune
+# and train ConvNeXt and vision transformers lie within.
+ADAMW_GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+    'finetune': {'lrs': log_spaced(-5, -3, 5), 'wds': (0.01, 0.1)},
+    'scratch': {'lrs': log_spaced(-4, -2, 5), 'wds': (0.01, 0.1)},
 }
 
 
@@ -160,8 +170,9 @@ def _check_sgd(hparams: Sgd) -> None:
                 raise errors.InputError(
                     f'{name} must {must}; got {getattr(hparams, name)}.'
                 )
+    errors.find('optimizer', dict.fromkeys(OPTIMIZERS), hparams.optimizer)
     for name, value in vars(hparams).items():
-        if value and not SMALLEST <= value <= LARGEST:
+        if name != 'optimizer' and value and not SMALLEST <= value <= LARGEST:
             raise errors.InputError(
                 f'{name} must be from {SMALLEST:g} to {LARGEST:g}; got {value}.'
             )
@@ -172,7 +183,7 @@ def _check_sgd(hparams: Sgd) -> None:
 
 
 # The value at which a hyperparameter changes nothing, where that is not 0.
-_UNCHANGED = {'scale': True}
+_UNCHANGED: dict[str, typing.Any] = {'scale': True, 'optimizer': 'sgd'}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -31,7 +31,8 @@ def test_the_list_says_which_weights_are_here(tmp_path, monkeypatch):
 def test_the_list_has_a_row_for_every_network(capsys):
     app.call(list_architectures)
     header, *lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(architectures.ARCHITECTURES)
+    known = [*architectures.ARCHITECTURES, *architectures.APPLICATIONS]
+    assert [line.split()[0] for line in lines] == known
     assert header.startswith('name') and header.endswith('weights')
 
 

@@ -1,8 +1,10 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn import linear_model
 
 from tests.conftest import ROOT
@@ -146,3 +148,17 @@ def test_bfloat16_hardly_changes_the_accuracy_of_imagenet_features(shared):
     assert scores['float32'] > 0.9
     # Of 899 images; the features themselves differ by a sixth (root mean square).
     assert abs(scores['float32'] - scores['bfloat16']) < 0.02, scores
+
+
+def test_a_network_that_openvino_cannot_run_is_run_by_tensorflow(images, caplog):
+    picture = keras.Input((8, 8, 3))
+    odd = keras.layers.Lambda(lambda x: tf.math.igamma(x + 1.0, x + 2.0))(picture)
+    features = keras.layers.GlobalAveragePooling2D()(odd)
+    model = keras.Model(picture, {'features': features}, name='odd')
+    indices = images.splits['test']
+    with caplog.at_level('WARNING'):
+        found = predictions(model, images, indices, 8, outputs=('features',))
+    direct = model(images.pixels[indices].astype(np.float32), training=False)
+    np.testing.assert_allclose(found['features'], direct['features'], atol=1e-5)
+    if openvino.available():
+        assert 'OpenVINO cannot run odd' in caplog.text

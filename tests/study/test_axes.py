@@ -161,3 +161,16 @@ def test_public_weights_have_an_auxiliary_classifier_where_slim_has(weights, exp
 def test_ways_that_cannot_be_are_refused(changes, message):
     with pytest.raises(errors.InputError, match=message):
         checks.study_from({**WAYS, **changes})
+
+
+def test_the_digest_of_a_model_file_reaches_every_run_of_it():
+    name = 'model:/a/mine.keras:scaling=torch'
+    study = studies.study(archs=(name, 'mobilenet_v1'), weights='public')
+    study = dataclasses.replace(study, arch_digests={name: 'd1'})
+    runs = [cell.base for cell in planning.cells(study)]
+    assert {run.arch: run.arch_digest for run in runs} == {
+        name: 'd1',
+        'mobilenet_v1': None,
+    }
+    logistic = {run.arch: run.weights for run in runs if run.setting == 'logistic'}
+    assert logistic == {name: 'model', 'mobilenet_v1': 'slim'}

@@ -130,6 +130,13 @@ _SINGLE_RUNS = {
     ),
 }
 _NETWORKS = {
+    f'{_SWEEP}/images.py --config.archs=mobilenet_v2,keras:ConvNeXtTiny '
+    '--config.datasets=folder:/my/images': Called(PLAN, 'logistic'),
+    f'{_RUN}/logistic.py --config.arch=model:/path/my.keras --config.weights=model '
+    f'{_IMAGES}': By(
+        'tests/transfer/test_model_files.py::'
+        'test_a_users_model_from_the_command_line_to_the_table'
+    ),
     'python -m tools.list_architectures --checkpoints=MY_CHECKPOINTS': By(
         'tests/cli/test_list_architectures.py::'
         'test_the_list_has_a_row_for_every_network'

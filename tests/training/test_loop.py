@@ -84,6 +84,17 @@ def test_stopped_and_resumed_equals_never_stopped(
         assert curves[0][name] == curves[1][name]
 
 
+def test_a_training_by_adamw_goes_on_where_it_stopped(fakes, tmp_path, monkeypatch):
+    hparams = config.Finetune(lr=0.01, wd=0.1, steps=8, batch=8, optimizer='adamw')
+    whole = fit(tiny_network(), hparams=hparams)
+    with monkeypatch.context() as patch, pytest.raises(errors.Stopped):
+        sending(patch, signal.SIGTERM, 5)
+        fit(tiny_network(), tmp_path, hparams)
+    resumed = fit(tiny_network(seed=5), tmp_path, hparams)
+    for a, b in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_stopped_twice_it_ends_at_once(fakes, tmp_path, monkeypatch):
     def flags(self):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +11,7 @@ from tests.support.training import (
     small_network,
 )
 from tfxfer import config, models
-from tfxfer.training import optimizer
+from tfxfer.training import optimizer, schedules
 
 
 def test_weight_decay_is_on_kernels_only(fakes):
@@ -92,3 +93,31 @@ def test_a_gradient_is_shortened_to_the_largest_norm(most, length):
     assert float(sgd.apply(gradients, tf.constant(0))) == pytest.approx(10)
     moved = [a - v.numpy() for a, v in zip(before, model.variables, strict=True)]
     assert float(tf.linalg.global_norm(moved)) == pytest.approx(length, rel=1e-5)
+
+
+def test_adamw_is_kerass_with_decay_of_kernels_alone():
+    hparams = config.Finetune(
+        lr=0.01, wd=0.1, steps=30, batch=8, warmup=2.0, optimizer='adamw'
+    )
+    model, other = small_network(), small_network()
+    schedule = schedules.Schedule(hparams, images=24)
+    own = optimizer.Optimizer(model, hparams, schedule)
+    theirs = keras.optimizers.AdamW(
+        0.0, weight_decay=0.1, beta_2=optimizer.BETA_2, epsilon=optimizer.EPSILON
+    )
+    theirs.exclude_from_weight_decay([v for v in other.variables if v.ndim == 1])
+    theirs.build(other.trainable_variables)
+    rng = np.random.default_rng(0)
+    for step in range(30):
+        gradients = [
+            tf.constant(rng.normal(size=v.shape), tf.float32) for v in own.variables
+        ]
+        own.apply(gradients, tf.constant(step, tf.int64))
+        theirs.learning_rate = float(schedule(step))
+        theirs.apply_gradients(zip(gradients, other.trainable_variables, strict=True))
+    start = small_network().trainable_variables
+    for a, b, before in zip(
+        own.variables, other.trainable_variables, start, strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+        assert np.abs(a.numpy() - before.numpy()).max() > 0.01

@@ -37,7 +37,7 @@ class Cell:
 
     Attributes:
         network: the architecture, and its weights where the folder has several.
-        arch: key of ARCHITECTURES.
+        arch: the architecture's name, see naming.Labels.
         dataset: its name, of a folder of images the folder's own.
         setting: key of HPARAMS, not pretrain.
         per_class, image_size: as in config.Run.
@@ -331,7 +331,7 @@ class _Index:
         self.pretrained = [r for r in records if r.run.setting == 'pretrain']
         self.finals = [record for record in transfer if record.run.phase == 'final']
         self.trials = [record for record in transfer if record.run.phase == 'trial']
-        self.by_arch = grouped(self.finals, lambda record: record.run.arch)
+        self.by_arch = grouped(self.finals, lambda record: self.labels.arch(record.run))
         self.source_names = {
             record.run.dataset: self.labels.dataset(record.run)
             for record in self.pretrained
@@ -368,7 +368,7 @@ class _Index:
         trials = {name for record in records for name in record.run.trials}
         return Cell(
             **key._asdict(),
-            arch=records[0].run.arch,
+            arch=self.labels.arch(records[0].run),
             recipe=recipe,
             records=tuple(records),
             trials=tuple(self.by_id[name] for name in sorted(trials & set(self.by_id))),
@@ -420,7 +420,7 @@ class _Index:
         """The Source of a cell's weights, mean over seeds; None if it is not known."""
         sources = [record.source for record in records if record.source]
         if not sources and not records[0].run.weights:
-            sources = self._arch_sources(records[0].run.arch)
+            sources = self._arch_sources(records[0].run)
         if len({source['dataset'] for source in sources}) != 1:
             return None
         name = sources[0]['dataset']
@@ -431,8 +431,9 @@ class _Index:
             images=sources[0]['images'],
         )
 
-    def _arch_sources(self, arch):
+    def _arch_sources(self, run):
         """What an architecture was trained for, for the Runs that start at random."""
+        arch = self.labels.arch(run)
         others = [record for record in self.by_arch.get(arch, ()) if record.source]
         if len({self.labels.weights(record.run) for record in others}) > 1:
             return []  # Which of them to lay beside scratch is not known.
@@ -443,11 +444,11 @@ class _Index:
                 images=record.images['test'],
             )
             for record in self.pretrained
-            if record.run.arch == arch and record.score is not None
+            if self.labels.arch(record.run) == arch and record.score is not None
         ]
         if sources:
             return sources
-        known = architectures.ARCHITECTURES.get(arch)
+        known = architectures.known(run.arch)
         if known is None or known.imagenet_top1 is None:
             return []
         return [Source(dataset=IMAGENET, score=known.imagenet_top1, images=None)]

@@ -11,14 +11,14 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from tfxfer import config, number_format, results
+from tfxfer import architectures, config, number_format, results
 
 TRIED = ('lr', 'wd')  # Hyperparameters that trials choose; the rest are the recipe.
 # Fields of a Run that cells have of their own, or that say nothing of the number. All
 # others are of the recipe, those that a later version adds too.
 _NO_RECIPE = (
-    'arch', 'dataset', 'dataset_digest', 'setting', 'hparams', 'phase', 'seed',
-    'weights', 'weights_digest', 'per_class', 'image_size', 'metric', 'until',
+    'arch', 'arch_digest', 'dataset', 'dataset_digest', 'setting', 'hparams', 'phase',
+    'seed', 'weights', 'weights_digest', 'per_class', 'image_size', 'metric', 'until',
     'trials', 'search', 'resume', 'length',
 )  # fmt: skip
 _OF_RUN = tuple(
@@ -32,14 +32,16 @@ class Labels:
     """Names of the networks and datasets of all Records of a folder.
 
     Attributes:
-        networks: {(arch, identity of its weights): name}; the identity is None of
-            random weights, which every network may have.
+        archs: {identity of an architecture: name}.
+        networks: {(name of the architecture, identity of its weights): name}; the
+            identity is None of random weights, which every network may have.
         datasets: {identity: name}.
     """
 
     def __init__(self, records: Sequence[results.Record]) -> None:
         self._by_id = {record.run.id: record for record in records}
         self._identities: dict[tuple, str | None] = {}
+        self.archs = _arch_labels(records)
         self.datasets = _dataset_labels(records)
         self.networks = self._network_labels(
             [record.run for record in records if record.run.setting != 'pretrain']
@@ -47,7 +49,11 @@ class Labels:
 
     def network(self, run: config.Run) -> str:
         """The architecture, and its weights where the folder has several."""
-        return self.networks[run.arch, self.weights(run)]
+        return self.networks[self.arch(run), self.weights(run)]
+
+    def arch(self, run: config.Run) -> str:
+        """The name of the architecture, of a model file the file's."""
+        return self.archs[arch_identity(run)]
 
     def dataset(self, run: config.Run) -> str:
         """The key of DATASETS, or the last part of a folder's or file's path."""
@@ -73,7 +79,7 @@ class Labels:
     def _network_labels(self, runs):
         weights: dict[str, dict] = collections.defaultdict(dict)  # By arch, as below.
         for run in sorted(runs, key=lambda run: run.id):
-            weights[run.arch].setdefault(self.weights(run), run.weights)
+            weights[self.arch(run)].setdefault(self.weights(run), run.weights)
         labels = {}
         for arch, names in weights.items():
             labels[arch, None] = arch
@@ -116,6 +122,13 @@ class Labels:
         }
 
 
+def arch_identity(run: config.Run) -> str:
+    """What tells architectures apart: of a model file its content, else the name."""
+    if not run.arch_digest:
+        return run.arch
+    return f'{architectures.pathless(run.arch)} {run.arch_digest}'
+
+
 def dataset_identity(run: config.Run) -> str:
     """What tells datasets apart: of one's own images their digest, else the name."""
     return run.dataset_digest or run.dataset
@@ -155,6 +168,19 @@ def recipe(run: config.Run, fields: Iterable[str]) -> str:
 def _value(run, name):
     """A field of the recipe, be it of the hyperparameters or of the Run."""
     return getattr(run if name in _OF_RUN else run.hparams, name)
+
+
+def _arch_labels(records):
+    """{identity: name}."""
+    names: dict[str, str] = {}
+    for record in sorted(records, key=lambda record: record.run.arch):
+        names.setdefault(arch_identity(record.run), record.run.arch)
+    short = {key: architectures.short(name) for key, name in names.items()}
+    full = {
+        key: name if key == names[key] else f'{name} {_digest(key)}'
+        for key, name in short.items()
+    }
+    return _distinct(short, full)
 
 
 def _dataset_labels(records):

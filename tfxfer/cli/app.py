@@ -207,6 +207,15 @@ class Define:
             "environment variable TFXFER_DATA, or TensorFlow Datasets' own folder.",
         )
 
+    def trust(self) -> None:
+        """--trust: whether code in model files may be run."""
+        self.boolean(
+            'trust',
+            False,
+            'Runs code (Lambda layers) that a model file holds, as model:/my.keras '
+            'names one: for files whose makers you trust.',
+        )
+
     def image_cache(self) -> None:
         """--keep, --keep_in and --keep_gib: the cache of training images."""
         self.choice(

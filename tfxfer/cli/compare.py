@@ -57,7 +57,9 @@ def main(given: app.Given) -> None:
     if given.status:
         sweep.show_status(study_file.read(workdir), workdir)
         return
-    options = ExecutionOptions(workdir, given.checkpoints, given.data)
+    options = ExecutionOptions(
+        workdir, given.checkpoints, given.data, trust=given.trust
+    )
     asked = question.asked(
         given.config.to_dict(),
         name,

@@ -55,13 +55,13 @@ def public(archs: Iterable[str], weights: str, fields: Fields) -> list[Network]:
     """
     networks = []
     for name in dict.fromkeys(archs):
-        arch = errors.find('architecture', architectures.ARCHITECTURES, name)
+        arch = architectures.find(name)
         if weights == 'keras' and weights not in arch.weights:
             raise errors.InputError(
                 f'Keras offers no weights of {name}. Its sources of weights: '
                 f'{", ".join(arch.weights) or "none; pretrain it"}.'
             )
-        label = f'{name} ({pathlib.PurePath(weights).name})'
+        label = f'{architectures.short(name)} ({pathlib.PurePath(weights).name})'
         networks.append(Network(label, _logistic(name, weights, None, fields), None))
     return networks
 

@@ -25,6 +25,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.boolean('tflite', False, 'Writes model.tflite too.')
     define.checkpoints()
     define.data()
+    define.trust()
     return define.given
 
 
@@ -43,6 +44,7 @@ def main(given: app.Given) -> None:
         checkpoints=given.checkpoints,
         data=given.data,
         tflite=given.tflite,
+        trust=given.trust,
     )
     logging.info("Its probabilities equal the network's to %.1e.", difference)
     print(given.output)

@@ -41,7 +41,8 @@ def rows(checkpoints: str | None = None) -> Iterator[tuple[str, ...]]:
         except errors.InputError:
             return False
 
-    for arch in architectures.ARCHITECTURES.values():
+    known = {**architectures.ARCHITECTURES, **architectures.APPLICATIONS}
+    for arch in known.values():
         top1 = arch.imagenet_top1
         yield (
             arch.name,

@@ -28,6 +28,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     )
     define.checkpoints()
     define.data()
+    define.trust()
     define.image_cache()
     _define_training(define)
     _define_tensorboard(define)
@@ -100,6 +101,7 @@ def main(given: app.Given) -> None:
             training=options,
             image_cache=keep,
             probes=tuple(given.transfer),
+            trust=given.trust,
         ),
     )
     print(describe(record))

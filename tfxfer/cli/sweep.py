@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from absl import flags, logging
 
-from tfxfer import errors, results
+from tfxfer import architectures, errors, results
 from tfxfer.cli import app, sweep_plan
 from tfxfer.comparison import inputs
 from tfxfer.report import formats
@@ -49,6 +49,7 @@ def define_study(define: app.Define, default_config: str | None) -> None:
     define.config(default_config)
     define.checkpoints()
     define.data()
+    define.trust()
     define.image_cache()
     _define_plan(define)
     _define_execution(define)
@@ -126,7 +127,9 @@ def run(given: app.Given, summary: Summary | None = None) -> None:
     if given.config is None:
         raise errors.InputError('Say what to run: --config=configs/quickstart.py')
     study = checks.study_from(given.config.to_dict())
-    options = ExecutionOptions(workdir, given.checkpoints, given.data)
+    options = ExecutionOptions(
+        workdir, given.checkpoints, given.data, trust=given.trust
+    )
     if given.plan:
         show_plan(study, options, given)
         return
@@ -158,7 +161,7 @@ def show_status(study: Study, workdir: pathlib.Path) -> None:
     """Prints how a study stands."""
     progress = status.progress(study, workdir)
     rows = [
-        {'network': arch, 'dataset': dataset, **row}
+        {'network': architectures.short(arch), 'dataset': dataset, **row}
         for (arch, dataset), row in status.counts(progress).items()
     ]
     heads = 'network', 'dataset', *status.STATES
@@ -246,6 +249,8 @@ def _run_flags(given: app.Given, threads: int) -> list[str]:
         'checkpoints': given.checkpoints,
         'data': given.data,
     }
+    if given.trust:
+        values['trust'] = True
     if given.keep:
         values |= {
             'keep': given.keep,

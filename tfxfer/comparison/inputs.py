@@ -4,8 +4,9 @@ import dataclasses
 import typing
 from collections.abc import Callable, Mapping
 
-from tfxfer import architectures, config, datasets, errors, storage
+from tfxfer import config, datasets, errors, storage
 from tfxfer.data import image_set, readers
+from tfxfer.models import model_file
 from tfxfer.study import cost, study_file
 from tfxfer.study.study import PRETRAIN, Study
 from tfxfer.transfer.options import ExecutionOptions
@@ -57,6 +58,7 @@ def read(
         errors.InputError: images or weights are missing or broken.
     """
     digests: dict[str, str | None] = {}
+    archs: dict[str, str] = {}
     sizes, missing = _known_sizes(study), []
 
     def attempt(look: Callable[[str], None], name: str) -> None:
@@ -71,17 +73,24 @@ def read(
         found = (known or {}).get(name) or _read_images(study, options, name)
         sizes[name], digests[name] = _sizes_of(found[0]), found[1].digest
 
+    def look_at_network(name: str) -> None:
+        if file := model_file.find(name, trust=options.trust).file:
+            archs[name] = file.digest
+
     def look_at_weights(name: str) -> None:
         digests[name] = _weights_digest(study, options, name)
 
     for name in _datasets(study):
         attempt(look_at_images, name)
+    for name in study.archs:
+        attempt(look_at_network, name)
     if set(study.settings) - {'scratch'}:
         for name in study.archs:
             attempt(look_at_weights, name)
     study = dataclasses.replace(
         study,
         digests={name: digest for name, digest in digests.items() if digest},
+        arch_digests=archs,
         images={name: size.train + size.valid for name, size in sizes.items()},
     )
     return Inputs(study, sizes, missing)
@@ -131,6 +140,6 @@ def _weights_digest(study: Study, options: ExecutionOptions, name: str) -> str |
         return None
     from tfxfer.transfer import resolve  # TensorFlow, which --plan may do without.
 
-    arch = architectures.ARCHITECTURES[name]
+    arch = model_file.find(name, trust=options.trust)
     run = config.Run(name, '', 'finetune', config.Finetune(), weights=weights)
     return resolve.find_weights(run, arch, options).digest

@@ -9,7 +9,14 @@ import pathlib
 import typing
 from collections.abc import Iterator, Mapping
 
-from tfxfer import config, escaping, number_format, results, storage
+from tfxfer import (
+    architectures,
+    config,
+    escaping,
+    number_format,
+    results,
+    storage,
+)
 from tfxfer.analysis import stats
 
 SCHEMA = 1
@@ -60,7 +67,7 @@ def contents(
         'schema': SCHEMA,
         'run': run.id,
         'exported': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-        'network': run.arch,
+        'network': architectures.short(run.arch),
         'setting': run.setting,
         'weights': {
             'start': run.weights or 'random',

@@ -88,6 +88,7 @@ def served(
     *,
     checkpoints: str | pathlib.Path | None = None,
     data: str | pathlib.Path | None = None,
+    trust: bool = False,
 ) -> tuple[Served, results.Record, image_set.Images]:
     """(Served, Record, Images) of a final Run's folder.
 
@@ -106,7 +107,10 @@ def served(
         )
     logistic = record.run.setting == 'logistic'
     resolved = resolve.resolve(
-        record.run, ExecutionOptions(folder.parent, checkpoints=checkpoints, data=data)
+        record.run,
+        ExecutionOptions(
+            folder.parent, checkpoints=checkpoints, data=data, trust=trust
+        ),
     )
     size = resolved.image_size
     weights = resolved.weights if logistic else folder / 'model.weights.h5'
@@ -187,6 +191,7 @@ def export(
     checkpoints: str | pathlib.Path | None = None,
     data: str | pathlib.Path | None = None,
     tflite: bool = False,
+    trust: bool = False,
 ) -> float:
     """Writes the SavedModel; returns the largest difference from the Run's predictions.
 
@@ -196,6 +201,7 @@ def export(
         folder: of a final Run.
         output: folder for the model; new.
         checkpoints, data: as of ExecutionOptions.
+        trust: run code that the Run's model file holds.
         tflite: also as a TFLite model, which is compared too.
 
     Raises:
@@ -207,7 +213,9 @@ def export(
     if output.exists():
         raise errors.InputError(f'{str(output)!r} exists; name another --output.')
     float32.allow_tf32(False)
-    module, record, images = served(folder, checkpoints=checkpoints, data=data)
+    module, record, images = served(
+        folder, checkpoints=checkpoints, data=data, trust=trust
+    )
     if tflite:
         lite.check_classes(record.classes)
     seen = results.read_predictions(folder, digest=record.predictions)

@@ -7,6 +7,7 @@ import re
 import typing
 
 import keras
+import numpy as np
 
 from tfxfer import architectures, errors
 from tfxfer.models import batch_norm, blocks, network, scaling, seeds, weights
@@ -51,7 +52,9 @@ def keras_weights(arch: architectures.Architecture) -> weights.Weights:
     """
     make, record = _application(arch)
     try:
-        model = make(weights='imagenet', **dict(record.options))
+        model = make(
+            include_top=record.classifier, weights='imagenet', **dict(record.options)
+        )
     except Exception as error:  # Keras raises the bare class when a download fails.
         url = re.search(r'https?://\S+?\.h5', str(error))
         if not url:
@@ -60,19 +63,50 @@ def keras_weights(arch: architectures.Architecture) -> weights.Weights:
             f'Cannot download the Keras weights of {arch.name}. Get {url[0]} and put '
             f'it at {keras_file(arch)}.'
         ) from error
-    return from_application(model)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            _check_statistics(arch, layer)
+    return from_application(model, classifier=record.classifier)
 
 
-def from_application(model: keras.Model) -> weights.Weights:
-    """The Weights of a Keras Application with its classifier."""
+def from_application(model: keras.Model, *, classifier: bool = True) -> weights.Weights:
+    """The Weights of a Keras Application.
+
+    Args:
+        model: from keras.applications.
+        classifier: its last layer with weights is the classifier.
+    """
     names = _layer_names(model)
     head = [layer for layer in model.layers if layer.weights][-1]
     values = {}
-    for layer in model.layers:
-        name = 'logits' if layer is head else names[layer.name]
-        for variable in network.variables(layer):
-            values[f'{name}/{variable.name}'] = variable.numpy()
+    for part, layer in network.parts(model).items():
+        if isinstance(layer, keras.layers.Normalization):
+            continue  # Of the pixels: scaling.scaled does that.
+        first, dot, rest = part.partition('.')
+        name = names[first] + dot + rest
+        if classifier and layer is head:
+            name = 'logits'
+        for variable_name, variable in network.variables(layer).items():
+            values[f'{name}/{variable_name}'] = variable.numpy()
     return weights.Weights('keras', values, {'graph': 'keras', 'scale': None})
+
+
+def _check_statistics(
+    arch: architectures.Architecture, layer: keras.layers.Normalization
+) -> None:
+    """Refuses weights that want pixels scaled unlike scaling.scaled does it.
+
+    EfficientNet B0 to B7 divide them by the deviation twice, by its root each time.
+    """
+    assert arch.keras, arch.name
+    wanted = architectures.SCALINGS[arch.keras.scaling]
+    for array, expected in ((layer.mean, wanted.mean), (layer.variance, wanted.std)):
+        if not np.allclose(255 * np.ravel(array), expected, rtol=1e-3):
+            raise errors.InputError(
+                f'The Keras weights of {arch.name} want pixels scaled by '
+                f'{np.ravel(array)}, not {np.array(expected) / 255}: this version of '
+                'tfxfer does not know them.'
+            )
 
 
 def keras_file(arch: architectures.Architecture) -> pathlib.Path:
@@ -105,6 +139,9 @@ def _copied(model: keras.Model) -> keras.Model:
 
     def copy(layer: typing.Any) -> typing.Any:
         kind = type(layer)
+        own = isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)
+        if own and not layer.name.startswith('scaling_'):
+            return keras.layers.Identity(name=layer.name)  # scaling.scaled does it.
         if kind is keras.layers.BatchNormalization:
             kind = batch_norm.BatchNormalization
         config = layer.get_config()
@@ -115,7 +152,8 @@ def _copied(model: keras.Model) -> keras.Model:
     with seeds.seeded(0):
         copied = keras.models.clone_model(model, clone_function=copy)
     for layer in model.layers:
-        copied.get_layer(names[layer.name]).set_weights(layer.get_weights())
+        if not isinstance(layer, keras.layers.Normalization):
+            copied.get_layer(names[layer.name]).set_weights(layer.get_weights())
     return copied
 
 
@@ -124,7 +162,10 @@ def _layer_names(model: keras.Model) -> dict[str, str]:
     names, count = {}, collections.Counter[str]()
     for layer in model.layers:
         made_up = re.fullmatch(r'(conv2d|batch_normalization)(_\d+)?', layer.name)
-        if made_up:
+        # ConvNeXt calls it in two ways, with its classifier and without.
+        if re.fullmatch(r'layer_normalization(_\d+)?|.*_head_layernorm', layer.name):
+            names[layer.name] = 'head_layernorm'
+        elif made_up:
             names[layer.name] = f'{made_up[1]}_number_{count[made_up[1]]}'
             count[made_up[1]] += 1
         else:

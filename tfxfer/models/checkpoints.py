@@ -2,7 +2,7 @@
 
 import os
 
-from tfxfer import architectures
+from tfxfer import architectures, errors
 from tfxfer.models import slim, weight_files, weights, weights_h5
 
 
@@ -25,6 +25,11 @@ def read(
     path = os.fspath(path)
     if path.endswith(weight_files.SUFFIX):
         return weights_h5.read(path, arch)
+    if arch.file:
+        raise errors.InputError(
+            f'{path!r} is no weights of {arch.name}: these are its own (model), or a '
+            f'{weight_files.SUFFIX} file that this project wrote.'
+        )
     return slim.read(path, arch, averages=averages)
 
 

@@ -45,7 +45,9 @@ def convert(
     source = pathlib.Path(checkpoint).name
     models.save_weights(model, output, source=source, checkpoint_digest=digest)
     values = [
-        variable for layer in model.layers for variable in network.variables(layer)
+        variable
+        for layer in model.layers
+        for variable in network.variables(layer).values()
     ]
     count = sum(int(np.prod(variable.shape)) for variable in values)
     return [

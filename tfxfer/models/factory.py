@@ -18,6 +18,8 @@ from tfxfer.models import (
     inception,
     inception_v4,
     mobilenet,
+    model_file,
+    model_graph,
     nasnet,
     network,
     resnet,
@@ -96,7 +98,8 @@ def build(
         classes: k; None is the weights' own number. The classifier's weights are the
             file's when it has as many classes (and options.head_seed is None), and new
             otherwise.
-        weights: None (random), 'slim', 'keras', a path (weight_files.find), or Weights.
+        weights: None (random), 'slim', 'keras', 'model' (those of a model file), a
+            path (weight_files.find), or Weights.
         options: NetworkOptions.
         checkpoint_folder: of TF-Slim's checkpoints; None: that of the environment
             variable weight_files.ENV.
@@ -106,7 +109,8 @@ def build(
             this network does not have.
     """
     if isinstance(arch, str):
-        arch = errors.find('architecture', architectures.ARCHITECTURES, arch)
+        arch = architectures.find(arch)
+    arch = model_file.complete(arch)
     held = _weights(arch, weights, checkpoint_folder)
     if held and classes is None:
         classes = held.classes()
@@ -139,6 +143,8 @@ def _weights(
         return weights
     if weights == 'keras':
         return applications.keras_weights(arch)
+    if weights == architectures.MODEL:
+        return model_graph.model_weights(arch)
     path = weight_files.find(arch, os.fspath(weights), folder)
     return checkpoints.read(path, arch)
 
@@ -188,7 +194,11 @@ def slim_graph(
     return images, builder(x, scale=scale, **options)
 
 
-GRAPHS = {'slim': slim_graph, 'keras': applications.graph}
+GRAPHS = {
+    'slim': slim_graph,
+    'keras': applications.graph,
+    architectures.MODEL: model_graph.graph,
+}
 
 
 @contextlib.contextmanager

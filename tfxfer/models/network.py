@@ -1,5 +1,7 @@
 """The Keras model that this project builds: it knows its architecture and its graph."""
 
+import collections
+import re
 import typing
 
 import keras
@@ -22,7 +24,8 @@ class TransferNetwork(keras.Model):
         """images: input [b, h, w, 3]; outputs: features, logits, perhaps aux_logits;
         graph: whose layers it has, a key of models.GRAPHS.
         """
-        super().__init__(images, outputs, name=architecture.name)
+        name = re.sub(r'[^\w.-]', '_', architecture.name)
+        super().__init__(images, outputs, name=name)
         self._architecture = architecture
         self._graph = graph
 
@@ -33,7 +36,7 @@ class TransferNetwork(keras.Model):
 
     @property
     def graph(self) -> str:
-        """Whose layers it has, and so what they are called: slim or keras."""
+        """Whose layers it has, and so what they are called: slim, keras or model."""
         return self._graph
 
     @property
@@ -49,11 +52,33 @@ def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
     B.8), which is known only once the images are. A function that was traced before
     keeps the old one.
     """
-    for layer in model.layers:
+    for layer in parts(model).values():
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
 
 
-def variables(layer: keras.Layer) -> list[typing.Any]:
-    """A layer's variables, without the state of its random numbers."""
-    return [] if isinstance(layer, layers.Dropout) else layer.weights
+def parts(model: keras.Model) -> dict[str, keras.Layer]:
+    """The layers of a model by name; of models within it theirs, as `model.layer`."""
+    found = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            inner = parts(layer)
+            found.update({f'{layer.name}.{name}': inner[name] for name in inner})
+        else:
+            found[layer.name] = layer
+    return found
+
+
+def variables(layer: keras.Layer) -> dict[str, typing.Any]:
+    """A layer's variables by name, without the state of its random numbers.
+
+    Where several have a name, as in a layer made of others, each begins with a number.
+    """
+    held = [] if isinstance(layer, layers.Dropout) else layer.weights
+    counts = collections.Counter(variable.name for variable in held)
+    return {
+        variable.name
+        if counts[variable.name] == 1
+        else f'{i}.{variable.name}': variable
+        for i, variable in enumerate(held)
+    }

@@ -28,6 +28,10 @@ BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 _PIXELS = 2**18
 
 
+class Unsupported(Exception):
+    """OpenVINO cannot run a network; TensorFlow can."""
+
+
 def available() -> bool:
     """Whether networks run in OpenVINO here: on a CPU, which GPUs outrun."""
     return not tf.config.list_logical_devices('GPU')
@@ -88,6 +92,7 @@ def compiled(
 
     Raises:
         errors.InputError: weights are not finite; or see check.
+        Unsupported: the network has an operation that OpenVINO lacks.
     """
     check(precision)
     _check_finite(model)
@@ -165,5 +170,9 @@ def compiled_network(
     with tempfile.TemporaryDirectory() as folder:
         with storage.naming(folder), _quiet():
             tf.saved_model.save(module, folder, signatures=infer)
-        graph = openvino_runtime.core().read_model(folder)
-    return openvino_runtime.compiled(graph, 'THROUGHPUT', precision)
+        try:
+            graph = openvino_runtime.core().read_model(folder)
+            return openvino_runtime.compiled(graph, 'THROUGHPUT', precision)
+        except Exception as error:  # OpenVINO raises many kinds.
+            reason = str(error).strip().splitlines() or ['']
+            raise Unsupported(reason[-1]) from error

@@ -1,6 +1,7 @@
 """A network over a split: every image once, as NumPy arrays."""
 
 import collections
+import contextlib
 import dataclasses
 import typing
 from collections.abc import Callable, Iterator
@@ -9,11 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
+from absl import logging
 
 from tfxfer import errors
 from tfxfer.models import openvino
 
 Arrays = dict[str, np.ndarray]
+Start = Callable[[np.ndarray], Callable[[], Arrays]]  # See openvino.compiled.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,13 +87,17 @@ def stream(
             f'{replicas} replicas. Use float32.'
         )
     openvino.check(inference.precision)
-    if replicas == 1 and openvino.available():
-        parts = _compiled(model, batches, inference)
-    else:
-        parts = _distributed(model, batches, inference, devices)
-    for part in parts:
-        real = part['index'] >= 0
-        yield {k: v[real] for k, v in part.items()}
+    with contextlib.ExitStack() as stack:
+        start = None
+        if replicas == 1 and openvino.available():
+            start = _compiled(stack, model, batches, inference)
+        if start:
+            parts = _started(start, batches, inference)
+        else:
+            parts = _distributed(model, batches, inference, devices)
+        for part in parts:
+            real = part['index'] >= 0
+            yield {k: v[real] for k, v in part.items()}
 
 
 def _progress(
@@ -101,22 +108,50 @@ def _progress(
 
 
 def _compiled(
-    model: keras.Model, batches: tf.data.Dataset, inference: Inference
-) -> Iterator[Arrays]:
-    """Batches of NumPy arrays, each started before the one before it is waited for."""
+    stack: contextlib.ExitStack,
+    model: keras.Model,
+    batches: tf.data.Dataset,
+    inference: Inference,
+) -> Start | None:
+    """openvino.compiled until `stack` ends; None where TensorFlow must do it.
+
+    Raises:
+        errors.InputError: it must not: the precision is OpenVINO's.
+    """
     spec = batches.element_spec['image']
     outputs, precision = inference.outputs, inference.precision
+    try:
+        return stack.enter_context(
+            openvino.compiled(model, spec, outputs, precision=precision)
+        )
+    except openvino.Unsupported as error:
+        if precision != 'float32':
+            raise errors.InputError(
+                f'OpenVINO, which computes in {precision}, cannot run {model.name} '
+                f'({error}). Use float32.'
+            ) from error
+        logging.warning(
+            'OpenVINO cannot run %s (%s). TensorFlow does, more slowly.',
+            model.name,
+            error,
+        )
+        return None
+
+
+def _started(
+    start: Start, batches: tf.data.Dataset, inference: Inference
+) -> Iterator[Arrays]:
+    """Batches of NumPy arrays, each started before the one before it is waited for."""
     started: collections.deque[tuple[Callable[[], Arrays], Arrays]]
-    with openvino.compiled(model, spec, outputs, precision=precision) as start:
-        started = collections.deque()
-        for batch in _progress(batches, batches, inference):
-            rest = {k: batch[k].numpy() for k in ('label', 'index')}
-            started.append((start(batch['image'].numpy()), rest))
-            if len(started) > 1:
-                finish, rest = started.popleft()
-                yield finish() | rest
-        for finish, rest in started:
+    started = collections.deque()
+    for batch in _progress(batches, batches, inference):
+        rest = {k: batch[k].numpy() for k in ('label', 'index')}
+        started.append((start(batch['image'].numpy()), rest))
+        if len(started) > 1:
+            finish, rest = started.popleft()
             yield finish() | rest
+    for finish, rest in started:
+        yield finish() | rest
 
 
 def _distributed(

@@ -1,35 +1,13 @@
-"""What networks were trained to be fed: RGB 0-255, shifted and scaled per channel."""
-
-import dataclasses
+"""Pixels as weights were trained to be fed them: the first layer of a network."""
 
 import keras
 import numpy as np
 from keras import layers
 
 from tfxfer import errors
+from tfxfer.architectures import SCALINGS
 
-
-@dataclasses.dataclass(frozen=True)
-class Scaling:
-    """(x - mean) / std per channel, of x 0-255 in RGB, or in BGR for `bgr`."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    bgr: bool = False
-
-
-# Weights that get another one than they were trained with give nonsense.
-SCALINGS = {
-    'inception': Scaling((127.5,) * 3, (127.5,) * 3),
-    # TF-Slim's ResNets.
-    'vgg': Scaling((123.68, 116.779, 103.939), (1.0,) * 3),
-    # Keras' ResNets.
-    'caffe': Scaling((103.939, 116.779, 123.68), (1.0,) * 3, bgr=True),
-    # Keras' DenseNets, converted from Torch.
-    'torch': Scaling((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-    # The slim-style DenseNets.
-    'densenet': Scaling((123.68, 116.78, 103.94), (1 / 0.017,) * 3),
-}
+__all__ = ['SCALINGS', 'scaled']
 
 
 def scaled(images: keras.KerasTensor, scaling: str) -> keras.KerasTensor:

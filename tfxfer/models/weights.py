@@ -44,10 +44,10 @@ class Weights:
     scopes: Mapping[str, str] | None = None
     averaged: int = 0
 
-    def name(self, layer: keras.Layer, variable: str) -> str:
-        """What the file calls a variable of a Keras layer."""
+    def name(self, part: str, layer: keras.Layer, variable: str) -> str:
+        """What the file calls a variable of a Keras layer, `part` of a network."""
         if self.scopes is None:
-            return f'{layer.name}/{variable}'
+            return f'{part}/{variable}'
         scope = self.scopes.get(layer.name) or blocks.scope_of(layer.name)
         if isinstance(layer, layers.DepthwiseConv2D) and variable == 'kernel':
             return f'{scope}/depthwise_weights'
@@ -80,26 +80,29 @@ class Weights:
             errors.InputError: variables are missing, of another shape or not finite, or
                 the file has a gamma that the model lacks. The model is unchanged then.
         """
-        name = model.architecture.name
         taken, problems = [], _Problems()
-        assigned = [layer for layer in model.layers if layer.name not in skip]
-        for layer in assigned:
-            for variable in network.variables(layer):
-                source = self.name(layer, variable.name)
+        assigned = {
+            part: layer
+            for part, layer in network.parts(model).items()
+            if part not in skip
+        }
+        for part, layer in assigned.items():
+            for name, variable in network.variables(layer).items():
+                source = self.name(part, layer, name)
                 array = _value(self, source, variable)
                 problems.note(source, array, variable)
                 taken.append((variable, array))
-        problems.refuse(self.path, name)
-        _refuse_lost_scales(name, self, assigned)
+        problems.refuse(self.path, model.architecture.name)
+        _refuse_lost_scales(model.architecture.name, self, assigned)
         for variable, array in taken:
             variable.assign(array)
 
     def unused_by(self, model: network.TransferNetwork) -> list[str]:
         """Names of values that a network has no place for, sorted."""
         used = {
-            self.name(layer, variable.name)
-            for layer in model.layers
-            for variable in network.variables(layer)
+            self.name(part, layer, name)
+            for part, layer in network.parts(model).items()
+            for name in network.variables(layer)
         }
         return sorted(set(self.values) - used)
 
@@ -151,13 +154,13 @@ class _Problems:
 
 
 def _refuse_lost_scales(
-    name: str, weights: Weights, assigned: Sequence[keras.Layer]
+    name: str, weights: Weights, assigned: Mapping[str, keras.Layer]
 ) -> None:
     """Raises InputError where the file has gammas of layers that have none."""
     lost = []
-    for layer in assigned:
-        names = {variable.name for variable in network.variables(layer)}
-        gamma = weights.name(layer, 'gamma')
+    for part, layer in assigned.items():
+        names = network.variables(layer)
+        gamma = weights.name(part, layer, 'gamma')
         if 'beta' in names and 'gamma' not in names and gamma in weights.values:
             lost.append(gamma)
     if lost:

@@ -6,13 +6,11 @@ import typing
 from collections.abc import Mapping, Sequence
 
 import h5py
+import keras
 import numpy as np
 
 from tfxfer import architectures, errors, storage
-from tfxfer.models import network, weight_files, weights
-
-# What h5py and json raise of a file that is no longer what was written.
-DAMAGE = OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError
+from tfxfer.models import h5_arrays, network, weight_files, weights
 
 
 def read(path: str, arch: architectures.Architecture) -> weights.Weights:
@@ -22,7 +20,7 @@ def read(path: str, arch: architectures.Architecture) -> weights.Weights:
         errors.InputError: the file is damaged or another network's.
     """
     held = weights.Weights(path, read_tensors(path), metadata(path))
-    if held.metadata['arch'] != arch.name:
+    if held.metadata['arch'] != arch.identity:
         raise errors.InputError(
             f'{path!r} holds weights of {held.metadata["arch"]}, not of {arch.name}.'
         )
@@ -40,7 +38,7 @@ def metadata(path: str | os.PathLike) -> dict[str, typing.Any]:
             noted = json.loads(file.attrs['tfxfer'])
         if not {'arch', 'graph', 'scale'} <= set(noted):
             raise ValueError('it does not say of which network it is')
-    except DAMAGE as error:
+    except h5_arrays.DAMAGE as error:
         raise errors.InputError(
             f'{str(path)!r} was not written by models.save_weights, or is damaged '
             f'({error}).'
@@ -58,24 +56,15 @@ def read_tensors(path: str) -> dict[str, np.ndarray]:
     digest = metadata(path).get('digest')
     try:
         with h5py.File(path) as file:
-            _refuse_links(file)
+            h5_arrays.refuse_links(file)
             values = _values(file, os.path.getsize(path))
         if digest not in (None, weights.digest_of(values)):  # None: an older file.
             raise ValueError('its values are not those that were written')
-    except DAMAGE as error:
+    except h5_arrays.DAMAGE as error:
         raise errors.InputError(
             f'{str(path)!r} is truncated or damaged ({error}); make it again.'
         ) from error
     return values
-
-
-def _refuse_links(group: typing.Any) -> None:
-    """Raises ValueError where a name stands for what is elsewhere."""
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f'{group.name}/{name} is a link')
-        if isinstance(group[name], h5py.Group):
-            _refuse_links(group[name])
 
 
 def _values(file: typing.Any, size: int) -> dict[str, np.ndarray]:
@@ -87,26 +76,11 @@ def _values(file: typing.Any, size: int) -> dict[str, np.ndarray]:
         for i, name in enumerate(group.attrs.get('variables', ())):
             dataset = group[str(i)]
             left -= dataset.nbytes
-            _check(dataset, left)
+            h5_arrays.check(dataset, left)
             values[f'{group.attrs["name"]}/{name}'] = dataset[()]
 
     file.visititems(visit)
     return values
-
-
-def _check(dataset: typing.Any, left: int) -> None:
-    """Raises ValueError where a dataset is no plain array inside the file.
-
-    left: bytes of the file that no dataset read before, nor this one, accounts for.
-    """
-    if dataset.external or dataset.is_virtual:
-        raise ValueError(f'the values of {dataset.name} are in another file')
-    if dataset.dtype.kind not in 'fiub':
-        raise ValueError(f'{dataset.name} holds no numbers')
-    if left < 0 or dataset.id.get_storage_size() != dataset.nbytes:
-        raise ValueError(
-            f'{dataset.name} should have {dataset.nbytes} bytes, and the file does not'
-        )
 
 
 def save_weights(
@@ -115,7 +89,8 @@ def save_weights(
     """Writes the weights of a network, complete or not at all; returns their digest.
 
     Keras' own format, so that Model.load_weights takes the file too, with the names of
-    the variables and the metadata in HDF5 attributes beside.
+    the variables and the metadata in HDF5 attributes beside. Of a network with models
+    within it, whose layers may have each other's names, a group per layer.
 
     Args:
         model: from `models.build`.
@@ -130,26 +105,43 @@ def save_weights(
         raise errors.InputError(
             f'A file of weights must end in {weight_files.SUFFIX}; got {path!r}.'
         )
-    names = {
-        layer.name: [variable.name for variable in network.variables(layer)]
-        for layer in model.layers
-    }
-    scale = any('gamma' in variables for variables in names.values())
+    held = {n: network.variables(layer) for n, layer in network.parts(model).items()}
+    scale = any('gamma' in variables for variables in held.values())
     metadata = {
-        'arch': model.architecture.name,
+        'arch': model.architecture.identity,
         'graph': model.graph,
         # The Keras graphs do not have the choice.
         'scale': scale if model.graph == 'slim' else None,
         **metadata,
     }
     with storage.replacing(path) as temporary:
-        model.save_weights(temporary)
-        with h5py.File(temporary, 'r+') as file:
-            _note(file, metadata, names)
+        if any(isinstance(layer, keras.Model) for layer in model.layers):
+            _write(temporary, metadata, held)
+        else:
+            model.save_weights(temporary)
+            with h5py.File(temporary, 'r+') as file:
+                _note(file, metadata, {name: list(held[name]) for name in held})
         digest = weights.digest_of(read_tensors(os.fspath(temporary)))
         with h5py.File(temporary, 'r+') as file:
             file.attrs['tfxfer'] = json.dumps({**metadata, 'digest': digest})
     return digest
+
+
+def _write(
+    path: str | os.PathLike,
+    metadata: Mapping[str, typing.Any],
+    held: Mapping[str, Mapping[str, typing.Any]],
+) -> None:
+    """A group per layer, as _note leaves Keras' own."""
+    with h5py.File(path, 'w') as file:
+        file.attrs['tfxfer'] = json.dumps(metadata)
+        for number, (name, variables) in enumerate(held.items()):
+            group = file.create_group(f'layers/{number}')
+            group.attrs['name'] = name
+            if variables:
+                group.attrs['variables'] = list(variables)
+            for i, variable in enumerate(variables.values()):
+                group[str(i)] = variable.numpy()
 
 
 def _note(

@@ -153,6 +153,19 @@ def _regression(record: results.Record) -> str:
     return 'multinomial logistic regression'
 
 
+def _optimizer(record: results.Record) -> str:
+    hparams = _sgd(record)
+    if hparams.optimizer == 'adamw':
+        return f'AdamW with momentum {_text(hparams.momentum)}'
+    return f'SGD with Nesterov momentum {_text(hparams.momentum)}'
+
+
+def _decay(record: results.Record) -> str:
+    if _sgd(record).optimizer == 'adamw':
+        return 'beside the gradient (decoupled)'
+    return 'divided by the learning rate'
+
+
 def _loss(record: results.Record) -> str:
     return 'sigmoid' if _multi_label(record) else 'softmax'
 
@@ -162,7 +175,7 @@ _WITH_SCALE = 'with scale (gamma)'
 
 def _batch_norm(record: results.Record) -> str:
     """Whether random weights have a scale; given ones, and Keras' graphs, bring it."""
-    arch = architectures.ARCHITECTURES.get(record.run.arch)
+    arch = architectures.known(record.run.arch)
     chosen = arch is not None and arch.graph == 'slim'
     off = chosen and not getattr(record.run.hparams, 'scale', True)
     return 'without scale (gamma)' if off else _WITH_SCALE
@@ -293,7 +306,7 @@ _LOGISTIC = (
 _TRAINED = (
     (
         _Fact('all weights are trained, from {}', lambda r: _start(r) + _head(r)),
-        _hparam('momentum', 'SGD with Nesterov momentum {}'),
+        _Fact('{}', _optimizer),
         _hparam('steps', 'steps: {}'),
         _hparam('batch', 'batch size: {}'),
         _hparam('microbatch', 'images at once on a device, as batch norm sees: {}', 0),
@@ -311,7 +324,7 @@ _TRAINED = (
         _Fact('learning rate and weight decay: {}', _chosen_or_given),
         _Fact('after the peak: {}', _schedule),
         _hparam('warmup', 'epochs of linear rise to it: {}', 0),
-        _always('weight decay is divided by the learning rate, and of kernels alone'),
+        _Fact('weight decay is {}, and of kernels alone', _decay),
     ),
     (
         _hparam(

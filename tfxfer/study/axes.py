@@ -95,7 +95,7 @@ def _switches(
         has_aux = bool(training(source).aux)
     else:
         known = study.weights_of(arch) != 'keras'
-        has_aux = known and bool(architectures.ARCHITECTURES[arch].aux_head)
+        has_aux = known and bool(architectures.find(arch).aux_head)
     also = _changes(study.finetune_also, 'finetune', study.finetune)
     if not has_aux:
         also.pop('aux', None)
@@ -106,7 +106,7 @@ def _switches(
 def ways(study: Study, arch: str) -> list[Values]:
     """The ways to pretrain a network: [{hyperparameter: value of pretrain_also}]."""
     also = _changes(study.pretrain_also, PRETRAIN, study.pretrain)
-    if not architectures.ARCHITECTURES[arch].aux_head:
+    if not architectures.find(arch).aux_head:
         also.pop('aux', None)
     if study.combine == 'all':
         return list(_subsets(also))
@@ -131,6 +131,7 @@ def pretrain_run(study: Study, arch: str, seed: int, values: Values) -> config.R
     """The Run that makes a network's weights; values: of its hyperparameters."""
     return config.Run(
         arch=arch,
+        arch_digest=study.arch_digests.get(arch),
         dataset=study.source,
         setting=PRETRAIN,
         hparams=config.hparams_from(PRETRAIN, {**study.pretrain, **values}),
@@ -153,6 +154,7 @@ def base_run(
     pretrained = combination.setting != 'scratch'
     return config.Run(
         arch=combination.arch,
+        arch_digest=study.arch_digests.get(combination.arch),
         dataset=combination.dataset,
         setting=combination.setting,
         hparams=hparams,

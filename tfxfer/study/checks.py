@@ -66,7 +66,7 @@ def _check_switches(study: Study) -> None:
 
 def _check_names(study: Study) -> None:
     for name in study.archs:
-        errors.find('architecture', architectures.ARCHITECTURES, name)
+        architectures.find(name)
         if set(study.settings) - {'scratch'}:
             _check_weights(study, name)
     for name in study.datasets:
@@ -86,8 +86,9 @@ def _check_names(study: Study) -> None:
 
 
 def _check_weights(study: Study, name: str) -> None:
-    offered = architectures.ARCHITECTURES[name].weights
-    if study.weights in offered or study.weights not in ('slim', 'keras', PUBLIC):
+    offered = architectures.find(name).weights
+    public = ('slim', 'keras', architectures.MODEL, PUBLIC)
+    if study.weights in offered or study.weights not in public:
         return
     if study.weights != PUBLIC or not offered:
         known = ', '.join(offered) or "none; pretrain it (weights='pretrain')"

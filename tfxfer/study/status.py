@@ -7,7 +7,7 @@ import time
 import typing
 from collections.abc import Iterator
 
-from tfxfer import config, leases, number_format, results
+from tfxfer import architectures, config, leases, number_format, results
 from tfxfer.study import failures, planning, study_file
 from tfxfer.study.search import Records
 from tfxfer.study.study import PRETRAIN, Study
@@ -144,7 +144,8 @@ def best_scores(plan: planning.Plan, done: Records) -> str:
             best[run.dataset] = score, run
     ranked = sorted(best.values(), key=lambda pair: -pair[0])
     shown = [
-        f'{run.arch} {run.setting} {number_format.percent(score)} %'
+        f'{architectures.short(run.arch)} {run.setting} '
+        f'{number_format.percent(score)} %'
         + (f' on {run.dataset.rpartition("/")[2]}' if len(best) > 1 else '')
         for score, run in ranked[:3]
     ]

@@ -6,13 +6,17 @@ import typing
 from tfxfer import architectures
 
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
-PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras'.
+PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras', 'model'.
 COMBINE = ('all', 'ladder')  # The ways of pretraining.
 CHOOSE = ('every', 'once')  # Which seeds have trials.
 AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
 TRAINED = ('finetune', 'scratch')  # Settings whose cells have a grid of trials.
 OF_GRID = ('lrs', 'wds', 'epochs')  # In their hyperparameters in a study.
-FOUND = ('digests', 'images')  # Fields that whoever reads the files fills in.
+FOUND = (
+    'digests',
+    'arch_digests',
+    'images',
+)  # Fields that whoever reads the files fills in.
 
 Values: typing.TypeAlias = dict[str, typing.Any]  # {hyperparameter: value}.
 
@@ -60,6 +64,7 @@ class Study:
         rungs: of halving: how many times points are scored, the last at the end.
         digests: of what a name does not determine, by the name of the dataset (a
             folder) or network (its weights file); whoever reads the files fills it in.
+        arch_digests: of model files, by the name of the network; likewise.
         images: {dataset: images in train + valid}, for `epochs`; likewise.
     """
 
@@ -91,6 +96,7 @@ class Study:
     eta: int = 4
     rungs: int = 3
     digests: dict = dataclasses.field(default_factory=dict)
+    arch_digests: dict = dataclasses.field(default_factory=dict)
     images: dict = dataclasses.field(default_factory=dict)
 
     def hparams(self, setting: str) -> Values:
@@ -101,4 +107,4 @@ class Study:
         """What `weights` a network's Runs have, or PRETRAIN."""
         if self.weights != PUBLIC:
             return self.weights
-        return architectures.ARCHITECTURES[arch].weights[0]
+        return architectures.find(arch).weights[0]

@@ -1,8 +1,9 @@
-"""SGD with Nesterov momentum: what is done with a gradient, and its state.
+"""SGD with Nesterov momentum, or AdamW: what is done with a gradient, and its state.
 
 The state is in three objects, each a list of variables beside the model's own:
-`Optimizer.momenta`, `MovingAverages.averages` and `LossScale`'s two numbers. All of
-it is in checkpoints. All is called in one replica, but `MovingAverages.take`.
+`Optimizer.momenta` (and `variances`), `MovingAverages.averages` and `LossScale`'s two
+numbers. All of it is in checkpoints. All is called in one replica, but
+`MovingAverages.take`.
 """
 
 import collections.abc
@@ -14,6 +15,7 @@ import tensorflow as tf
 from tfxfer import config
 from tfxfer.training import schedules
 
+BETA_2, EPSILON = 0.999, 1e-8  # Of AdamW: its authors' and PyTorch's.
 _GROWTH = 2000  # Steps without overflow after which float16's loss scale doubles.
 
 
@@ -101,11 +103,13 @@ class LossScale:
 class Optimizer:
     """Weight decay, clipping, Nesterov momentum, moving averages: one step of each.
 
-    The momentum is that of Sutskever et al. (2013), by TensorFlow's fused kernel.
+    The momentum is that of Sutskever et al. (2013), by TensorFlow's fused kernel, and
+    so are the moments of AdamW (Kingma & Ba 2015, section 2, the last lines).
 
     Attributes:
         schedule: step -> learning rate.
-        momenta: a velocity for each trainable variable.
+        momenta: a velocity, or first moment, for each trainable variable.
+        variances: a second moment for each with AdamW; [] with SGD.
         averages: MovingAverages.
         loss_scale: LossScale.
     """
@@ -119,6 +123,11 @@ class Optimizer:
         self.decayed = {id(v) for v in kernels(model)}
         self.momenta = [
             _variable_beside(v, tf.zeros_like(v.value)) for v in self.variables
+        ]
+        self.variances = [
+            _variable_beside(v, tf.zeros_like(v.value))
+            for v in self.variables
+            if hparams.optimizer == 'adamw'
         ]
         self.averages = MovingAverages(model, hparams.ema)
         self.loss_scale = LossScale(model)
@@ -144,7 +153,7 @@ class Optimizer:
     def _with_weight_decay(self, gradients):
         """wd / lr x w more on kernels: the rate multiplies it, so that wd w remains."""
         hparams = self.hparams
-        if not hparams.wd:
+        if not hparams.wd or self.variances:
             return gradients
         return [
             g + hparams.wd / hparams.lr * v.value if id(v) in self.decayed else g
@@ -158,14 +167,34 @@ class Optimizer:
         return [g * shrink for g in gradients]
 
     def _move(self, gradients, step):
-        rate = self.schedule(step)
+        move = self._adamw if self.variances else self._sgd
+        move(gradients, self.schedule(step), step)
+        self.averages.update(step)
+
+    def _sgd(self, gradients, rate, step):
+        del step
         triples = zip(self.variables, self.momenta, gradients, strict=True)
         for variable, momentum, gradient in triples:
             tf.raw_ops.ResourceApplyKerasMomentum(
                 var=variable.value.handle, accum=momentum.handle, lr=rate,
                 grad=gradient, momentum=self.hparams.momentum, use_nesterov=True,
             )  # fmt: skip
-        self.averages.update(step)
+
+    def _adamw(self, gradients, rate, step):
+        """rate x wd x w less on kernels, then Adam's step of the gradient alone."""
+        beta, count = self.hparams.momentum, tf.cast(step + 1, tf.float32)
+        state = zip(
+            self.variables, self.momenta, self.variances, gradients, strict=True
+        )
+        for variable, first, second, gradient in state:
+            if self.hparams.wd and id(variable) in self.decayed:
+                kept = 1 - rate * self.hparams.wd
+                assign_here(variable.value, kept * variable.value)
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.value.handle, m=first.handle, v=second.handle,
+                beta1_power=beta**count, beta2_power=BETA_2**count, lr=rate,
+                beta1=beta, beta2=BETA_2, epsilon=EPSILON, grad=gradient,
+            )  # fmt: skip
 
 
 def assign_here(variable: tf.Variable, value: tf.Tensor) -> None:

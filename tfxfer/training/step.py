@@ -122,6 +122,7 @@ class TrainStep:
 
     def state(self) -> tf.train.Checkpoint:
         """All that a checkpoint must hold. Files that exist have these names."""
+        adamw = self.hparams.optimizer == 'adamw'
         return tf.train.Checkpoint(
             model=[v.value for v in self.model.variables],
             momenta=self.optimizer.momenta,
@@ -130,6 +131,8 @@ class TrainStep:
             step=self.step,
             scale=self.optimizer.loss_scale.scale,
             stable=self.optimizer.loss_scale.stable,
+            # No such name in the files of SGD, which are older.
+            **({'variances': self.optimizer.variances} if adamw else {}),
         )
 
     @tf.function

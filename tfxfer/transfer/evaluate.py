@@ -9,6 +9,7 @@ from absl import logging
 
 from tfxfer import architectures, datasets, errors, metrics, models, results
 from tfxfer.data import image_set, readers
+from tfxfer.models import model_file
 
 IMAGENET = 'imagenet2012'
 PUBLIC = ('slim', 'keras')  # Weights that are known to be ImageNet's.
@@ -55,7 +56,8 @@ def evaluate(
     """{'arch', 'weights', 'dataset', 'crop', 'images', 'top1', 'top5', 'known'}.
 
     Args:
-        weights: 'slim', 'keras', a checkpoint's path, or the folder of a pretrain Run.
+        weights: 'slim', 'keras', 'model', a checkpoint's path, or the folder of a
+            pretrain Run.
         arch: key of ARCHITECTURES; None: the Run's.
         dataset: its name; None: ImageNet, or the Run's own.
         selection: of images.
@@ -104,7 +106,7 @@ def _source(
         arch = arch or record.run.arch
     if not arch:
         raise errors.InputError('Say which network: --arch=mobilenet_v1')
-    network = errors.find('architecture', architectures.ARCHITECTURES, arch)
+    network = model_file.find(arch)
     name = dataset or (record.run.dataset if record else IMAGENET)
     task = datasets.find(name)
     if task.multi_label:

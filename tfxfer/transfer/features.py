@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfxfer import errors, storage
+from tfxfer import architectures, errors, storage
 from tfxfer.data import image_files, image_set, pipeline, preprocess
 from tfxfer.models import predict
 from tfxfer.transfer.feature_store import Store
@@ -81,7 +81,7 @@ class Extraction:
             cache=cache,
             metadata={
                 **({'tf32': True} if run.tf32 else {}),
-                'arch': dataclasses.asdict(resolved.arch),
+                'arch': architectures.described(resolved.arch),
                 'weights': run.weights_digest or run.weights,
                 'dataset': run.dataset_digest or run.dataset,
                 **versions,

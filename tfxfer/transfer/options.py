@@ -15,6 +15,7 @@ class ExecutionOptions:
         workdir: folder of all Runs' folders.
         checkpoints: folder of TF-Slim checkpoints, for weights='slim'; None: the
             environment variable weight_files.ENV.
+        trust: run code that model files hold.
         data: folder of prepared datasets; None: see image_set.Options.
         training: when training saves and validates; None: the defaults.
         image_cache: which training images are cached, and where; None: none.
@@ -29,6 +30,7 @@ class ExecutionOptions:
     training: Options | None = None
     image_cache: CacheOptions | None = None
     probes: tuple[str, ...] = ()
+    trust: bool = False
 
     @property
     def cache(self) -> pathlib.Path:

@@ -8,7 +8,7 @@ from absl import logging
 
 from tfxfer import architectures, config, datasets, errors, results
 from tfxfer.data import image_set, readers, splits
-from tfxfer.models import weight_files
+from tfxfer.models import model_file, weight_files
 from tfxfer.training import distribution
 from tfxfer.transfer.options import ExecutionOptions
 
@@ -17,7 +17,7 @@ class Weights(typing.NamedTuple):
     """The weights that a Run starts from.
 
     Attributes:
-        path: what models.build takes: a path, 'keras', or None (random).
+        path: what models.build takes: a path, 'keras', 'model', or None (random).
         digest: of the file, for the Run's id; None where its name says it all.
         source: for the Record: {'dataset', 'score', 'images'} of what they were
             trained for; None for random weights, and where that is not known.
@@ -71,25 +71,31 @@ def resolve(run: config.Run, options: ExecutionOptions) -> ResolvedRun:
         errors.InputError: an unknown name, files that are missing or wrong, images or
             weights that have changed since the Run was planned.
     """
-    arch = errors.find('architecture', architectures.ARCHITECTURES, run.arch)
+    arch = model_file.find(run.arch, trust=options.trust)
+    arch_digest = arch.file.digest if arch.file else None
     _check_fit(run, arch)
+    _check_memory(run, arch)
     dataset, images = read_images(run, options)
     weights = find_weights(run, arch, options)
     if run.per_class:
         images = subset(images, run.per_class, run.seed)
     readers.check_scorable(dataset, images)
     for kind, planned, present in (
+        ('network', run.arch_digest, arch_digest),
         ('images', run.dataset_digest, images.digest),
         ('weights', run.weights_digest, weights.digest),
     ):
         if planned and planned != present:
             raise errors.InputError(
-                f'The {kind} of {run.id} have changed since it was planned. Start the '
+                f'The {kind} of {run.id} changed since it was planned. Start the '
                 'sweep again: it plans new Runs for what is there now.'
             )
     return ResolvedRun(
         run=dataclasses.replace(
-            run, dataset_digest=images.digest, weights_digest=weights.digest
+            run,
+            arch_digest=arch_digest,
+            dataset_digest=images.digest,
+            weights_digest=weights.digest,
         ),
         arch=arch,
         dataset=dataset,
@@ -114,6 +120,29 @@ def _check_fit(run: config.Run, arch: architectures.Architecture) -> None:
     if not getattr(run.hparams, 'scale', True) and arch.graph != 'slim':
         raise errors.InputError(
             f'{run.arch} has batch norm with scale alone: hparams.scale must be true.'
+        )
+
+
+def _check_memory(
+    run: config.Run,
+    arch: architectures.Architecture,
+    meminfo: str | pathlib.Path = '/proc/meminfo',
+) -> None:
+    """Refuses a network whose weights alone do not fit into the memory that is free.
+
+    meminfo: where Linux says how much that is.
+    """
+    # Four times, 4 bytes per number: as read, as arrays, in the network and compiled;
+    # later in the network, as gradient, as momentum and in the network that is scored.
+    needed = 4 * 4 * arch.parameters
+    file = pathlib.Path(meminfo)
+    lines = file.read_text(encoding='utf-8').splitlines() if file.exists() else ()
+    free = next((int(x.split()[1]) for x in lines if x.startswith('MemAvailable')), 0)
+    if free and needed > 1024 * free:
+        raise errors.InputError(
+            f'{run.arch} takes at least {needed / 2**30:.1f} GiB of memory here, and '
+            f'{free / 2**20:.1f} GiB are free. Take a smaller network or a larger '
+            'machine.'
         )
 
 
@@ -166,11 +195,11 @@ def find_weights(
     if kind == 'run':
         path = pathlib.Path(options.workdir) / name
     if (path / 'record.json').exists():
-        return _weights_of_run(run, path, own=kind == 'run')
+        return _weights_of_run(run, arch, path, own=kind == 'run')
     if kind == 'run':
         raise errors.InputError(f'{options.workdir} holds no finished Run {name!r}.')
-    if run.weights == 'keras':
-        return Weights('keras', None, _imagenet(arch, 'keras'))
+    if run.weights in ('keras', architectures.MODEL):
+        return _public(run.weights, arch)
     file = weight_files.find(arch, run.weights, options.checkpoints)
     from tfxfer.models import checkpoints  # TensorFlow, once the file is there.
 
@@ -178,6 +207,17 @@ def find_weights(
     if run.weights == 'slim':
         return Weights(file, digest, _imagenet(arch, 'slim'))
     return Weights(file, digest, _source_of_file(file, digest, arch))
+
+
+def _public(weights: str, arch: architectures.Architecture) -> Weights:
+    """'keras' or 'model': weights that the network's own name stands for."""
+    if weights not in arch.weights:
+        raise errors.InputError(
+            f'{arch.name} has no weights {weights!r}. Its sources of weights: '
+            f'{", ".join(arch.weights) or "none; pretrain it"}.'
+        )
+    known = weights == 'keras' or arch.imagenet_top1
+    return Weights(weights, None, _imagenet(arch, weights) if known else None)
 
 
 def _imagenet(arch: architectures.Architecture, weights: str) -> dict[str, typing.Any]:
@@ -214,11 +254,16 @@ def _source_of_file(
     return None
 
 
-def _weights_of_run(run: config.Run, path: pathlib.Path, *, own: bool) -> Weights:
+def _weights_of_run(
+    run: config.Run, arch: architectures.Architecture, path: pathlib.Path, *, own: bool
+) -> Weights:
     """Weights of the finished Run in the folder `path`; own: of the same workdir."""
     record = results.read_named(path) if own else results.read(path)
     assert record is not None  # The caller has seen it.
-    if record.run.arch != run.arch:
+    same = record.run.arch == run.arch
+    if arch.file:
+        same = record.run.arch_digest == arch.file.digest
+    if not same:
         raise errors.InputError(
             f'{run.weights} holds weights of {record.run.arch}, not of {run.arch}.'
         )

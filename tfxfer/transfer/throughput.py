@@ -1,6 +1,7 @@
 """How many images per second a network takes on this machine, from a few steps."""
 
 import collections.abc
+import contextlib
 import gc
 import os
 import pathlib
@@ -38,7 +39,7 @@ def measure(
     """The Rate of an architecture with images in memory; input is left out.
 
     Args:
-        name: key of ARCHITECTURES.
+        name: as architectures.find takes it.
         size: image size in pixels; None: the architecture's own.
         precision: a key of config.POLICIES, of training; features are in float32.
         tf32: as in config.Run.
@@ -47,7 +48,7 @@ def measure(
         errors.InputError: no GPU here has TF32.
     """
     float32.allow_tf32(tf32)
-    arch = architectures.ARCHITECTURES[name]
+    arch = architectures.find(name)
     devices = distribution.strategy()
     try:
         with devices.scope():
@@ -56,7 +57,8 @@ def measure(
             model = models.build(arch, CLASSES, options=options)
         train = _train_rate(model, devices)
         if devices.num_replicas_in_sync == 1 and openvino.available():  # As in predict.
-            return Rate(train, _inference_rate(model))
+            with contextlib.suppress(openvino.Unsupported):
+                return Rate(train, _inference_rate(model))
         return Rate(train, 3 * train)  # A forward pass is about a third of a step.
     finally:
         keras.backend.clear_session()

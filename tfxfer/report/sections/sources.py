@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tfxfer import number_format, results
+from tfxfer import architectures, number_format, results
 from tfxfer.analysis import stats
 from tfxfer.report import columns, formats
 from tfxfer.report.section import Section, Study
@@ -46,7 +46,7 @@ def _row(record):
         low, high = map(float, stats.wilson(record.score * n, n))
     return {
         'run': run.id,
-        'network': run.arch,
+        'network': architectures.short(run.arch),
         'dataset': run.dataset,
         'image_size': run.image_size,
         'seed': run.seed,

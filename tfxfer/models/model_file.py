@@ -1,0 +1,319 @@
+"""A user's own Keras file: what it says of itself, read without running any of it.
+
+No TensorFlow. A `.keras` file is a ZIP archive of config.json, which says how the model
+is built, and model.weights.h5.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import pathlib
+import typing
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+
+import h5py
+
+from tfxfer import architectures, errors
+from tfxfer.models import h5_arrays
+
+Config = dict[str, typing.Any]
+
+_CONFIG, _WEIGHTS = 'config.json', 'model.weights.h5'
+# Layers and operations that scale pixels, and those that leave them as they are.
+_SCALES = (
+    'Rescaling', 'Normalization', 'TrueDivide', 'Divide', 'Multiply', 'Subtract',
+    'BiasAdd',
+)  # fmt: skip
+_PASSES = (
+    'InputLayer', 'Identity', 'Resizing', 'CenterCrop', 'ZeroPadding2D', 'Cast',
+    'GetItem', 'Dropout',
+)  # fmt: skip
+# What holds code, in the file or beside it.
+_CODE = (
+    'Lambda', '__lambda__', 'TFSMLayer', 'JaxLayer', 'FlaxLayer', 'TorchModuleWrapper',
+)  # fmt: skip
+# In the name of the class of a layer's number format; Keras' plain one is DTypePolicy.
+_PLAIN_FORMATS = ('DTypePolicy',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What a file holds.
+
+    Attributes:
+        config: of the model, as Keras reads it.
+        digest: SHA-256 of model and weights.
+        parameters: numbers in the weights.
+    """
+
+    config: Config
+    digest: str
+    parameters: int
+
+
+def find(name: str, *, trust: bool = False) -> architectures.Architecture:
+    """The Architecture of a name, completed.
+
+    Args:
+        name: as architectures.find takes it.
+        trust: whether code that a file holds may be run.
+
+    Raises:
+        errors.InputError: see architectures.find, complete.
+    """
+    arch = architectures.find(name)
+    if arch.file:
+        arch = dataclasses.replace(
+            arch, file=dataclasses.replace(arch.file, trust=trust)
+        )
+    return complete(arch)
+
+
+def complete(arch: architectures.Architecture) -> architectures.Architecture:
+    """An Architecture with what its file says; others as they are.
+
+    Raises:
+        errors.InputError: no such file, damaged, code in it, no network that takes
+            colour images and can be trained, or nothing says how it scales pixels.
+    """
+    if not arch.file or arch.file.digest:
+        return arch
+    path = arch.file.path
+    content = read(path, trust=arch.file.trust)
+    size = _input_size(path, content.config, arch.input_size)
+    return dataclasses.replace(
+        arch,
+        input_size=size,
+        parameters=content.parameters,
+        scaling=arch.scaling or _scaling(path, content.config),
+        file=dataclasses.replace(arch.file, digest=content.digest),
+    )
+
+
+def read(path: str, *, trust: bool = False) -> Content:
+    """What a file holds, nothing of which is run.
+
+    Args:
+        path: ends in .keras.
+        trust: take models with Lambda layers.
+
+    Raises:
+        errors.InputError: as complete.
+    """
+    config, weights = _members(path)
+    try:
+        model = json.loads(config)
+        kinds = list(_described(model))
+        if not isinstance(model.get('config'), dict):
+            raise ValueError('it describes no model')
+        with h5py.File(io.BytesIO(weights)) as file:
+            arrays = h5_arrays.datasets(file, len(weights))
+            parameters = sum(math.prod(array.shape) for array in arrays.values())
+            digest = _digest(model, arrays)
+    except (*h5_arrays.DAMAGE, RecursionError) as error:
+        raise _damaged(path, error) from error
+    for kind in kinds:
+        _check_kind(path, kind, trust=trust)
+    if model['class_name'] not in ('Functional', 'Sequential'):
+        raise errors.InputError(
+            f'{path} holds a {model["class_name"]}. Known: Functional and Sequential '
+            'models, whose layers Keras knows.'
+        )
+    return Content(model, digest, parameters)
+
+
+def _members(path: str) -> tuple[bytes, bytes]:
+    """config.json and the weights of a file."""
+    file = pathlib.Path(path)
+    save = "Save the model anew: model.save('my.keras')."
+    if file.is_dir():
+        raise errors.InputError(
+            f'{path} is a folder. A SavedModel holds no layers that could be trained '
+            f'on or read: a model file ends in .keras. {save}'
+        )
+    if not path.endswith('.keras'):
+        raise errors.InputError(f'{path} does not end in .keras. {save}')
+    if not file.is_file():
+        raise errors.InputError(f'There is no model file {path}.')
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(archive.getinfo(name).file_size for name in (_CONFIG, _WEIGHTS))
+            if size > 2 * os.path.getsize(path) + 2**27:  # It would fill the memory.
+                raise ValueError(f'it would grow to {size} bytes')
+            return archive.read(_CONFIG), archive.read(_WEIGHTS)
+    except (*h5_arrays.DAMAGE, zipfile.BadZipFile, EOFError, zlib.error) as e:
+        raise _damaged(path, e) from e
+
+
+def _digest(model: Config, arrays: Mapping[str, typing.Any]) -> str:
+    """SHA-256 of a model, but for how it was compiled, and its weights."""
+    named = {key: model.get(key) for key in ('class_name', 'config')}
+    total = hashlib.sha256(json.dumps(_unnumbered(named), sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name][()]
+        total.update(f'{name} {array.dtype} {array.shape}\n'.encode() + array.tobytes())
+    return total.hexdigest()
+
+
+def _unnumbered(value: typing.Any) -> typing.Any:
+    """A config without what is another number each time that it is saved."""
+    if isinstance(value, list):
+        return [_unnumbered(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: _unnumbered(v) for k, v in value.items() if k != 'shared_object_id'}
+
+
+def _damaged(path: str, error: BaseException) -> errors.InputError:
+    return errors.InputError(
+        f'{path} is no model file of Keras 3, or is truncated or damaged '
+        f'({str(error).splitlines()[0] if str(error) else type(error).__name__}).'
+    )
+
+
+def _described(value: typing.Any) -> Iterator[Config]:
+    """Every object that a config describes, itself included."""
+    if isinstance(value, dict):
+        if 'class_name' in value:
+            yield value
+        for item in value.values():
+            yield from _described(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _described(item)
+
+
+def _check_kind(path: str, kind: Config, *, trust: bool) -> None:
+    """Refuses what is code, of another library, or no plain numbers."""
+    name, module = str(kind['class_name']), str(kind.get('module') or 'keras')
+    registered = str(kind.get('registered_name') or '')
+    shown = kind.get('config')
+    if isinstance(shown, dict):
+        shown = shown.get('name')
+    where = f'{name} {shown!r}' if isinstance(shown, str) else name
+    if name in _CODE and not trust:
+        raise errors.InputError(
+            f'{path} has code in it ({where}), which is not run. If you trust who '
+            'made the file: --trust. Better: build the model with layers of Keras.'
+        )
+    if 'DTypePolicy' in name and name not in _PLAIN_FORMATS:
+        raise errors.InputError(
+            f'{path} is quantised ({where}), or its layers have number formats of '
+            'their own. Save the model before it is quantised.'
+        )
+    unknown = module.partition('.')[0] not in ('keras', 'builtins') or '>' in registered
+    if name == 'function' and module == 'builtins':
+        unknown = '>' in registered or registered not in ('', 'function', shown)
+    if unknown:
+        raise errors.InputError(
+            f'{path} needs code of yours ({where}), which it does not hold. Build the '
+            'model with layers of Keras.'
+        )
+
+
+def layers_of(config: Config) -> list[Config]:
+    """The layers of a model's config."""
+    layers = config['config'].get('layers')
+    return layers if isinstance(layers, list) else []
+
+
+def _input_size(path: str, config: Config, given: int) -> int:
+    """Side of the images that a model takes; given: 0 where nothing was."""
+    shape = input_shape(path, config)
+    *sides, channels = shape[1:]
+    if channels != 3:
+        raise errors.InputError(
+            f'{path} takes images of {channels} channels; these have 3, RGB.'
+        )
+    if len(set(sides)) > 1:
+        raise errors.InputError(f'{path} takes images of {sides} pixels, no squares.')
+    if not (side := given or sides[0]):
+        raise errors.InputError(
+            f'{path} takes images of any size: say which, as model:{path}:size=224.'
+        )
+    return side
+
+
+def input_shape(path: str, config: Config) -> list[typing.Any]:
+    """[batch, height, width, channels] of a model's only input, None where open.
+
+    Raises:
+        errors.InputError: several inputs, or no images.
+    """
+    inputs = [
+        layer['config'].get('batch_shape') or layer['config'].get('batch_input_shape')
+        for layer in layers_of(config)
+        if layer.get('class_name') == 'InputLayer'
+    ]
+    if not inputs and config['class_name'] == 'Sequential':
+        inputs = [config['config'].get('build_input_shape')]
+    if len(inputs) != 1 or not isinstance(inputs[0], list) or len(inputs[0]) != 4:
+        raise errors.InputError(
+            f'{path} must take one image [height, width, 3]; it takes {inputs}.'
+        )
+    return inputs[0]
+
+
+def _scaling(path: str, config: Config) -> str:
+    """'none' of a model that scales pixels itself.
+
+    Raises:
+        errors.InputError: it does not, so that one must be said.
+    """
+    if _scales_itself(config):
+        return 'none'
+    known = ', '.join(architectures.SCALINGS)
+    raise errors.InputError(
+        f'{path} has no Rescaling or Normalization behind its input: say how the '
+        f'pixels were scaled that it was trained on, as model:{path}:scaling=torch. '
+        f'Known: {known} (docs/networks.md).'
+    )
+
+
+def _scales_itself(config: Config) -> bool:
+    """Whether the first layer that does something with the pixels scales them."""
+    layers = layers_of(config)
+    if config['class_name'] == 'Sequential':
+        chain = layers
+    else:
+        chain = list(_chain(layers))
+    for layer in chain:
+        kind = layer['class_name']
+        if kind in _SCALES or (kind == 'Add' and '.ops.' in layer.get('module', '')):
+            return True
+        if kind in ('Functional', 'Sequential'):
+            return _scales_itself(layer)
+        if kind not in _PASSES and not kind.startswith('Random'):
+            return False
+    return False
+
+
+def _chain(layers: list[Config]) -> Iterator[Config]:
+    """The layers behind the input as long as one alone follows another."""
+    readers: dict[str, list[Config]] = {}
+    for layer in layers:
+        for source in set(_sources(layer.get('inbound_nodes'))):
+            readers.setdefault(source, []).append(layer)
+    following = [layer for layer in layers if layer['class_name'] == 'InputLayer']
+    for _ in layers:
+        if len(following) != 1:
+            return
+        yield following[0]
+        following = readers.get(str(following[0].get('name')), [])
+
+
+def _sources(nodes: typing.Any) -> Iterator[str]:
+    """Names of the layers whose outputs a layer takes."""
+    if isinstance(nodes, Mapping):
+        if 'keras_history' in nodes:
+            yield str(nodes['keras_history'][0])
+        for item in nodes.values():
+            yield from _sources(item)
+    elif isinstance(nodes, list):
+        for item in nodes:
+            yield from _sources(item)
