@@ -219,10 +219,13 @@ _EXPERIMENTS = {
     ),
     f'{_SWEEP}/training_settings_small.py --data=MY_DATA '
     '--workdir=runs/training_settings': Called(PLAN, '240'),
-    f'{_SWEEP}/training_settings_small.py --data=MY_DATA '
-    '--workdir=runs/training_settings --config.settings=finetune '
-    '--config.datasets=fashion_target --config.pretrain_also.dropout=0.0 '
-    '--config.pretrain_also.aux=0.0': Called(PLAN, '28'),
+    f'{_SWEEP}/training_settings_small.py --data=MY_DATA --workdir=runs/four_ways '
+    '--config.pretrain_also.dropout=0.0 --config.pretrain_also.aux=0.0': (
+        Called(PLAN, '60')
+    ),
+    f'{_SWEEP}/training_settings_small.py --data=MY_DATA --workdir=runs/four_ways '
+    '--config.pretrain_also.dropout=0.0 --config.pretrain_also.aux=0.0 '
+    '--config.settings=finetune --config.datasets=fashion_target': Called(PLAN, '28'),
 }
 _BENCHMARKS = {
     'python -m tools.bench_input': Chained('input', '--images=128 --repeats=1'),
