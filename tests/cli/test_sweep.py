@@ -34,15 +34,15 @@ def test_plan_counts_by_hand_and_starts_nothing(tool, tmp_path):
     out = studies.rows(
         tool(CONFIG, f'--workdir={workdir}', '--plan', '--images_per_second=8')
     )
-    # 2 networks; 2 x 1 points each, tried with one of 3 seeds; 50 and 100 steps of 32
+    # 2 networks; 1 point each, tried with one of 3 seeds; 50 and 100 steps of 32
     # images, 200 for pretraining.
-    assert out['finetune trial'][:3] == ['4', '200', '6,400']
+    assert out['finetune trial'][:3] == ['2', '100', '3,200']
     assert out['finetune final'][:3] == ['6', '300', '9,600']
-    assert out['scratch trial'][:3] == ['4', '400', '12,800']
+    assert out['scratch trial'][:3] == ['2', '200', '6,400']
     assert out['scratch final'][:3] == ['6', '600', '19,200']
     assert out['pretrain final'][:3] == ['6', '1,200', '38,400']
     # The other 6: logistic, on other images with each seed.
-    assert out['all'][0] == '32'
+    assert out['all'][0] == '28'
     trained, seen = (int(out['all'][i].replace(',', '')) for i in (2, 3))
     assert out['all'][4] == f'{(trained / 8 + seen / 24) / 3600:.2g}'
     assert not workdir.exists()
@@ -196,7 +196,7 @@ def test_the_sbatch_file_starts_a_shard(tmp_path):
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert studies.rows(ran.stdout)['all'][0] == '32'
+    assert studies.rows(ran.stdout)['all'][0] == '28'
     assert flags_in('docs/slurm.sbatch') >= {'--shard', '--nowait'}
 
 
