@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from absl import logging
 
-from tfxfer import config_files
+from tfxfer import config_files, errors
 from tfxfer.comparison import prepare, question
 from tfxfer.comparison.result import Result
 from tfxfer.study import driver, executors, failures
@@ -77,11 +77,18 @@ def load(folder: str | os.PathLike) -> Result:
 def _changed(
     base: Mapping[str, typing.Any], fields: Mapping[str, typing.Any]
 ) -> dict[str, typing.Any]:
-    """The fields with those that are given; of hyperparameters single ones."""
+    """The fields with those that are given; of hyperparameters single ones.
+
+    Raises:
+        errors.InputError: an unknown hyperparameter, also of a setting that is not run.
+    """
     changed = {**base, **fields}
     for name, value in fields.items():
-        if isinstance(value, Mapping) and isinstance(base.get(name), Mapping):
-            changed[name] = {**base[name], **value}
+        known = base.get(name)
+        if known and isinstance(known, Mapping) and isinstance(value, Mapping):
+            for key in value:
+                errors.find(f'hyperparameter of {name}', known, key)
+            changed[name] = {**known, **value}
     return changed
 
 

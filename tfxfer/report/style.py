@@ -6,11 +6,13 @@ in the marker, so that the figures read in gray. No global state of Matplotlib i
 
 import dataclasses
 import hashlib
+import io
 import math
 import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import figure, lines, ticker
@@ -55,6 +57,16 @@ WITH_SOURCE = {
 ACROSS = 4  # Panels of lines.
 LINE = 0.18  # Inches, of a line of a legend.
 NAMED = 24  # Networks up to which a legend names each; beyond, their architectures.
+
+
+class Figure(figure.Figure):
+    """Matplotlib's, as a notebook shows it: of itself those of pyplot alone."""
+
+    def _repr_png_(self) -> bytes:
+        out = io.BytesIO()
+        with matplotlib.rc_context(RC):
+            self.savefig(out, format='png')
+        return out.getvalue()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +236,7 @@ def panels(
     columns = _legend_columns(legend or (), wide)
     under = LINE * math.ceil(len(legend or ()) / columns) + 0.05 if legend else 0
     tall = layout.total_height(under)
-    fig = figure.Figure((wide, tall))
+    fig = Figure((wide, tall))
     fig.subplots_adjust(
         left=layout.left / wide,
         right=1 - layout.right / wide,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import cm, colors, figure, ticker
+from matplotlib import cm, colors, ticker
 from matplotlib import collections as artists
 
 from tfxfer import number_format
@@ -236,7 +236,7 @@ def _grid_figure(group, rows, tiles):
     wide, high = (0.44, 0.3) if written else (0.24, 0.17)  # Inches of one trial.
     wide = max(wide, 0.085 * max(map(len, titles)) / len(tiles.lrs))
     width, height = wide * tiles.width, high * tiles.height
-    fig = figure.Figure((width + 1.9, height + 1.1))
+    fig = style.Figure((width + 1.9, height + 1.1))
     size = fig.get_size_inches()
     panel = fig.add_axes(
         (0.85 / size[0], 0.8 / size[1], width / size[0], height / size[1])

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib import figure
 
 from tfxfer.analysis import cells, paired_tests
 from tfxfer.report import style
@@ -90,7 +89,7 @@ def _matrix_figure(names, shares, title):
     side = min(max(0.16 * len(names), 2.4), 12.0)
     margin = 0.45 + 0.075 * longest
     width, height = side + margin + 0.9, side + margin + 0.4
-    fig = figure.Figure((width, height))
+    fig = style.Figure((width, height))
     panel = fig.add_axes((margin / width, margin / height, side / width, side / height))
     image = panel.imshow(
         100 * shares, cmap='cividis', vmin=0, vmax=100, interpolation='nearest'
