@@ -59,6 +59,7 @@ def test_a_comparison_ends_with_ranking_answer_and_report(
     assert tool(root, *SMALL, f'--workdir={workdir}', '--seeds=0', '--jobs=1') == out
 
 
+@pytest.mark.slow
 def test_its_runs_are_the_sweeps_bit_for_bit(tool, here, photographs, tmp_path):
     root, workdir = photographs(name='my, images', count=20), tmp_path / 'runs'
     out = tool(
