@@ -55,10 +55,10 @@ def moved(model):
     rng = np.random.default_rng(0)
     for part, layer in network.parts(model).items():
         del part
-        if isinstance(layer, layers.Normalization):  # As in Keras' file, see below.
+        if isinstance(layer, layers.Normalization) and layer.weights:
             scaling = architectures.SCALINGS['torch']
             mean, std = np.array(scaling.mean), np.array(scaling.std)
-            layer.set_weights([mean / 255, (std / 255) ** 2, 0])
+            layer.set_weights([mean / 255, (std / 255) ** 2, np.array(0)])
             layer.finalize_state()
             continue
         for variable in layer.weights:
@@ -77,7 +77,7 @@ def same(found, expected):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize('name', chosen())
+@pytest.mark.parametrize('name', list(chosen()))
 def test_features_are_keras_own_pooled_output_after_its_own_preprocessing(name):
     arch = architectures.find(f'keras:{name}')
     keras.layers.Conv2D(1, 1)  # Layers that Keras names count on through the process.
@@ -151,7 +151,7 @@ def test_weights_are_asked_of_keras_by_their_name_and_hash(name, downloads):
             # weights divides by the deviation's root once more.
             scaling = architectures.SCALINGS['torch']
             mean, std = np.array(scaling.mean), np.array(scaling.std)
-            layer.set_weights([mean / 255, std / 255, 0])
+            layer.set_weights([mean / 255, std / 255, np.array(0)])
     asked = downloads(source)
     classes = 1000 if arch.keras.classifier else 3
     options = models.NetworkOptions(image_size=224)

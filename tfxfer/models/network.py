@@ -75,10 +75,10 @@ def variables(layer: keras.Layer) -> dict[str, typing.Any]:
     Where several have a name, as in a layer made of others, each begins with a number.
     """
     held = [] if isinstance(layer, layers.Dropout) else layer.weights
-    counts = collections.Counter(variable.name for variable in held)
+    # Names that Keras makes up count on through the process.
+    names = [re.sub(r'^variable_\d+$', 'variable', each.name) for each in held]
+    counts = collections.Counter(names)
     return {
-        variable.name
-        if counts[variable.name] == 1
-        else f'{i}.{variable.name}': variable
-        for i, variable in enumerate(held)
+        name if counts[name] == 1 else f'{i}.{name}': variable
+        for i, (name, variable) in enumerate(zip(names, held, strict=True))
     }
