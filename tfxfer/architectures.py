@@ -502,7 +502,7 @@ _ROWS = (
         *('efficientnetv2-b0', 0.787, 0.2),
     ),
     _Row(
-        *('EfficientNetV2B1', 240, 1280, 6_860_068, 'torch'),
+        *('EfficientNetV2B1', 240, 1280, 6_860_052, 'torch'),
         *('efficientnetv2-b1', 0.798, 0.2),
     ),
     _Row(
@@ -531,8 +531,9 @@ _ROWS = (
     _Row('ConvNeXtLarge', 224, 1536, 196_230_336, 'torch', 'convnext_large', 0.863),
     _Row('ConvNeXtXLarge', 224, 2048, 348_147_968, 'torch', 'convnext_xlarge', 0.867),
 )
-# Keras' convolutions have biases before batch norm here, TF-Slim's none.
-_WITH_BIASES = {
+# Where Keras' layers are not TF-Slim's: ResNets have biases before batch norm.
+_PARAMETERS = {
+    'NASNetLarge': 84_691_590,
     'ResNet50': 23_534_592,
     'ResNet101': 42_552_832,
     'ResNet152': 58_219_520,
@@ -572,7 +573,7 @@ def _as_keras_draws_it(arch: Architecture, keras: Keras) -> Architecture:
         builder='',
         input_size=arch.input_size,
         features=arch.features,
-        parameters=_WITH_BIASES.get(keras.application, arch.parameters),
+        parameters=_PARAMETERS.get(keras.application, arch.parameters),
         imagenet_top1=KERAS_TOP1[arch.name],
         top1_source="Keras' table",
         dropout=arch.dropout,

@@ -16,11 +16,12 @@ OTHER = {
     'trials': ('a', 'b'),
     'search': 'asha',
     'l2s': (1.0, 2.0),
+    'optimizer': 'adamw',
 }
 # What stands in other places of the report, or changes no number.
 ELSEWHERE = {
     *('arch', 'dataset', 'setting', 'hparams', 'phase', 'until', 'resume', 'length'),
-    *('dataset_digest', 'weights_digest'),
+    *('arch_digest', 'dataset_digest', 'weights_digest'),
 }
 
 
