@@ -55,6 +55,8 @@ def test_what_keras_has_is_not_missing(keras):
     keras('resnet_50')
     both = study(archs=('resnet_50', 'mobilenet_v1'))
     assert list(networks.missing(both)) == ['mobilenet_v1']
+    convnext = study(archs=('keras:ConvNeXtTiny', 'resnet_50'))
+    assert list(networks.missing(convnext)) == ['keras:ConvNeXtTiny']
     assert networks.missing(study(settings=('scratch',))) == {}
     assert networks.missing(study(weights='/my.h5', archs=('resnet_50',))) == {}
 

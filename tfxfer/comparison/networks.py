@@ -34,7 +34,8 @@ def suited(study: Study, cores: int, gpus: int) -> Study:
     """
     records = architectures.ARCHITECTURES
     if gpus:
-        archs = [name for name in records if _offered(study, name)] or study.archs
+        offered = [name for name in records if _offered(study, records[name])]
+        archs = offered or study.archs
     elif cores >= CORES:
         archs = study.archs
     else:
@@ -90,14 +91,14 @@ def missing(
 ) -> dict[str, str]:
     """{network: where its public weights should be} of those that are not there.
 
-    Networks that are no record, and weights of another kind, are not looked for.
+    Unknown networks, and weights of another kind, are not looked for.
     """
     if not set(study.settings) - {'scratch'}:
         return {}
     lacking = {}
     for name in study.archs:
-        arch = architectures.ARCHITECTURES.get(name)
-        if arch is None or not _offered(study, name):
+        arch = architectures.known(name)
+        if arch is None or not _offered(study, arch):
             continue
         where = None
         if study.weights_of(name) == 'keras':
@@ -127,15 +128,14 @@ def keras_folder() -> pathlib.Path:
     return pathlib.Path(home) / 'models'
 
 
-def _offered(study, name):
+def _offered(study, arch):
     """Whether there are public weights of a network, of the study's kind."""
-    arch = architectures.ARCHITECTURES[name]
     kinds = arch.weights if study.weights == 'public' else {study.weights}
     return bool(set(arch.weights) & set(kinds))
 
 
 def _cost(name):
-    arch = architectures.ARCHITECTURES.get(name)
+    arch = architectures.known(name)
     return arch and arch.multiply_adds
 
 
@@ -157,7 +157,8 @@ def _with_weights_here(study, checkpoints):
     """The study with all networks whose weights are here; None: there are none."""
     for weights in dict.fromkeys((study.weights, 'slim')):
         other = dataclasses.replace(study, weights=weights)
-        offered = [n for n in architectures.ARCHITECTURES if _offered(other, n)]
+        records = architectures.ARCHITECTURES
+        offered = [name for name in records if _offered(other, records[name])]
         other = dataclasses.replace(other, archs=tuple(offered))
         lacking = missing(other, checkpoints)
         archs = tuple(name for name in offered if name not in lacking)

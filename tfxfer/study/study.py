@@ -12,11 +12,8 @@ CHOOSE = ('every', 'once')  # Which seeds have trials.
 AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
 TRAINED = ('finetune', 'scratch')  # Settings whose cells have a grid of trials.
 OF_GRID = ('lrs', 'wds', 'epochs')  # In their hyperparameters in a study.
-FOUND = (
-    'digests',
-    'arch_digests',
-    'images',
-)  # Fields that whoever reads the files fills in.
+# Fields that whoever reads the files fills in.
+FOUND = ('digests', 'arch_digests', 'images')
 
 Values: typing.TypeAlias = dict[str, typing.Any]  # {hyperparameter: value}.
 

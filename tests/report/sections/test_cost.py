@@ -55,3 +55,13 @@ def test_networks_that_are_not_listed_have_a_time_alone(tmp_path):
     labels = [text.get_text() for text in panel.get_xticklabels()]
     assert labels and set(labels) <= {'10 s', '30 s', '1 min', '3 min', '10 min',
                                       '30 min', '1 h'}  # fmt: skip
+
+
+def test_networks_of_keras_have_parameters_and_those_of_files_have_none():
+    files = [made.final(f'model:/a/{n}.keras', 'logistic', 0.8) for n in ('a', 'b')]
+    of_keras = [made.final(f'keras:VGG{n}', 'logistic', 0.9) for n in (16, 19)]
+    (drawing,) = costs(of_keras + files)
+    # VGG without its dense layers: 14.7 and 20.0 million (arXiv 1409.1556, by hand).
+    frame = drawing.frame.set_index('network')['parameters']
+    assert frame['keras:VGG16'] == 14_714_688 and frame['keras:VGG19'] == 20_024_384
+    assert frame[['a.keras', 'b.keras']].isna().all()

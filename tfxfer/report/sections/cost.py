@@ -83,7 +83,7 @@ def cost(
 
 
 def _row(cell):
-    arch = architectures.ARCHITECTURES.get(cell.arch)
+    arch = architectures.known(cell.records[0].run.arch)
     low, high = cell.interval or (None, None)
     return {
         'network': cell.network,
@@ -91,7 +91,8 @@ def _row(cell):
         'recipe': cell.recipe,
         'image_size': cell.image_size,
         'seconds': cell.seconds or None,
-        'parameters': arch and arch.parameters,
+        # What a model file has is not read for a report.
+        'parameters': (arch and arch.parameters) or None,
         'score': cell.score,
         'low': low,
         'high': high,
