@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def write(workdir, images_folder):
-    """A Run of the folder that has all of 60 images wrong, number 0 the surest."""
+    """A Run of the folder that has all of 60 images wrong, 0 most confidently."""
     dataset = f'folder:{images_folder}'
     found, images = readers.read(datasets.find(dataset))
     run = made.run('net', 'scratch', dataset=dataset, dataset_digest=images.digest)

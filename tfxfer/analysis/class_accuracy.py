@@ -1,4 +1,4 @@
-"""Accuracy within each class, with intervals over test images and seeds."""
+"""Per-class accuracy, with intervals over test images and seeds."""
 
 import os
 import typing

@@ -307,7 +307,8 @@ def _p(distance, images, seeds, freedom):
     for _ in range(40):
         middle = (low + high) / 2
         t, s = (-special.stdtrit(f, special.ndtr(-middle)) for f in freedom)
-        wide = t**2 * images + np.where(seeds > 0, s**2 * seeds, 0) >= distance**2
+        s = np.where(seeds > 0, s, 0)  # Infinite for a p of 0.
+        wide = t**2 * images + s**2 * seeds >= distance**2
         high, low = np.where(wide, middle, high), np.where(wide, low, middle)
     return 2 * scipy_stats.norm.sf((low + high) / 2)
 

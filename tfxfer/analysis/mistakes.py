@@ -1,16 +1,15 @@
-"""Images that a Run classified wrongly, and how sure it was."""
+"""Images that a Run classified wrongly, and how confident it was."""
 
 import os
 import typing
 
 import numpy as np
-from scipy import special
 
-from tfxfer import results
+from tfxfer import mistakes, results
 
 
 class Mistakes(typing.NamedTuple):
-    """Test images that were classified wrongly, the surest first; arrays [k].
+    """Test images that were classified wrongly, the most confident first; arrays [k].
 
     Attributes:
         image: its number in the dataset.
@@ -24,10 +23,12 @@ class Mistakes(typing.NamedTuple):
     confidence: np.ndarray
 
 
-def surest(record: results.Record, workdir: str | os.PathLike, count: int) -> Mistakes:
+def most_confident(
+    record: results.Record, workdir: str | os.PathLike, count: int
+) -> Mistakes:
     """At most `count` mistakes of a final Run on a task of one label per image.
 
-    Equally sure ones stand in the order of the dataset.
+    Equally confident ones stand in the order of the dataset.
 
     Raises:
         FileNotFoundError: its predictions are gone.
@@ -38,12 +39,9 @@ def surest(record: results.Record, workdir: str | os.PathLike, count: int) -> Mi
         ('index', 'label', 'logits'),
         digest=record.predictions,
     )
-    predicted = seen['logits'].argmax(1)
-    wrong = np.flatnonzero(predicted != seen['label'])
-    logits = seen['logits'][wrong].astype(np.float64)
-    confidence = special.softmax(logits, axis=1).max(axis=1, initial=0)
-    order = np.lexsort((seen['index'][wrong], -confidence))[:count]
-    kept = wrong[order]
-    return Mistakes(
-        seen['index'][kept], seen['label'][kept], predicted[kept], confidence[order]
+    order = np.argsort(seen['index'])
+    index, label, logits = (seen[name][order] for name in ('index', 'label', 'logits'))
+    rows, predicted, confidence = mistakes.most_confident(
+        label, logits.astype(np.float64), count
     )
+    return Mistakes(index[rows], label[rows], predicted, confidence)

@@ -29,7 +29,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.boolean(
         'thumbnails',
         True,
-        'Show thumbnails of the mistakes that the best network was surest of, and keep '
+        'Show thumbnails of the most confident mistakes of the best network, and keep '
         'them in thumbnails/ beside the page.',
     )
     return define.given

@@ -176,14 +176,15 @@ def _page_sections(study, figures, tables, galleries, unfinished):
         ),
         page.Section('Accuracy and cost', _of_tasks(figures, 'cost', 'costs')),
         page.Section(
-            'Accuracy within each class',
+            'Per-class accuracy',
             [
                 *_of_tasks(figures, 'classes', 'class accuracies'),
                 *page.folded_tables(named('classes')),
             ],
         ),
         page.Section(
-            'Surest mistakes', [*galleries, *page.folded_tables(named('mistakes'))]
+            'Most confident mistakes',
+            [*galleries, *page.folded_tables(named('mistakes'))],
         ),
         page.Section('Transfer and source accuracy', figures.get('transfer', ())),
         page.Section('Settings compared', figures.get('comparison', ())),

@@ -1,4 +1,4 @@
-"""Thumbnails of the mistakes that the best cell of each task was surest of."""
+"""Thumbnails of the most confident mistakes of the best cell of each task."""
 
 import base64
 import pathlib
@@ -21,7 +21,7 @@ def galleries(study: Study, folders: Sequence[pathlib.Path]) -> list[page.Part]:
     folders: see thumbnails.of.
     """
     parts: list[page.Part] = []
-    for one in study.once(mistakes.surest):
+    for one in study.once(mistakes.most_confident):
         title = f'{task_title(one.cell)}: {one.cell.name}'
         jpegs, reason = thumbnails.of(one.record, one.wrong, folders)
         if reason:

@@ -6,7 +6,6 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
-from scipy import special
 
 from tfxfer import config
 
@@ -58,27 +57,6 @@ def grid(images: np.ndarray, columns: int = 4) -> np.ndarray:
     whole[:n] = images
     parts = whole.reshape(rows, columns, h, w, c).transpose(0, 2, 1, 3, 4)
     return parts.reshape(rows * h, columns * w, c)
-
-
-def most_confident_mistakes(
-    labels: np.ndarray, logits: np.ndarray, count: int = COUNT
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(rows, predicted classes, their probabilities), the most confident first.
-
-    A mistake is, with labels i32 [n], a most probable class that is another one; with
-    labels [n, k] of 1, 0, -1, an absent class that is predicted, its probability above
-    1/2. logits f32 [n, k].
-    """
-    if labels.ndim == 1:
-        p = special.softmax(logits, axis=1)
-        wrong = p.argmax(axis=1) != labels
-    else:
-        p = np.where(labels == 0, special.expit(logits), 0)
-        wrong = p.max(axis=1) > 0.5
-    rows = np.flatnonzero(wrong)
-    rows = rows[np.argsort(-p[rows].max(axis=1), kind='stable')][:count]
-    predicted = p[rows].argmax(axis=1)
-    return rows, predicted, p[rows, predicted]
 
 
 def captioned_images(

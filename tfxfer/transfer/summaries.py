@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from tfxfer import mistakes
 from tfxfer.data import pipeline, preprocess
 from tfxfer.training import distribution, tensorboard
 
@@ -23,8 +24,8 @@ def end(task: 'Task', split: str, scored: dict[str, np.ndarray], score: float) -
         return
     steps = task.run.until or task.sgd.steps
     tensorboard.scalars(task.folder, split, steps, {'accuracy': score})
-    rows, predicted, p = tensorboard.most_confident_mistakes(
-        scored['label'], scored['logits']
+    rows, predicted, p = mistakes.most_confident(
+        scored['label'], scored['logits'], tensorboard.COUNT
     )
     if not len(rows):
         return

@@ -1,4 +1,4 @@
-"""Accuracy within each class, of the best cell and of those not told apart from it."""
+"""Per-class accuracy, of the best cell and of those not told apart from it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -110,7 +110,7 @@ def drawing(by_class: Sequence[Sequence[ClassAccuracy]], subject: str) -> style.
         for cell, look in zip(group, _LOOKS, strict=False)
     }
     with matplotlib.rc_context(style.RC):
-        fig, panel = style.dot_rows(len(shown), legend, 'Accuracy in the class, %')
+        fig, panel = style.dot_rows(len(shown), legend, 'Per-class accuracy, %')
         for place, of in enumerate(shown):
             for i, one in enumerate(of):
                 values = one.score, one.low, one.high
@@ -123,7 +123,7 @@ def drawing(by_class: Sequence[Sequence[ClassAccuracy]], subject: str) -> style.
     return style.Drawing(
         style.file_name('classes', *group[0].task[:2]),
         subject,
-        f'Accuracy within each class, {task_title(group[0])}',
+        f'Per-class accuracy, {task_title(group[0])}',
         fig,
         pd.DataFrame([_row(one) for of in shown for one in of]),
         ' '.join(_caption(len(by_class), group)),

@@ -1,4 +1,4 @@
-"""The mistakes that the best cell of each task was surest of."""
+"""The most confident mistakes of the best cell of each task."""
 
 import typing
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ NAME = 'mistakes'
 SHOWN = 24  # Of each task.
 
 
-class Surest(typing.NamedTuple):
+class Confident(typing.NamedTuple):
     """Mistakes of one task's best Cell.
 
     record: of its lowest seed. names: of the images, where they have any.
@@ -24,7 +24,7 @@ class Surest(typing.NamedTuple):
     names: tuple[str, ...]
 
 
-def surest(study: Study) -> list[Surest]:
+def most_confident(study: Study) -> list[Confident]:
     """Of each of the study's main tasks that has predictions and a mistake.
 
     Raises:
@@ -39,11 +39,11 @@ def surest(study: Study) -> list[Surest]:
             continue
         record = best.records[0]
         try:
-            wrong = mistakes.surest(record, study.folder, SHOWN)
+            wrong = mistakes.most_confident(record, study.folder, SHOWN)
         except FileNotFoundError:
             continue
         if len(wrong.image):
-            found.append(Surest(best, record, wrong, _names(study, record, wrong)))
+            found.append(Confident(best, record, wrong, _names(study, record, wrong)))
     return found
 
 
@@ -56,8 +56,8 @@ def _names(study, record, wrong):
     return tuple(str(names[i]) for i in wrong.image)
 
 
-def rows(one: Surest) -> list[dict[str, typing.Any]]:
-    """The numbers of each mistake, the surest first."""
+def rows(one: Confident) -> list[dict[str, typing.Any]]:
+    """The numbers of each mistake, the most confident first."""
     classes = one.record.classes
     return [
         {
@@ -78,8 +78,8 @@ def rows(one: Surest) -> list[dict[str, typing.Any]]:
 def _tables(study: Study) -> Iterator[formats.Table]:
     yield formats.table(
         NAME,
-        'The mistakes that the best was surest of',
-        [row for one in study.once(surest) for row in rows(one)],
+        'Most confident mistakes of the best',
+        [row for one in study.once(most_confident) for row in rows(one)],
         {
             'dataset': columns.text('dataset'),
             columns.PER_CLASS: columns.count('per_class'),
