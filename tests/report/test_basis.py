@@ -24,7 +24,7 @@ def test_a_studys_cells_images_and_seeds_are_counted(tmp_path):
     # 3 networks x 3 settings; 40 images to train on and 10 to choose by.
     assert found['Compared'] == '9 cells: 3 networks, 3 settings, 1 dataset'
     assert found['Test images'] == '100'
-    assert found['Training images'] == '50, of which 10 to choose hyperparameters by'
+    assert found['Training images'] == '50, of which 10 for validation'
     assert found['Seeds'] == '1; logistic regression needs none'
     assert found['Not covered'].startswith('training noise (6 of 9 cells have one seed')
 

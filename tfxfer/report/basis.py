@@ -42,7 +42,7 @@ def _training_images(scored: Sequence[cells.Cell]) -> str:
     of = [cell.records[0].images for cell in scored]
     text = _range([images['train'] + images['valid'] for images in of])
     held = _range([images['valid'] for images in of])
-    return f'{text}, of which {held} to choose hyperparameters by'
+    return f'{text}, of which {held} for validation'
 
 
 def _seeds(scored: Sequence[cells.Cell]) -> str:
