@@ -200,7 +200,11 @@ def images_of(name, batch):
     )
 
 
-def compare(name, batch, rounds):
+def _precision(contender):
+    return 'bfloat16' if 'bfloat16' in contender else 'float32'
+
+
+def compare(name, batch, rounds, precisions=PRECISIONS):
     """Rates, differences, and operations a second of products by precision.
 
     Returns:
@@ -209,6 +213,8 @@ def compare(name, batch, rounds):
     """
     pipes, differences = {}, {}
     for contender in CONTENDERS:  # One at a time, or they would be in memory's way.
+        if _precision(contender) not in precisions:
+            continue
         pipe = started(serve, contender, name, batch)
         try:
             difference = pipe.recv()
@@ -219,7 +225,7 @@ def compare(name, batch, rounds):
         else:
             pipes[contender], differences[contender] = pipe, difference
     products = {
-        precision: started(serve_product, precision) for precision in PRECISIONS
+        precision: started(serve_product, precision) for precision in precisions
     }
     rates = {key: [] for key in (*pipes, *products)}
     for _ in range(rounds):
@@ -241,8 +247,7 @@ def lines(name, batch, work, rates, differences, products):
     yield f'{name}, batches of {batch}'
     yield f'{"":30}{"images/s":>9}{"x Keras":>9}{"of product":>12}{"difference":>12}'
     for contender, rate in rates.items():
-        precision = 'bfloat16' if 'bfloat16' in contender else 'float32'
-        share = f'{100 * 2 * work * rate / products[precision]:.0f} %'
+        share = f'{100 * 2 * work * rate / products[_precision(contender)]:.0f} %'
         off = '' if differences[contender] is None else f'{differences[contender]:.1e}'
         times = rate / rates['Keras predict']
         yield f'{contender:30}{rate:9.1f}{times:9.2f}{share:>12}{off:>12}'
@@ -251,6 +256,7 @@ def lines(name, batch, work, rates, differences, products):
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define = app.Define(values)
     define.strings('archs', ARCHS.split(','), 'Networks.')
+    define.strings('precisions', list(PRECISIONS), 'Of those that take turns.')
     define.integer('batch', 32, 'Images per batch.', least=1)
     define.integer('rounds', 5, 'Turns of each.', least=1)
     return define.given
@@ -259,10 +265,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 def main(given: app.Given) -> None:
     for name in given.archs:
         errors.find('architecture', architectures.ARCHITECTURES, name)
+    for precision in given.precisions:
+        errors.find('precision', dict.fromkeys(PRECISIONS), precision)
     for name in given.archs:
         size = architectures.ARCHITECTURES[name].input_size
         work = bench_train.multiply_adds_of(name, size)
-        found = compare(name, given.batch, given.rounds)
+        found = compare(name, given.batch, given.rounds, given.precisions)
         for line in lines(name, given.batch, work, *found):
             print(line, flush=True)
         keras.backend.clear_session()

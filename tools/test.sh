@@ -21,7 +21,8 @@ setup_venv
 "$python" -m mypy
 # Most of a test is one thread's work; networks at full size want 2 GB each.
 tests() {
-  "$python" -m pytest -n auto --maxprocesses=4 --dist=worksteal "$@"
+  "$python" -m pytest -n auto --maxprocesses=4 --dist=worksteal \
+    --durations=30 --durations-min=20 "$@"
 }
 tests "$@"
 if [ "$slow" = true ]; then

@@ -79,6 +79,7 @@ def same(found, expected):
 
 @pytest.mark.parametrize('name', list(chosen()))
 def test_features_are_keras_own_pooled_output_after_its_own_preprocessing(name):
+    keras.utils.set_random_seed(0)
     arch = architectures.find(f'keras:{name}')
     keras.layers.Conv2D(1, 1)  # Layers that Keras names count on through the process.
     theirs = moved(
@@ -92,12 +93,18 @@ def test_features_are_keras_own_pooled_output_after_its_own_preprocessing(name):
     assert (arch.features, arch.parameters) == (theirs.output.shape[-1], count)
     images = pixels(SIDE)
     fed = module(name).preprocess_input(images.copy())
-    expected = tf.function(theirs)(fed, training=False)
+    predict = tf.function(theirs)
+    expected = predict(fed, training=False)
     same(tf.function(model)(images)['features'], expected)
+    # Deep networks with random weights amplify rounding, some a hundred thousand times:
+    # OpenVINO may be as far off as other pixels are that round to the same ones.
+    nudged = predict(fed * np.float32(1 + 2e-7), training=False)
+    rounding = np.abs(nudged - expected).max()
     spec = tf.TensorSpec(images.shape, tf.float32)
     with openvino.compiled(model, spec, ['features']) as start:
         found = start(images)()['features']
-    assert np.abs(found - expected).max() <= 2e-5 * np.abs(expected).max()
+    allowed = max(2e-5 * np.abs(expected).max(), 10 * rounding)
+    assert np.abs(found - expected).max() <= allowed
     keras.backend.clear_session()
 
 

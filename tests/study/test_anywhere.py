@@ -36,7 +36,7 @@ STUDY = (
     '--threads=1',
 )
 RUNS = 10
-KILLED = 10
+KILLED = 6
 
 
 def command(workdir, *flags):
@@ -72,7 +72,7 @@ def workers(workdir):
     return [int(text) for text in found.stdout.split()]
 
 
-def test_two_drivers_killed_ten_times_lose_nothing(undisturbed, tmp_path):
+def test_two_drivers_killed_six_times_lose_nothing(undisturbed, tmp_path):
     chance, drivers = random.Random(0), {}
     kills = {'driver': 0, 'Run': 0}
 
@@ -88,7 +88,7 @@ def test_two_drivers_killed_ten_times_lose_nothing(undisturbed, tmp_path):
                 )
 
     for _ in range(4 * KILLED):  # Where all is slow, drivers die before Runs begin.
-        if sum(kills.values()) >= KILLED and min(kills.values()) >= 3:
+        if sum(kills.values()) >= KILLED and min(kills.values()) >= 2:
             break
         keep_both_going()
         time.sleep(chance.uniform(0.2, 5))
@@ -104,7 +104,7 @@ def test_two_drivers_killed_ten_times_lose_nothing(undisturbed, tmp_path):
     for process in drivers.values():
         process.kill()
         process.wait()
-    assert min(kills.values()) >= 3, kills
+    assert min(kills.values()) >= 2, kills
     carry_out(tmp_path, '--retry_failed', '--jobs=2')
     assert left_by_runs(tmp_path) == left_by_runs(undisturbed)
     assert len(left_by_runs(tmp_path)) == RUNS

@@ -231,7 +231,8 @@ _BENCHMARKS = {
     'python -m tools.bench_input': Chained('input', '--images=128 --repeats=1'),
     'python -m tools.bench_features --archs=mobilenet_v1,resnet_50,inception_v3,'
     'densenet_121,nasnet_mobile': Chained(
-        'features', '--archs=mobilenet_v1_0.25 --rounds=1 --batch=4'
+        'features',
+        '--archs=mobilenet_v1_0.25 --rounds=1 --batch=4 --precisions=float32',
     ),
     'python -m tools.bench_extract --archs=mobilenet_v1,resnet_50': Chained(
         'features', '--archs=mobilenet_v1_0.25 --rounds=1 --images=128'

@@ -25,3 +25,8 @@ def test_a_table_says_rates_ratios_shares_and_differences():
 def test_an_unknown_network_is_refused():
     with pytest.raises(errors.InputError, match="'resnet_5'"):
         app.call(bench_features, ['--archs=resnet_5'])
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(errors.InputError, match="'float16'.*float32, bfloat16"):
+        app.call(bench_features, ['--precisions=float16'])
