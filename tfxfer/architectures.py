@@ -11,6 +11,12 @@ from tfxfer import errors, escaping
 SLIM_PAGE = (
     'https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models'
 )
+MOBILENET_PAGES = {
+    1: 'https://github.com/tensorflow/models/blob/master/research/slim/nets/'
+    'mobilenet_v1.md',
+    2: 'https://github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet/'
+    'README.md',
+}
 DENSENET_PAGE = 'https://github.com/pudae/tensorflow-densenet#pre-trained-models'
 
 # ImageNet top-1 of Keras' weights, single centre crop, by its own evaluation: the last
@@ -253,6 +259,23 @@ def _public_mobilenet(
     )
 
 
+def _narrow_mobilenet(
+    version: int, width: float, size: _Size, top1: float
+) -> Architecture:
+    stem = f'mobilenet_v{version}_{width}_224'
+    arch = _mobilenet(
+        version,
+        width,
+        size,
+        input_size=224,
+        imagenet_top1=top1,
+        checkpoint=stem,
+        archive=f'{stem}.tgz',
+        page=MOBILENET_PAGES[version],
+    )
+    return dataclasses.replace(arch, name=stem)
+
+
 def _small_mobilenet(version: int, width: float, size: _Size) -> Architecture:
     return _mobilenet(
         version,
@@ -436,6 +459,11 @@ ARCHITECTURES = _table(
         dropout=0.5,
         keras=Keras('NASNetLarge', 'nasnet_large.h5'),
     ),
+    # Not of the study: TF-Slim's other widths at 224 pixels, top-1 of their own pages.
+    _narrow_mobilenet(1, 0.5, _Size(512, 818_592, 148_985_088), 0.633),
+    _narrow_mobilenet(1, 0.75, _Size(768, 1_816_560, 324_632_448), 0.684),
+    _narrow_mobilenet(2, 0.5, _Size(1280, 687_680, 95_851_840), 0.654),
+    _narrow_mobilenet(2, 0.75, _Size(1280, 1_355_424, 207_789_792), 0.698),
     # Reduced widths and depths, for small studies: MobileNet's are its papers' own
     # multiplier. No ImageNet weights are known here; pretrain them on a source task.
     _small_inception(

@@ -46,6 +46,10 @@ PRINTED_MULTIPLY_ADDS = {
     'mobilenet_v1': 569,
     'mobilenet_v2': 300,
     'mobilenet_v2_1.4': 582,
+    'mobilenet_v1_0.5_224': 149,
+    'mobilenet_v1_0.75_224': 325,
+    'mobilenet_v2_0.5_224': 97,
+    'mobilenet_v2_0.75_224': 209,
     'nasnet_mobile': 564,
     'nasnet_large': 23_800,
 }

@@ -44,3 +44,11 @@ def test_a_wrong_study_is_refused_before_anything_starts(change, message):
 def test_from_scratch_a_network_needs_no_weights():
     changes = {'archs': ('mobilenet_v1_0.25',), 'settings': ('scratch',)}
     assert studies.study(**changes).weights == 'slim'
+
+
+def test_a_path_with_arch_in_it_is_one_per_network_but_of_model_files():
+    study = studies.study(
+        weights='my/{arch}.ckpt', archs=('mobilenet_v1', 'model:/my/net.keras:size=64')
+    )
+    found = [study.weights_of(arch) for arch in study.archs]
+    assert found == ['my/mobilenet_v1.ckpt', 'model']

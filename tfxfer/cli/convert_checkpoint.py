@@ -5,6 +5,7 @@
 
 The checkpoint is an archive as TF-Slim publishes it, a prefix, an .index file or a
 folder, of version 1 or 2. Exponential moving averages are taken where there are any.
+--top1=0.752 notes ImageNet accuracy in the file, for weights that are not public ones.
 """
 
 from absl import flags
@@ -22,6 +23,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.boolean(
         'averages', True, 'Take exponential moving averages, where there are any.'
     )
+    define.number(
+        'top1',
+        None,
+        'ImageNet top-1 accuracy of the checkpoint, 0-1: the source accuracy of Runs '
+        'that start from the file. Public checkpoints are known by their content.',
+    )
     return define.given
 
 
@@ -31,9 +38,15 @@ def main(given: app.Given) -> None:
             raise errors.InputError(f'--{name} is missing; see --help.')
     arch = errors.find('architecture', architectures.ARCHITECTURES, given.arch)
     weight_files.check_output(given.output)
+    if given.top1 is not None and not 0 < given.top1 < 1:
+        raise errors.InputError(f'--top1 must be between 0 and 1; got {given.top1}.')
     from tfxfer.models import convert  # TensorFlow.
 
     lines = convert.convert(
-        arch, given.checkpoint, given.output, averages=given.averages
+        arch,
+        given.checkpoint,
+        given.output,
+        averages=given.averages,
+        top1=given.top1,
     )
     print('\n'.join(lines))

@@ -5,6 +5,7 @@ import pathlib
 import re
 import tarfile
 import tempfile
+import typing
 import zlib
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ def convert(
     output: str,
     *,
     averages: bool = True,
+    top1: float | None = None,
 ) -> list[str]:
     """Writes `output`; gives the lines of a summary.
 
@@ -30,6 +32,7 @@ def convert(
         checkpoint: path of an archive, or what weight_files.find takes.
         output: path ending in `.weights.h5`.
         averages: take exponential moving averages, where there are any.
+        top1: ImageNet top-1 accuracy, 0-1, to be noted in the file.
 
     Raises:
         errors.InputError: no checkpoint, or not a sound one of this network; nothing
@@ -43,7 +46,10 @@ def convert(
     model = models.build(arch, None, weights)
     ignored = weights.unused_by(model)
     source = pathlib.Path(checkpoint).name
-    models.save_weights(model, output, source=source, checkpoint_digest=digest)
+    noted: dict[str, typing.Any] = {'source': source, 'checkpoint_digest': digest}
+    if top1 is not None:
+        noted['trained_on'] = {'dataset': 'imagenet2012', 'score': top1, 'images': None}
+    models.save_weights(model, output, **noted)
     values = [
         variable
         for layer in model.layers

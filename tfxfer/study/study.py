@@ -7,6 +7,7 @@ from tfxfer import architectures
 
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
 PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras', 'model'.
+ARCH = '{arch}'  # In `weights`: the name of each network.
 COMBINE = ('all', 'ladder')  # The ways of pretraining.
 CHOOSE = ('every', 'once')  # Which seeds have trials.
 AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
@@ -29,7 +30,9 @@ class Study:
         per_class: training images per class; 0 is all.
         lengths: training steps of finetune and scratch, each with its own schedule and
             its own trials; empty: the one length that their hyperparameters say.
-        weights: of logistic and finetune; as in config.Run, or 'public' or 'pretrain'.
+        weights: of logistic and finetune; as in config.Run, or 'public' or 'pretrain';
+            or a path with `{arch}` in it, which stands for each network's name, where
+            model files have their own weights.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
         image_size, metric, skip_broken, accept_counts, white, precision, tf32: as in
             config.Run.
@@ -102,6 +105,9 @@ class Study:
 
     def weights_of(self, arch: str) -> str:
         """What `weights` a network's Runs have, or PRETRAIN."""
+        if ARCH in self.weights:
+            own = architectures.find(arch).file is not None
+            return architectures.MODEL if own else self.weights.replace(ARCH, arch)
         if self.weights != PUBLIC:
             return self.weights
         return architectures.find(arch).weights[0]
