@@ -1,6 +1,6 @@
 """Packs folders of PNG images as the archives of CIFAR-10 and CIFAR-100.
 
-    python -m tools.cifar_archive --dataset=cifar10 --images=/my/pngs --archives=ARCHIVES
+    python -m tools.cifar_archive --dataset=cifar10 --images=/my/pngs --archives=A
 
 --images has train/CLASS/*.png and test/CLASS/*.png, with the authors' names of the
 classes. The archive holds the same pixels and labels as the authors' (their binary
