@@ -51,6 +51,8 @@ class Record:
         model: digest of the values in model.weights.h5; None where no network was
             trained, and in records of earlier versions.
         predictions: digest of predictions.npz; None in records of earlier versions.
+        unverified: names of archives that the images come from and that are not their
+            authors' files; see tools.prepare_dataset.
     """
 
     run: config.Run
@@ -70,6 +72,7 @@ class Record:
     versions: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
     model: str | None = None
     predictions: str | None = None
+    unverified: tuple[str, ...] = ()
 
 
 def folder(workdir: str | os.PathLike, run: config.Run) -> pathlib.Path:
@@ -219,7 +222,8 @@ def read(path: str | os.PathLike) -> Record | None:
         raise Damaged(path, f"'run': {str(error).removesuffix('.')}") from error
     record_checks.check_run(path, run, fields)
     fields['classes'] = _same(tuple(fields['classes']))
-    fields['curve'] = tuple(fields.get('curve', ()))
+    for name in ('curve', 'unverified'):
+        fields[name] = tuple(fields.get(name, ()))
     return Record(run=run, **fields)
 
 

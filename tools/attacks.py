@@ -10,6 +10,9 @@ processes are killed. A command then has to give the right result, or one line t
 says what is wrong; nothing may hang, end in a traceback, or be left half-written.
 Prints what did not survive, and a table. As root, disks are full too. Exit status 1 if
 anything did not survive.
+
+With --tried=FILE the attacks can be carried out in pieces: the file keeps what became
+of each, those that survived are not tried again, and the table is of all in it.
 """
 
 import collections
@@ -20,12 +23,14 @@ import os
 import pathlib
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterable
 
 import tabulate
 from absl import flags, logging
 
-from tfxfer import errors
+from tfxfer import errors, storage
 from tfxfer.cli import app
 from tools.attack_suite import attack, files, inputs, place, surroundings
 
@@ -42,6 +47,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.string('page', None, 'Markdown page whose table is written anew.')
     define.integer('jobs', None, 'Attacks at once. Default: one per core.', least=1)
     define.number('minutes', math.inf, 'No attack is begun after so long.', least=0.0)
+    define.string('tried', None, 'JSON file of what became of attacks, which grows.')
     define.boolean('list', False, 'Prints their names, and carries none out.')
     return define.given
 
@@ -60,10 +66,11 @@ def carry_out(
     folder: pathlib.Path,
     jobs: int,
     minutes: float = math.inf,
+    log: Callable[[attack.Attack, str], object] = lambda one, wrong: None,
 ) -> dict[attack.Attack, str]:
     """{attack: what went wrong, '' if it survived}, of those begun within `minutes`.
 
-    folder: of the place.
+    folder: of the place; log: called with each attack and what went wrong.
     """
     clean = place.make(folder / 'clean')
     deadline = time.monotonic() + 60 * minutes
@@ -73,12 +80,37 @@ def carry_out(
             return None
         wrong = attack.complaint(one, clean, folder / f'attack{number}')
         logging.info('%s: %s: %s', one.kind, one.name, wrong or 'survived')
+        log(one, wrong)
         return wrong
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as threads:
         results = threads.map(tried, range(len(attacks)), attacks)
         found = dict(zip(attacks, results, strict=True))
     return {one: wrong for one, wrong in found.items() if wrong is not None}
+
+
+class Tried:
+    """A file of what became of attacks: {kind: {name: what went wrong, or ''}}."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path, self._lock = path, threading.Lock()
+        self._known: dict[str, dict[str, str]] = {}
+        if path.exists():
+            self._known = storage.read_json(path, 'Remove it: all are tried again.')
+
+    def add(self, one: attack.Attack, wrong: str) -> None:
+        """Writes what became of an attack."""
+        with self._lock:
+            self._known.setdefault(one.kind, {})[one.name] = wrong
+            storage.write_json(self._path, self._known)
+
+    def of(self, attacks: Iterable[attack.Attack]) -> dict[attack.Attack, str]:
+        """What became of those that were tried."""
+        return {
+            one: self._known[one.kind][one.name]
+            for one in attacks
+            if one.name in self._known.get(one.kind, ())
+        }
 
 
 def table(found: dict[attack.Attack, str]) -> str:
@@ -124,10 +156,14 @@ def main(given: app.Given) -> None:
     if given.list:
         print('\n'.join(f'{one.kind}: {one.name}' for one in attacks))
         return
+    tried = Tried(pathlib.Path(given.tried)) if given.tried else None
+    before = tried.of(every()) if tried else {}
+    attacks = [one for one in attacks if before.get(one) != '']
     jobs = given.jobs or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(given.place or temporary).absolute()
-        found = carry_out(attacks, folder, jobs, given.minutes)
+        log = {'log': tried.add} if tried else {}
+        found = before | carry_out(attacks, folder, jobs, given.minutes, **log)
     for line in failures(found):
         print(line)
     print(table(found))

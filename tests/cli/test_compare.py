@@ -3,8 +3,9 @@ import shlex
 
 import pytest
 
+import tfxfer
 from tests.support import studies
-from tfxfer import errors, results
+from tfxfer import config, errors, results
 from tfxfer.cli import app, compare, sweep
 from tfxfer.comparison import networks
 from tfxfer.report import section, text
@@ -57,6 +58,32 @@ def test_a_comparison_ends_with_ranking_answer_and_report(
     assert answer[0] in report.read_text().replace('&#39;', "'")
     # The same command finds all done.
     assert tool(root, *SMALL, f'--workdir={workdir}', '--seeds=0', '--jobs=1') == out
+
+
+def test_another_folder_of_the_same_name_needs_a_workdir(
+    tool, here, photographs, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    first, second = photographs(name='a/images'), photographs(name='b/images')
+    run = {'arch': 'tiny', 'dataset': f'folder:{first}', 'setting': 'scratch'}
+    results.write_run('runs/images', config.from_dict(run))
+    for more in ((), ('--status',), ('--plan',)):
+        with pytest.raises(errors.InputError, match='--workdir=runs/b-images '):
+            tool(second, *SMALL, *more)
+    with pytest.raises(errors.InputError, match='--workdir=runs/b-images '):
+        tfxfer.compare(second)
+
+
+def test_images_that_are_added_to_a_folder_are_said_to_be(
+    tool, here, photographs, tmp_path, capsys
+):
+    root = photographs()
+    (root / 'red/0.png').write_bytes(b'no image')  # It ends at the first look.
+    run = {'arch': 'tiny', 'dataset': 'digits', 'setting': 'scratch'}
+    results.write_run(tmp_path, config.from_dict(run))
+    with pytest.raises(errors.InputError, match='cannot be read'):
+        tool(root, *SMALL, f'--workdir={tmp_path}')
+    assert f'{tmp_path} has results of digits too' in capsys.readouterr().out
 
 
 @pytest.mark.slow

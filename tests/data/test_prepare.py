@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import fcntl
 import functools
+import hashlib
 import http.server
 import io
 import json
@@ -307,9 +308,56 @@ def test_archive_of_the_right_size_but_another_content_is_refused(
     archives.accept(monkeypatch, 'aircraft', tmp_path)
     path = tmp_path / 'fgvc-aircraft-2013b.tar.gz'
     path.write_bytes(path.read_bytes()[:-1] + b'x')
-    with pytest.raises(errors.InputError, match='aircraft .*wrong checksum'):
+    with pytest.raises(
+        errors.InputError, match='aircraft .*wrong checksum.*--unverified'
+    ):
         prepare.prepare('aircraft', data=tmp_path / 'data', archives=tmp_path)
     assert not tfds_prepared.is_prepared(datasets.find('aircraft'), tmp_path / 'data')
+
+
+@pytest.fixture
+def packed_anew(monkeypatch, tmp_path):
+    """Where FGVC Aircraft's archive has the right content, but is packed otherwise."""
+    archives.aircraft(tmp_path)
+    archives.accept(monkeypatch, 'aircraft', tmp_path)
+    path = tmp_path / 'fgvc-aircraft-2013b.tar.gz'
+    with tarfile.open(path) as archive:
+        files = {m.name: archive.extractfile(m).read() for m in archive}
+    files['fgvc-aircraft-2013b/note.txt'] = b'packed anew'
+    archives.tar(path, files)
+    return path
+
+
+def test_a_copy_is_taken_where_asked_for_and_named(packed_anew, tmp_path):
+    name, data = 'tfds:fgvc_aircraft:1.0.0', tmp_path / 'data'
+    with pytest.raises(errors.InputError, match='another file.*--unverified'):
+        prepare.prepare(name, data=data, archives=tmp_path)
+    lines = prepare.prepare(name, data=data, archives=tmp_path, verify=False)
+    assert f"not the authors' files: {packed_anew.name}" in lines[-1]
+    _, images = readers.read(datasets.find(name), image_set.Options(data=data))
+    assert images.unverified == (packed_anew.name,)
+    info = (data / 'fgvc_aircraft/1.0.0/dataset_info.json').read_text()
+    assert hashlib.sha256(packed_anew.read_bytes()).hexdigest() in info
+    # The next one is verified again.
+    with pytest.raises(errors.InputError, match='another file.*--unverified'):
+        prepare.prepare(name, data=tmp_path / 'other', archives=tmp_path)
+
+
+def test_the_authors_own_archive_is_not_named(monkeypatch, tmp_path):
+    archives.aircraft(tmp_path)
+    archives.accept(monkeypatch, 'aircraft', tmp_path)
+    name, data = 'tfds:fgvc_aircraft:1.0.0', tmp_path / 'data'
+    lines = prepare.prepare(name, data=data, archives=tmp_path, verify=False)
+    assert 'not the authors' not in '\n'.join(lines)
+    _, images = readers.read(datasets.find(name), image_set.Options(data=data))
+    assert images.unverified == ()
+
+
+def test_only_given_archives_are_taken_unverified(tmp_path):
+    with pytest.raises(errors.InputError, match='that --archives names'):
+        prepare.prepare('dtd', data=tmp_path, verify=False)
+    with pytest.raises(errors.InputError, match='each of its photographs'):
+        prepare.prepare('birdsnap', data=tmp_path, archives=tmp_path, verify=False)
 
 
 def cut(path):

@@ -114,6 +114,12 @@ def test_files_that_were_left_out_are_a_limit():
     assert 'could not be read' not in made()[2]
 
 
+def test_archives_that_are_not_their_authors_files_are_a_limit():
+    _, card, _ = made(unverified=('cifar-10-binary.tar.gz',))
+    assert card['limits'][-1].endswith("authors' files: cifar-10-binary.tar.gz.")
+    assert 'authors' not in made()[2]
+
+
 def test_tflite_is_there_only_if_it_was_made():
     model = {
         'file': 'model.tflite',

@@ -208,12 +208,14 @@ def test_what_is_missing_or_doubtful_is_said(tmp_path):
         curve=curve,
         chosen={'lr': 0.1, 'wd': 0.0},
         images={'train': 40, 'valid': 10, 'test': 100, 'skipped': 3},
+        unverified=('cifar-10-binary.tar.gz',),
     )
     results.write(tmp_path, record, made.predictions(50))
     text = report.write(tmp_path).read_text()
     assert f'{begun.id}: started, not finished.' in text
     assert f'{bad.id}: loss or gradient was not finite; it has no score.' in text
     assert f'{doubtful.id}: 3 broken images were skipped.' in text
+    assert 'not their authors&#39; files: cifar-10-binary.tar.gz.' in text
     assert f'{doubtful.id}: lr = 0.1 is at the edge of the values tried' in text
     assert 'missing (trials done: 4)' in text
     assert (tmp_path / 'tables' / 'missing.csv').exists()

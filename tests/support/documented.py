@@ -172,6 +172,16 @@ _DATASETS = {
     'python -m tools.prepare_dataset --dataset=voc2007 --data=MY_DATA --check': By(
         'tests/cli/test_prepare_dataset.py::test_check_lists_a_truncated_jpeg'
     ),
+    'python -m tools.cifar_archive --dataset=cifar10 --images=/my/pngs '
+    '--archives=MY_ARCHIVES': By(
+        'tests/tools/test_cifar_archive.py::'
+        'test_tensorflow_datasets_reads_pixels_and_labels_of_the_pngs'
+    ),
+    'python -m tools.prepare_dataset --dataset=cifar10 --archives=MY_ARCHIVES '
+    '--data=MY_DATA --unverified': By(
+        'tests/tools/test_cifar_archive.py::'
+        'test_tensorflow_datasets_reads_pixels_and_labels_of_the_pngs'
+    ),
     'python -m tools.registry_images --data=MY_DATA': By(
         'tests/data/test_registry_images.py::test_packages_become_datasets'
     ),

@@ -1,8 +1,10 @@
 import collections
 import os
+import re
 
 import pytest
 
+from tfxfer.cli import app
 from tools import attacks as program
 from tools.attack_suite import attack, commands, place
 
@@ -78,6 +80,30 @@ def test_the_table_counts_and_the_page_lists(tmp_path):
     cells = [[cell.strip() for cell in row] for row in rows[2:]]
     assert cells == [['disk', '2', '1'], ['clock', '1', '1'], ['all', '3', '2']]
     assert '- disk, gone: `it hung`' in text
+
+
+def test_pieces_add_up_and_what_survived_is_not_tried_again(tmp_path, monkeypatch):
+    command = commands.Command('platform', lambda where: [])
+    every = [attack.Attack(kind, '', command) for kind in ('disk', 'clock', 'flag')]
+    monkeypatch.setattr(program, 'every', lambda: every)
+    monkeypatch.setattr(place, 'make', lambda folder: None)
+    carried = []
+
+    def complaint(one, clean, folder):
+        carried.append(one.kind)
+        return 'it hung' if one.kind == 'clock' and len(carried) < 3 else ''
+
+    monkeypatch.setattr(attack, 'complaint', complaint)
+    flags = [f'--tried={tmp_path}/tried.json', '--jobs=1']
+    app.call(program, [*flags, '--only=disk'])
+    page = tmp_path / 'page.md'
+    page.write_text(f'{program.START}\n{program.END}\n')
+    with pytest.raises(app.Failed, match='1 of 2'):
+        app.call(program, [*flags, '--only=clock', f'--page={page}'])
+    assert re.search(r'\| all +\| +2 \| +1 \|', page.read_text())
+    app.call(program, [*flags, f'--page={page}'])
+    assert carried == ['disk', 'clock', 'clock', 'flag']
+    assert re.search(r'\| all +\| +3 \| +3 \|', page.read_text())
 
 
 def test_attacks_have_names_of_their_own():

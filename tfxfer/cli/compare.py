@@ -40,7 +40,10 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     )
     define.strings('seeds', [], 'Of training. Default: 0,1,2.')
     define.string(
-        'workdir', None, "Folder for results. Default: runs/NAME, the images' own name."
+        'workdir',
+        None,
+        "Folder for results. Default: runs/NAME, the images' own name, unless that has "
+        'results of others.',
     )
     sweep.define_study(define, f'configs/{question.CONFIG}.py')
     return define.given
@@ -53,7 +56,7 @@ def main(given: app.Given) -> None:
             f'{len(given.images)}.'
         )
     name = question.dataset_name(given.images[0])
-    workdir = pathlib.Path(given.workdir or question.default_workdir(name))
+    workdir = question.workdir_of(name, given.workdir)
     if given.status:
         sweep.show_status(study_file.read(workdir), workdir)
         return

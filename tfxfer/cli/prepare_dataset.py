@@ -9,6 +9,9 @@ Archives are taken from --archives, where a file has its original name and size,
 else downloaded; if neither is possible, every file that is missing is named at once,
 with where to get it. The result, in --data, appears complete or not at all, and the
 same command goes on after an interruption. Prints splits, classes, metric and size.
+An archive that is not its authors' file is refused. --unverified takes those in
+--archives as they are; what is prepared, every record and the report name them.
+
 With --check every image is decoded, the broken ones are listed, and the exit status is
 1 if there are any.
 """
@@ -23,6 +26,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define = app.Define(values)
     define.strings('dataset', [], 'Names of datasets, with commas.')
     define.string('archives', None, 'Folder of original archives.')
+    define.boolean(
+        'unverified', False, "Take archives that are not the authors' files."
+    )
     define.data()
     define.boolean('check', False, 'Decode every image once.')
     define.number(
@@ -41,7 +47,9 @@ def main(given: app.Given) -> None:
     from tfxfer.data import decoding_check, prepare
 
     if len(given.dataset) > 1:
-        prepare.check_all(given.dataset, given.data, given.archives)
+        prepare.check_all(
+            given.dataset, given.data, given.archives, verify=not given.unverified
+        )
     broken = 0
     for name in given.dataset:
         lines = prepare.prepare(
@@ -49,6 +57,7 @@ def main(given: app.Given) -> None:
             data=given.data,
             archives=given.archives,
             max_missing=given.max_missing,
+            verify=not given.unverified,
         )
         print('\n'.join(lines))
         if given.check:

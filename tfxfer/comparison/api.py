@@ -33,7 +33,8 @@ def compare(
         networks: their names; None: those that suit this machine.
         settings: of 'logistic', 'finetune', 'scratch'; None: logistic.
         seeds: of training; None: 0, 1 and 2.
-        workdir: folder for results; None: runs/NAME, of the images' own name.
+        workdir: folder for results; None: runs/NAME, of the images' own name, unless
+            that has results of other images.
         jobs: Runs at the same time; None: one per GPU, without GPUs one per core.
         **fields: others of configs/images.py; of hyperparameters those that change:
             finetune={'steps': 2000}.
@@ -43,7 +44,7 @@ def compare(
         RuntimeError: every Run failed.
     """
     name = question.dataset_name(images)
-    folder = pathlib.Path(workdir or question.default_workdir(name))
+    folder = question.workdir_of(name, workdir)
     base = _changed(config_files.load(question.CONFIG).to_dict(), fields)
     asked = question.asked(base, name, archs=networks, settings=settings, seeds=seeds)
     options = ExecutionOptions(folder)

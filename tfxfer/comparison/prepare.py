@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from tfxfer import datasets, storage
-from tfxfer.comparison import first_look, inputs, networks
+from tfxfer.comparison import first_look, inputs, networks, question
 from tfxfer.study import checks
 from tfxfer.study.study import Study
 from tfxfer.transfer.options import ExecutionOptions
@@ -34,6 +34,11 @@ def comparison(
     say('\n'.join(notes))
     storage.writable(options.workdir)
     (name,) = study.datasets
+    if others := question.other_datasets(options.workdir, name):
+        say(
+            f'{options.workdir} has results of {", ".join(others)} too; the report '
+            'shows both.'
+        )
     asked = inputs.image_options(study, options)
     seen = first_look.look(datasets.find(name), asked, study.metric)
     say(first_look.describe(seen))

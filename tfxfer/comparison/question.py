@@ -1,14 +1,17 @@
 """What is asked, images and networks and settings, as the fields of a study."""
 
+import contextlib
+import itertools
 import os
 import pathlib
 import re
 import typing
 from collections.abc import Mapping, Sequence
 
-from tfxfer import datasets, errors
+from tfxfer import datasets, errors, results
 
 CONFIG = 'images'  # Whose fields a comparison has, but for what is asked.
+RUNS = pathlib.Path('runs')
 
 
 def dataset_name(images: str | os.PathLike) -> str:
@@ -37,12 +40,39 @@ def dataset_name(images: str | os.PathLike) -> str:
     return errors.find('folder, CSV file or dataset', known, text)
 
 
-def default_workdir(dataset: str) -> pathlib.Path:
-    """runs/NAME, of the folder's, file's or dataset's own name."""
+def workdir_of(dataset: str, given: str | os.PathLike | None = None) -> pathlib.Path:
+    """The folder for results: the given one, or runs/NAME, the images' own name.
+
+    Raises:
+        errors.InputError: none is given, and runs/NAME has results of other images.
+    """
+    if given:
+        return pathlib.Path(given)
     kind, _, path = dataset.rpartition(':') if ':' in dataset else ('', '', dataset)
     stem = pathlib.PurePath(path)
-    name = stem.stem if kind == 'csv' else stem.name
-    return pathlib.Path('runs') / (name or 'images')
+    name = (stem.stem if kind == 'csv' else stem.name) or 'images'
+    folder = RUNS / name
+    if others := other_datasets(folder, dataset):
+        distinct = f'{stem.parent.name}-{name}' if stem.parent.name else name
+        numbered = (f'{distinct}-{i}' for i in itertools.count(2))
+        names = itertools.chain([distinct], numbered)
+        free = next(name for name in names if not (RUNS / name).exists())
+        raise errors.InputError(
+            f'{folder} has results of {", ".join(others)}. Name another folder for '
+            f'those of {dataset}, such as --workdir={RUNS / free} (in Python '
+            f"workdir='{RUNS / free}'); with {folder} itself they are added to it."
+        )
+    return folder
+
+
+def other_datasets(folder: str | os.PathLike, dataset: str) -> list[str]:
+    """The datasets to which Runs in a folder transfer; [] if this one is among them."""
+    found = set()
+    for path in pathlib.Path(folder).glob('*/run.json'):
+        with contextlib.suppress(errors.InputError):  # Damaged: made anew.
+            run = results.read_run(path)
+            found |= {run.dataset} if run.setting != 'pretrain' else set()
+    return [] if dataset in found else sorted(found)
 
 
 def asked(

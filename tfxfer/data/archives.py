@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import hashlib
 import pathlib
 import typing
 import urllib.error
@@ -36,6 +37,11 @@ NOTES = {
     ),
 }
 
+UNVERIFIED = (
+    'If it is a copy that you trust, --unverified takes it as it is, and every result '
+    'says so.'
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Need:
@@ -68,15 +74,25 @@ def check(
     builder: typing.Any,
     data: str | pathlib.Path | None,
     archives: pathlib.Path | None,
+    *,
+    verify: bool = True,
 ) -> None:
     """Looks for every file that a builder needs, before anything is built.
+
+    verify: an archive of another size than its authors' is an error.
 
     Raises:
         errors.InputError: names all that are missing, or one of a wrong size.
     """
     if archives and not archives.is_dir():
         raise errors.InputError(f'--archives: no folder {str(archives)!r}.')
-    missing = list(_missing(record, builder, data, archives))
+    if not verify and (archives is None or builder_name(record) in LOSSY):
+        raise errors.InputError(
+            f'{record.name}: --unverified is for archives in the folder that '
+            '--archives names; what is downloaded is always verified'
+            f'{", and so is each of its photographs" if archives else ""}.'
+        )
+    missing = list(_missing(record, builder, data, archives, verify))
     if builder_name(record) in MANUAL:
         faults = ['only for registered users'] * len(missing)
     else:
@@ -89,21 +105,43 @@ def check(
         raise errors.InputError(_missing_files(record, gone, archives))
 
 
-def _missing(record, builder, data, archives):
+def _missing(record, builder, data, archives, verify):
     """Yields what is neither in the folder of archives nor downloaded before."""
     downloaded = _downloaded(tfds_prepared.data_folder(data) / 'downloads')
     for need in _needs(record, builder):
         path = archives and archives / need.name
         if path and path.exists():
             size = path.stat().st_size
-            if size != (need.size or size):
+            if verify and size != (need.size or size):
                 raise errors.InputError(
                     f'{record.name}: {path} has {size:,} bytes and should have '
                     f'{need.size:,}; it is truncated or another file. Get it again '
-                    f'from {need.url}'
+                    f'({need.url}). {UNVERIFIED}'
                 )
         elif need.url not in downloaded:
             yield need
+
+
+def unlike_authors(
+    record: datasets.Dataset, builder: typing.Any, archives: pathlib.Path
+) -> dict[str, typing.Any]:
+    """The archives that are not their authors' files, by size and SHA-256 sum.
+
+    Returns:
+        {address: the UrlInfo of what is in the folder in its place}.
+    """
+    found = {}
+    for need in _needs(record, builder):
+        path, info = archives / need.name, builder.url_infos[need.url]
+        if path.is_file():
+            with open(path, 'rb') as file:
+                checksum = hashlib.file_digest(file, 'sha256').hexdigest()
+            if checksum != info.checksum:
+                size = path.stat().st_size
+                found[need.url] = dataclasses.replace(
+                    info, size=size, checksum=checksum
+                )
+    return found
 
 
 def _missing_files(record, gone, archives):

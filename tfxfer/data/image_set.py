@@ -93,6 +93,8 @@ class Images:
         originals: the files as users have them, where some of `paths` are copies.
         pixels_of: i64 [n], width x height of each file; None: not known.
         white: the number that is white in 16-bit gray images.
+        unverified: names of archives that the images come from and that are not their
+            authors' files.
     """
 
     labels: np.ndarray
@@ -109,6 +111,7 @@ class Images:
     pixels_of: np.ndarray | None = None
     white: int = image_files.WHITE
     seen: changes.Seen | None = None
+    unverified: tuple[str, ...] = ()
 
     def refuse_changed(self, indices: np.ndarray | None = None) -> None:
         """See changes.Seen."""

@@ -6,7 +6,7 @@ import os
 import pathlib
 import shutil
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import filelock
 
@@ -21,6 +21,7 @@ def prepare(
     data: str | pathlib.Path | None = None,
     archives: str | pathlib.Path | None = None,
     max_missing: float | None = None,
+    verify: bool = True,
 ) -> list[str]:
     """Prepares a dataset unless it is there, and makes its index.
 
@@ -30,6 +31,8 @@ def prepare(
         archives: folder of archives that are already there; None: download all.
         max_missing: share of Birdsnap's photographs that may be missing; None: the
             builder's.
+        verify: refuse archives in the folder that are not the authors' files; else
+            they are taken, and named in what is built, and in every Record.
 
     Returns:
         Lines of a summary.
@@ -43,8 +46,12 @@ def prepare(
     done = tfds_prepared.is_prepared(record, data)
     if not done:
         builder = builder_of(record, data, place, max_missing)
-        archive_files.check(record, builder, data, place)
-        _build(record, builder, data, place)
+        archive_files.check(record, builder, data, place, verify=verify)
+        accepted = {}
+        if place and not verify:
+            accepted = archive_files.unlike_authors(record, builder, place)
+        with _accepting(builder, accepted):
+            _build(record, builder, data, place, accepted)
     options = image_set.Options(
         data=data,
         accept_counts=archive_files.builder_name(record) in archive_files.LOSSY,
@@ -63,6 +70,11 @@ def prepare(
         f'  images: {parts}; classes: {read.classes}; metric: {read.metric}; '
         f'{size / 1e6:,.1f} MB',
     ]
+    if images.unverified:
+        lines.append(
+            f"  From archives that are not the authors' files: "
+            f'{", ".join(images.unverified)}'
+        )
     if record.sizes not in (None, read.sizes):
         lines.append(
             '  The paper had {:,}, {:,} and {:,}: with --config.accept_counts a Run '
@@ -77,8 +89,12 @@ def check_all(
     names: Sequence[str],
     data: str | pathlib.Path | None,
     archives: str | pathlib.Path | None,
+    *,
+    verify: bool = True,
 ) -> None:
     """Names what is missing for all datasets, before hours go into the first.
+
+    data, archives, verify: as of prepare.
 
     Raises:
         errors.InputError: something is.
@@ -89,7 +105,7 @@ def check_all(
         if not tfds_prepared.is_prepared(record, data):
             try:
                 builder = builder_of(record, data, place)
-                archive_files.check(record, builder, data, place)
+                archive_files.check(record, builder, data, place, verify=verify)
             except errors.InputError as error:
                 faults.append(str(error))
     if faults:
@@ -139,13 +155,38 @@ def builder_of(
     return builder
 
 
-def _build(record, builder, data, archives):
-    """Builds through TFDS, which moves the whole folder into place at the end."""
+@contextlib.contextmanager
+def _accepting(
+    builder: typing.Any, accepted: Mapping[str, typing.Any]
+) -> Iterator[None]:
+    """Puts the sums of archives that are accepted where their authors' stand.
+
+    What is built names them: see tfds_prepared.UNVERIFIED.
+    """
+    before = {url: builder.url_infos[url] for url in accepted}
+    for url, info in accepted.items():
+        name = info.filename or url.rsplit('/', 1)[-1]
+        builder.info.add_url_access(name, tfds_prepared.UNVERIFIED + info.checksum)
+        builder.url_infos[url] = info
+    try:
+        yield
+    finally:
+        for url, info in before.items():
+            builder.url_infos[url] = info
+
+
+def _build(record, builder, data, archives, accepted):
+    """Builds through TFDS, which moves the whole folder into place at the end.
+
+    accepted: as of _accepting; what they hold is unpacked in a folder of its own.
+    """
     from tensorflow_datasets import download
 
     folder = tfds_prepared.data_folder(data)
     target = tfds_prepared.location(record, data)
-    extracted = folder / 'downloads' / 'extracted' / builder.name
+    sums = sorted(info.checksum for info in accepted.values())
+    unpacked = '-'.join([builder.name, *([storage.key_of({'': sums})] if sums else ())])
+    extracted = folder / 'downloads' / 'extracted' / unpacked
     options = download.DownloadConfig(
         manual_dir=archives,
         extract_dir=extracted,
@@ -167,12 +208,14 @@ def _build(record, builder, data, archives):
             # Whatever a builder makes of a wrong archive; an interruption passes, and
             # the next time goes on with what is unpacked.
             shutil.rmtree(extracted, ignore_errors=True)
-            _explain(record, error, folder)
+            _explain(record, error, folder, archives)
         shutil.rmtree(extracted, ignore_errors=True)
 
 
-def _explain(record, error, folder):
+def _explain(record, error, folder, archives):
     """Raises what a user can act on."""
+    from tensorflow_datasets.core.download import download_manager
+
     chain = [error]
     while following := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(following)
@@ -185,9 +228,13 @@ def _explain(record, error, folder):
         if storage.disk_is_full(link):
             code = getattr(link, 'errno', None) or errno.ENOSPC
             raise OSError(code, os.strerror(code), str(folder)) from error
+    wrong_sum = download_manager.NonMatchingChecksumError
+    advice = ''
+    if archives and any(isinstance(link, wrong_sum) for link in chain):
+        advice = f' {archive_files.UNVERIFIED}'
     raise errors.InputError(
         f'{record.name} could not be built from its archives; nothing was changed. '
-        f'{type(error).__name__}: {_brief(error)}'
+        f'{type(error).__name__}: {_brief(error)}{advice}'
     ) from error
 
 

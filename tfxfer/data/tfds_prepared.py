@@ -20,6 +20,8 @@ ENV = 'TFXFER_DATA'
 # Features that may name an image, the first that is there.
 NAMES = ('file_name', 'image/file_name', 'image/filename', 'filename', 'id')
 VALID = ('validation', 'valid', 'val', 'dev')
+# Before the SHA-256 sum, in dataset_info.json, of an archive that is not the authors'.
+UNVERIFIED = 'unverified:'
 
 Parts = tuple[tuple[str, tuple[str, ...]], ...]  # (our split, TFDS' splits).
 Info = Mapping[str, typing.Any]  # What a JSON file holds.
@@ -39,7 +41,7 @@ def read(
         raise errors.InputError(_absent(dataset, folder, options.data))
     info = storage.read_json(folder / 'dataset_info.json', _remedy(dataset, folder))
     try:
-        parts = _parts(dataset, info)
+        parts, unverified = _parts(dataset, info), _unverified(info)
         layout = _layout(dataset, folder, info, parts)
     except (AttributeError, LookupError, TypeError) as error:
         raise errors.InputError(
@@ -70,6 +72,7 @@ def read(
         ),
         digest=str(index['digest']),
         keys=keys,
+        unverified=unverified,
     )
 
 
@@ -141,6 +144,14 @@ def _parts(dataset: datasets.Dataset, info: Info) -> Parts:
         logging.info('%s has no split test: %s is taken.', dataset.name, valid)
         parts['test'] = (valid,)
     return tuple(parts.items())
+
+
+def _unverified(info: Info) -> tuple[str, ...]:
+    """Names of the archives that were not the authors' files."""
+    read = [access.get('url', {}) for access in info.get('dataSourceAccesses', ())]
+    return tuple(
+        url['url'] for url in read if url.get('checksum', '').startswith(UNVERIFIED)
+    )
 
 
 def _layout(

@@ -164,6 +164,11 @@ def _limits(record: results.Record, model: Card) -> list[str]:
             f'{record.images["skipped"]} files of the dataset could not be read and '
             'were left out.'
         )
+    if record.unverified:
+        limits.append(
+            "The images come from archives that are not their authors' files: "
+            f'{", ".join(record.unverified)}.'
+        )
     return limits
 
 

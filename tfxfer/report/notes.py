@@ -58,6 +58,11 @@ def _warnings(record):
         yield 'loss or gradient was not finite; it has no score.'
     if record.images.get('skipped'):
         yield f'{record.images["skipped"]} broken images were skipped.'
+    if record.unverified:
+        yield (
+            "its images come from archives that are not their authors' files: "
+            f'{", ".join(record.unverified)}.'
+        )
     early = [point['l2'] for point in record.curve if not point.get('solved', True)]
     if early:
         yield (

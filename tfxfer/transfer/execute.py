@@ -190,6 +190,7 @@ def _record(
         seconds=seconds,
         model=model,
         versions=environment.versions(task.devices, task.training.jit_compile),
+        unverified=images.unverified,
     )
 
 
