@@ -13,6 +13,30 @@ SLIM_PAGE = (
 )
 DENSENET_PAGE = 'https://github.com/pudae/tensorflow-densenet#pre-trained-models'
 
+NOT_STATED = 'not stated'
+OF_FILE = "the model file's own"
+# Licences of weights as those who publish them state it. TF-Slim's: the LICENSE of
+# https://github.com/tensorflow/models. The slim-style DenseNets': the LICENSE of
+# https://github.com/pudae/tensorflow-densenet.
+SLIM_LICENCE = 'Apache-2.0'
+# Of Keras' weights by how the application's name begins: the section License of each
+# network in https://github.com/keras-team/keras/blob/31599d801d/docs/templates/
+# applications.md, of ResNet V2 in a later version of that page. Of ConvNeXt, the README
+# of https://github.com/facebookresearch/ConvNeXt, from which Keras' documentation says
+# the weights are. It states none for MobileNetV3 and the EfficientNets. First match.
+_KERAS_LICENCES = {
+    'Xception': 'MIT',
+    'VGG': 'CC-BY-4.0',
+    **{f'ResNet{layers}V2': 'BSD' for layers in (50, 101, 152)},
+    'ResNet': 'MIT',
+    'Inception': 'Apache-2.0',
+    'MobileNetV3': NOT_STATED,
+    'MobileNet': 'Apache-2.0',
+    'NASNet': 'Apache-2.0',
+    'DenseNet': 'BSD-3-Clause',
+    'ConvNeXt': 'MIT',
+}
+
 # ImageNet top-1 of Keras' weights, single centre crop, by its own evaluation: the last
 # table in the README of https://github.com/keras-team/keras-applications (commit
 # 976050c), which https://keras.io/api/applications rounds. Earlier tables there are of
@@ -73,6 +97,13 @@ class Keras:
     # Whether the file has a classifier that takes the features.
     classifier: bool = True
 
+    @property
+    def licence(self) -> str:
+        """Of the weights, as an SPDX identifier where there is one; or NOT_STATED."""
+        known = _KERAS_LICENCES.items()
+        starts = (text for start, text in known if self.application.startswith(start))
+        return next(starts, NOT_STATED)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
@@ -111,6 +142,8 @@ class Architecture:
     # Whose layers it has with random weights: slim, keras, or model (of the file).
     graph: str = 'slim'
     file: ModelFile | None = None
+    # Of the public weights: TF-Slim's, or Keras' where those are the only ones.
+    licence: str = NOT_STATED
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -134,6 +167,14 @@ class Architecture:
         if source == 'keras' and self.archive:
             return KERAS_TOP1.get(self.name)
         return self.imagenet_top1
+
+    def licence_of(self, source: str) -> str:
+        """Of the weights from `source`, or NOT_STATED."""
+        if source not in self.weights:
+            return NOT_STATED
+        if source == 'keras' and self.keras:
+            return self.keras.licence
+        return OF_FILE if source == MODEL else self.licence
 
 
 def _table(*records: Architecture) -> dict[str, Architecture]:
@@ -161,6 +202,7 @@ def _inception(
         **size._asdict(),
         imagenet_top1=top1,
         dropout=0.2,
+        licence=SLIM_LICENCE,
         **{'head': f'{scope}/Logits/Conv2d_1c_1x1', **fields},
     )
 
@@ -185,6 +227,7 @@ def _resnet(
         scaling='vgg',
         checkpoint=scope,
         archive=f'{scope}_2016_08_28.tar.gz',
+        licence=SLIM_LICENCE,
         options=(('units', units),),
         keras=Keras(
             f'ResNet{layers}',
@@ -202,6 +245,11 @@ def _densenet(
     archive: str = '',
     top1_source: str = "tensorflow-densenet's table",
 ) -> Architecture:
+    keras = Keras(
+        f'DenseNet{layers}',
+        f'densenet{layers}_weights_tf_dim_ordering_tf_kernels.h5',
+        scaling='torch',
+    )
     return Architecture(
         name=f'densenet_{layers}',
         builder='densenet',
@@ -215,11 +263,8 @@ def _densenet(
         archive=archive,
         page=DENSENET_PAGE,
         options=(('depths', depths),),
-        keras=Keras(
-            f'DenseNet{layers}',
-            f'densenet{layers}_weights_tf_dim_ordering_tf_kernels.h5',
-            scaling='torch',
-        ),
+        keras=keras,
+        licence=SLIM_LICENCE if archive else keras.licence,
     )
 
 
@@ -250,6 +295,7 @@ def _public_mobilenet(
         checkpoint=stem,
         archive=f'{stem}.tgz',
         keras=keras,
+        licence=SLIM_LICENCE,
     )
 
 
@@ -414,6 +460,7 @@ ARCHITECTURES = _table(
         ),
         dropout=0.5,
         keras=Keras('NASNetMobile', 'nasnet_mobile.h5'),
+        licence=SLIM_LICENCE,
     ),
     Architecture(
         name='nasnet_large',
@@ -435,6 +482,7 @@ ARCHITECTURES = _table(
         ),
         dropout=0.5,
         keras=Keras('NASNetLarge', 'nasnet_large.h5'),
+        licence=SLIM_LICENCE,
     ),
     # Reduced widths and depths, for small studies: MobileNet's are its papers' own
     # multiplier. No ImageNet weights are known here; pretrain them on a source task.
@@ -546,6 +594,13 @@ def _application(row: _Row) -> Architecture:
     if row.name.startswith(('MobileNetV3', 'EfficientNetV2', 'ConvNeXt')):
         options = (('include_preprocessing', False),)
     stem = row.file.replace('..', 'weights_tf_dim_ordering_tf_kernels')
+    keras = Keras(
+        row.name,
+        f'{stem}.h5',
+        row.scaling,
+        options,
+        classifier=not stem.endswith(('notop', 'no_top_v2')),
+    )
     return Architecture(
         name=f'keras:{row.name}',
         builder='',
@@ -555,14 +610,9 @@ def _application(row: _Row) -> Architecture:
         imagenet_top1=row.top1,
         top1_source="Keras' table",
         dropout=row.dropout,
-        keras=Keras(
-            row.name,
-            f'{stem}.h5',
-            row.scaling,
-            options,
-            classifier=not stem.endswith(('notop', 'no_top_v2')),
-        ),
+        keras=keras,
         graph='keras',
+        licence=keras.licence,
     )
 
 
@@ -579,6 +629,7 @@ def _as_keras_draws_it(arch: Architecture, keras: Keras) -> Architecture:
         dropout=arch.dropout,
         keras=keras,
         graph='keras',
+        licence=keras.licence,
     )
 
 
@@ -676,6 +727,7 @@ def _of_file(name: str) -> Architecture:
         scaling=values.get('scaling', ''),
         graph=MODEL,
         file=ModelFile(path, values.get('layer', '')),
+        licence=OF_FILE,
     )
 
 
@@ -707,9 +759,11 @@ def in_id(name: str) -> str:
 def described(arch: Architecture) -> dict[str, typing.Any]:
     """An Architecture as JSON, by which its features are cached: without paths.
 
-    What did not exist in earlier versions is left out where it is not used.
+    What did not exist in earlier versions is left out where it is not used, and what
+    changes no number always.
     """
     fields = dataclasses.asdict(arch)
+    del fields['licence']
     if arch.keras and arch.keras.classifier:
         del fields['keras']['classifier']
     file = fields.pop('file')
