@@ -107,10 +107,12 @@ class Keras:
 
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
-    """A user's own Keras model, saved as .keras."""
+    """A user's own model: a .keras file, or the folder of a SavedModel."""
 
     path: str
     layer: str = ''  # Whose output is the features; '': the global pool.
+    signature: str = ''  # Of a SavedModel; '': serving_default.
+    output: str = ''  # Of the signature, the features; '': the only one.
     # SHA-256 of the model and its weights; '': the file is still unread.
     digest: str = ''
     trust: bool = False  # Whether code in the file may be run.
@@ -139,7 +141,8 @@ class Architecture:
     options: tuple[tuple[str, typing.Any], ...] = ()
     dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
     keras: Keras | None = None
-    # Whose layers it has with random weights: slim, keras, or model (of the file).
+    # Whose layers it has with random weights: slim, keras, or model (of the file); or
+    # saved_model, which has none that can be trained.
     graph: str = 'slim'
     file: ModelFile | None = None
     # Of the public weights: TF-Slim's, or Keras' where those are the only ones.
@@ -160,7 +163,9 @@ class Architecture:
         """What weights must be of: its name; of a file its content and its use."""
         if not self.file:
             return self.name
-        return f'{MODEL}:{self.file.digest}:{self.file.layer}:{self.scaling}'
+        of = (self.file.digest, self.file.layer, self.scaling)
+        more = (self.file.signature, self.file.output)
+        return ':'.join([MODEL, *of, *(more if any(more) else ())])
 
     def top1(self, source: str) -> float | None:
         """ImageNet top-1, 0-1, of the weights from `source`; None if not known."""
@@ -643,7 +648,8 @@ APPLICATIONS = _table(
     *map(_application, _ROWS),
 )
 
-MODEL = 'model'  # Names that begin so stand for a user's own Keras file.
+MODEL = 'model'  # Names that begin so stand for a user's own model.
+SAVED_MODEL = 'saved_model'  # Architecture.graph of one that is a SavedModel.
 
 
 def _size(text: str) -> int:
@@ -668,6 +674,8 @@ def _top1(text: str) -> float:
 _OPTIONS: dict[str, Callable[[str], typing.Any]] = {
     'scaling': lambda text: errors.find('scaling', SCALINGS, text) and text,
     'layer': str,
+    'signature': str,
+    'output': str,
     'size': _size,
     'top1': _top1,
 }
@@ -678,8 +686,8 @@ def find(name: str) -> Architecture:
 
     Args:
         name: of ARCHITECTURES or APPLICATIONS (`keras:NAME`), or
-            `model:/path/my.keras`, perhaps followed by `:scaling=`, `:layer=`,
-            `:size=`, `:top1=` (docs/networks.md).
+            `model:/path/my.keras` (or the folder of a SavedModel), perhaps followed by
+            `:scaling=`, `:layer=`, `:size=`, `:top1=` (docs/networks.md).
 
     Raises:
         errors.InputError: unknown name, or an option that a model file does not have.
@@ -726,7 +734,9 @@ def _of_file(name: str) -> Architecture:
         top1_source='as given',
         scaling=values.get('scaling', ''),
         graph=MODEL,
-        file=ModelFile(path, values.get('layer', '')),
+        file=ModelFile(
+            path, *(values.get(key, '') for key in ('layer', 'signature', 'output'))
+        ),
         licence=OF_FILE,
     )
 
@@ -769,7 +779,8 @@ def described(arch: Architecture) -> dict[str, typing.Any]:
     file = fields.pop('file')
     if file:
         fields['name'] = short(arch.name)
-        fields['file'] = {key: file[key] for key in ('layer', 'digest')}
+        said = {key: file[key] for key in ('signature', 'output') if file[key]}
+        fields['file'] = {key: file[key] for key in ('layer', 'digest')} | said
         del fields['imagenet_top1']
     return fields
 
