@@ -47,6 +47,23 @@ def test_features_are_what_keras_predicts_and_its_export_gives(name, tmp_path):
         same(found, given)
 
 
+@pytest.mark.slow
+def test_one_of_keras_2_is_taken_with_all_that_trained_it(tmp_path):
+    tf_keras = pytest.importorskip('tf_keras')
+    make = tf_keras.layers
+    images = tf_keras.Input((SIDE, SIDE, 3))
+    x = make.RandomFlip()(make.Rescaling(1 / 255)(images))
+    x = make.BatchNormalization()(make.Conv2D(6, 3)(x))
+    x = make.Dropout(0.3)(make.GlobalAveragePooling2D()(x))
+    model = tf_keras.Model(images, make.Dense(4)(x))
+    model.compile('adam', 'mse')
+    given = pixels(SIDE, count=4)
+    model.fit(given, np.zeros((4, 4)), verbose=0)
+    model.save(tmp_path / 'a', save_format='tf')
+    for found in computed(str(tmp_path / 'a'), given, 'scaling=none'):
+        same(found, model.predict(given, verbose=0))
+
+
 def test_maps_of_a_module_are_averaged_at_any_size_and_pixels_are_scaled(tmp_path):
     path = saved_models.of_module(tmp_path / 'a')
     for side in (SIDE, 24):

@@ -46,7 +46,11 @@ _CONTROL = {
     'StatefulPartitionedCall', 'StatelessCase', 'StatelessIf', 'StatelessWhile',
     'Switch', 'ToBool', 'VarHandleOp', 'VariableShape', 'While',
 }  # fmt: skip
-CHANGES = ('AssignVariableOp', 'AssignAddVariableOp', 'AssignSubVariableOp')
+# What changes a variable: what it holds, or the state of random numbers.
+CHANGES = (
+    'AssignVariableOp', 'AssignAddVariableOp', 'AssignSubVariableOp', 'RngReadAndSkip',
+    'RngSkip',
+)  # fmt: skip
 # Not stateful, and in the function that saved the variables.
 _SAVING = {'ShardedFilename'}
 
