@@ -48,9 +48,9 @@ def get_config(part='logistic'):
         config.settings = ('logistic', 'finetune', 'scratch')
         config.image_size = 128
         config.finetune.update(
-            {'batch': 16, 'steps': 150, 'lrs': (0.003, 0.01), 'wds': (1e-5,)}
+            {'batch': 16, 'steps': 150, 'lrs': (0.01,), 'wds': (1e-5,)}
         )
         config.scratch.update(
-            {'batch': 16, 'steps': 300, 'lrs': (0.03, 0.1), 'wds': (1e-5,)}
+            {'batch': 16, 'steps': 300, 'lrs': (0.1,), 'wds': (1e-5,)}
         )
     return config

@@ -19,6 +19,30 @@ MOBILENET_PAGES = {
 }
 DENSENET_PAGE = 'https://github.com/pudae/tensorflow-densenet#pre-trained-models'
 
+NOT_STATED = 'not stated'
+OF_FILE = "the model file's own"
+# Licences of weights as those who publish them state it. TF-Slim's: the LICENSE of
+# https://github.com/tensorflow/models. The slim-style DenseNets': the LICENSE of
+# https://github.com/pudae/tensorflow-densenet.
+SLIM_LICENCE = 'Apache-2.0'
+# Of Keras' weights by how the application's name begins: the section License of each
+# network in https://github.com/keras-team/keras/blob/31599d801d/docs/templates/
+# applications.md, of ResNet V2 in a later version of that page. Of ConvNeXt, the README
+# of https://github.com/facebookresearch/ConvNeXt, from which Keras' documentation says
+# the weights are. It states none for MobileNetV3 and the EfficientNets. First match.
+_KERAS_LICENCES = {
+    'Xception': 'MIT',
+    'VGG': 'CC-BY-4.0',
+    **{f'ResNet{layers}V2': 'BSD' for layers in (50, 101, 152)},
+    'ResNet': 'MIT',
+    'Inception': 'Apache-2.0',
+    'MobileNetV3': NOT_STATED,
+    'MobileNet': 'Apache-2.0',
+    'NASNet': 'Apache-2.0',
+    'DenseNet': 'BSD-3-Clause',
+    'ConvNeXt': 'MIT',
+}
+
 # ImageNet top-1 of Keras' weights, single centre crop, by its own evaluation: the last
 # table in the README of https://github.com/keras-team/keras-applications (commit
 # 976050c), which https://keras.io/api/applications rounds. Earlier tables there are of
@@ -79,13 +103,22 @@ class Keras:
     # Whether the file has a classifier that takes the features.
     classifier: bool = True
 
+    @property
+    def licence(self) -> str:
+        """Of the weights, as an SPDX identifier where there is one; or NOT_STATED."""
+        known = _KERAS_LICENCES.items()
+        starts = (text for start, text in known if self.application.startswith(start))
+        return next(starts, NOT_STATED)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
-    """A user's own Keras model, saved as .keras."""
+    """A user's own model: a .keras file, or the folder of a SavedModel."""
 
     path: str
     layer: str = ''  # Whose output is the features; '': the global pool.
+    signature: str = ''  # Of a SavedModel; '': serving_default.
+    output: str = ''  # Of the signature, the features; '': the only one.
     # SHA-256 of the model and its weights; '': the file is still unread.
     digest: str = ''
     trust: bool = False  # Whether code in the file may be run.
@@ -114,9 +147,12 @@ class Architecture:
     options: tuple[tuple[str, typing.Any], ...] = ()
     dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
     keras: Keras | None = None
-    # Whose layers it has with random weights: slim, keras, or model (of the file).
+    # Whose layers it has with random weights: slim, keras, or model (of the file); or
+    # saved_model, which has none that can be trained.
     graph: str = 'slim'
     file: ModelFile | None = None
+    # Of the public weights: TF-Slim's, or Keras' where those are the only ones.
+    licence: str = NOT_STATED
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -133,13 +169,23 @@ class Architecture:
         """What weights must be of: its name; of a file its content and its use."""
         if not self.file:
             return self.name
-        return f'{MODEL}:{self.file.digest}:{self.file.layer}:{self.scaling}'
+        of = (self.file.digest, self.file.layer, self.scaling)
+        more = (self.file.signature, self.file.output)
+        return ':'.join([MODEL, *of, *(more if any(more) else ())])
 
     def top1(self, source: str) -> float | None:
         """ImageNet top-1, 0-1, of the weights from `source`; None if not known."""
         if source == 'keras' and self.archive:
             return KERAS_TOP1.get(self.name)
         return self.imagenet_top1
+
+    def licence_of(self, source: str) -> str:
+        """Of the weights from `source`, or NOT_STATED."""
+        if source not in self.weights:
+            return NOT_STATED
+        if source == 'keras' and self.keras:
+            return self.keras.licence
+        return OF_FILE if source == MODEL else self.licence
 
 
 def _table(*records: Architecture) -> dict[str, Architecture]:
@@ -167,6 +213,7 @@ def _inception(
         **size._asdict(),
         imagenet_top1=top1,
         dropout=0.2,
+        licence=SLIM_LICENCE,
         **{'head': f'{scope}/Logits/Conv2d_1c_1x1', **fields},
     )
 
@@ -191,6 +238,7 @@ def _resnet(
         scaling='vgg',
         checkpoint=scope,
         archive=f'{scope}_2016_08_28.tar.gz',
+        licence=SLIM_LICENCE,
         options=(('units', units),),
         keras=Keras(
             f'ResNet{layers}',
@@ -208,6 +256,11 @@ def _densenet(
     archive: str = '',
     top1_source: str = "tensorflow-densenet's table",
 ) -> Architecture:
+    keras = Keras(
+        f'DenseNet{layers}',
+        f'densenet{layers}_weights_tf_dim_ordering_tf_kernels.h5',
+        scaling='torch',
+    )
     return Architecture(
         name=f'densenet_{layers}',
         builder='densenet',
@@ -221,11 +274,8 @@ def _densenet(
         archive=archive,
         page=DENSENET_PAGE,
         options=(('depths', depths),),
-        keras=Keras(
-            f'DenseNet{layers}',
-            f'densenet{layers}_weights_tf_dim_ordering_tf_kernels.h5',
-            scaling='torch',
-        ),
+        keras=keras,
+        licence=SLIM_LICENCE if archive else keras.licence,
     )
 
 
@@ -256,6 +306,7 @@ def _public_mobilenet(
         checkpoint=stem,
         archive=f'{stem}.tgz',
         keras=keras,
+        licence=SLIM_LICENCE,
     )
 
 
@@ -272,6 +323,7 @@ def _narrow_mobilenet(
         checkpoint=stem,
         archive=f'{stem}.tgz',
         page=MOBILENET_PAGES[version],
+        licence=SLIM_LICENCE,
     )
     return dataclasses.replace(arch, name=stem)
 
@@ -437,6 +489,7 @@ ARCHITECTURES = _table(
         ),
         dropout=0.5,
         keras=Keras('NASNetMobile', 'nasnet_mobile.h5'),
+        licence=SLIM_LICENCE,
     ),
     Architecture(
         name='nasnet_large',
@@ -458,6 +511,7 @@ ARCHITECTURES = _table(
         ),
         dropout=0.5,
         keras=Keras('NASNetLarge', 'nasnet_large.h5'),
+        licence=SLIM_LICENCE,
     ),
     # Not of the study: TF-Slim's other widths at 224 pixels, top-1 of their own pages.
     _narrow_mobilenet(1, 0.5, _Size(512, 818_592, 148_985_088), 0.633),
@@ -574,6 +628,13 @@ def _application(row: _Row) -> Architecture:
     if row.name.startswith(('MobileNetV3', 'EfficientNetV2', 'ConvNeXt')):
         options = (('include_preprocessing', False),)
     stem = row.file.replace('..', 'weights_tf_dim_ordering_tf_kernels')
+    keras = Keras(
+        row.name,
+        f'{stem}.h5',
+        row.scaling,
+        options,
+        classifier=not stem.endswith(('notop', 'no_top_v2')),
+    )
     return Architecture(
         name=f'keras:{row.name}',
         builder='',
@@ -583,14 +644,9 @@ def _application(row: _Row) -> Architecture:
         imagenet_top1=row.top1,
         top1_source="Keras' table",
         dropout=row.dropout,
-        keras=Keras(
-            row.name,
-            f'{stem}.h5',
-            row.scaling,
-            options,
-            classifier=not stem.endswith(('notop', 'no_top_v2')),
-        ),
+        keras=keras,
         graph='keras',
+        licence=keras.licence,
     )
 
 
@@ -607,6 +663,7 @@ def _as_keras_draws_it(arch: Architecture, keras: Keras) -> Architecture:
         dropout=arch.dropout,
         keras=keras,
         graph='keras',
+        licence=keras.licence,
     )
 
 
@@ -620,7 +677,8 @@ APPLICATIONS = _table(
     *map(_application, _ROWS),
 )
 
-MODEL = 'model'  # Names that begin so stand for a user's own Keras file.
+MODEL = 'model'  # Names that begin so stand for a user's own model.
+SAVED_MODEL = 'saved_model'  # Architecture.graph of one that is a SavedModel.
 
 
 def _size(text: str) -> int:
@@ -645,6 +703,8 @@ def _top1(text: str) -> float:
 _OPTIONS: dict[str, Callable[[str], typing.Any]] = {
     'scaling': lambda text: errors.find('scaling', SCALINGS, text) and text,
     'layer': str,
+    'signature': str,
+    'output': str,
     'size': _size,
     'top1': _top1,
 }
@@ -655,8 +715,8 @@ def find(name: str) -> Architecture:
 
     Args:
         name: of ARCHITECTURES or APPLICATIONS (`keras:NAME`), or
-            `model:/path/my.keras`, perhaps followed by `:scaling=`, `:layer=`,
-            `:size=`, `:top1=` (docs/networks.md).
+            `model:/path/my.keras` (or the folder of a SavedModel), perhaps followed by
+            `:scaling=`, `:layer=`, `:size=`, `:top1=` (docs/networks.md).
 
     Raises:
         errors.InputError: unknown name, or an option that a model file does not have.
@@ -703,7 +763,10 @@ def _of_file(name: str) -> Architecture:
         top1_source='as given',
         scaling=values.get('scaling', ''),
         graph=MODEL,
-        file=ModelFile(path, values.get('layer', '')),
+        file=ModelFile(
+            path, *(values.get(key, '') for key in ('layer', 'signature', 'output'))
+        ),
+        licence=OF_FILE,
     )
 
 
@@ -735,15 +798,18 @@ def in_id(name: str) -> str:
 def described(arch: Architecture) -> dict[str, typing.Any]:
     """An Architecture as JSON, by which its features are cached: without paths.
 
-    What did not exist in earlier versions is left out where it is not used.
+    What did not exist in earlier versions is left out where it is not used, and what
+    changes no number always.
     """
     fields = dataclasses.asdict(arch)
+    del fields['licence']
     if arch.keras and arch.keras.classifier:
         del fields['keras']['classifier']
     file = fields.pop('file')
     if file:
         fields['name'] = short(arch.name)
-        fields['file'] = {key: file[key] for key in ('layer', 'digest')}
+        said = {key: file[key] for key in ('signature', 'output') if file[key]}
+        fields['file'] = {key: file[key] for key in ('layer', 'digest')} | said
         del fields['imagenet_top1']
     return fields
 

@@ -21,9 +21,13 @@ def test_the_list_says_which_weights_are_here(tmp_path, monkeypatch):
         '3.2 M',
         '568 M',
         "70.9 % (TF-Slim's table)",
+        'Apache-2.0',
         'slim, [keras]',
     )
-    assert rows['densenet_201'][-2:] == ("77.3 % (Keras' table)", 'keras')
+    top1 = "77.3 % (Keras' table)"
+    assert rows['densenet_201'][-3:] == (top1, 'BSD-3-Clause', 'keras')
+    assert rows['densenet_121'][-2] == 'slim Apache-2.0, keras BSD-3-Clause'
+    assert rows['keras:EfficientNetB0'][-2] == 'not stated'
     assert rows['inception_v4'][-1] == '[slim]'
     assert rows['mobilenet_v1_0.5'][-1] == '-'
 

@@ -45,7 +45,9 @@ ROUNDED = {
 
 def made(setting='logistic', model=(), compared=(), rounded=None, run=(), **fields):
     """Contents and text of a card on digits, 80 of 100 test images right."""
-    of = made_results.run('mobilenet_v1_0.25', setting, **dict(run))
+    of = made_results.run(
+        **{'arch': 'mobilenet_v1_0.25', 'setting': setting, **dict(run)}
+    )
     record = made_results.record(of, 0.8, **fields)
     card = model_card.contents(
         record, MODEL | dict(model), COMPARED | dict(compared), rounded=rounded
@@ -84,11 +86,31 @@ def test_card_says_what_the_record_says():
     assert 'my-laptop' not in text + json.dumps(card)
 
 
+@pytest.mark.parametrize(
+    'arch, weights, licence',
+    [
+        ('resnet_50', 'slim', 'Apache-2.0'),
+        ('resnet_50', 'keras', 'MIT'),
+        ('keras:VGG16', 'keras', 'CC-BY-4.0'),
+        ('keras:ResNet50V2', 'keras', 'BSD'),
+        ('keras:EfficientNetB0', 'keras', 'not stated'),
+        ('model:/x.keras', 'model', "the model file's own"),
+        ('resnet_50', '/a/checkpoint', 'not stated'),
+        ('of another version', 'slim', 'not stated'),
+    ],
+)
+def test_card_says_the_licence_of_the_weights(arch, weights, licence):
+    _, card, text = made(run={'arch': arch, 'weights': weights})
+    assert card['weights']['licence'] == licence
+    assert f'Licence of the weights it started from: {licence}\n' in text
+
+
 def test_card_does_not_call_given_hyperparameters_chosen():
     _, _, text = made('scratch', valid_score=None)
     assert 'Validation top1: not measured' in text
     assert 'Hyperparameters, as given, not chosen: lr 0.1, wd 0.0' in text
     assert 'started from: `random`, digest none recorded\n' in text
+    assert 'Licence of the weights it started from: none\n' in text
     _, card, text = made(run={'hparams': {'l2s': [1.0]}})
     assert 'Hyperparameters, as given, not chosen: l2 1.0' in text
     assert card['tried'] == 1

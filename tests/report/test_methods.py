@@ -202,3 +202,18 @@ def test_versions_count_their_runs_and_name_no_host():
         ['tfxfer', '0.1', '1'],
         ['tfxfer', '0.2', '2'],
     ]
+
+
+def test_licences_of_public_weights_are_said():
+    mixed = [
+        made.record(made.run(arch, 'logistic', weights=weights), 0.8)
+        for arch, weights in (
+            ('resnet_50', 'slim'), ('resnet_50', 'keras'), ('mobilenet_v1', 'slim'),
+            ('model:/x.keras', 'model'),
+        )
+    ]  # fmt: skip
+    assert (
+        'Licences of the weights: Apache-2.0 mobilenet_v1 (slim), resnet_50 (slim); '
+        'MIT resnet_50 (keras).' in text(*mixed)
+    )
+    assert 'Licence' not in text(made.record(made.run('mobilenet_v1', 'scratch'), 0.8))

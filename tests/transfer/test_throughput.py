@@ -1,11 +1,21 @@
 import pytest
 
+from tests.support import saved_models
+from tfxfer.models import openvino
 from tfxfer.transfer import throughput
 
 
 def test_a_network_trains_and_infers_so_many_images_per_second(fakes):
     rate = throughput.measure('tiny')
     assert rate.train > 0 and rate.infer > 0
+
+
+def test_a_saved_model_is_measured_though_it_is_not_trained(tmp_path, monkeypatch):
+    path = saved_models.of_module(tmp_path / 'a')
+    for here in (True, False):
+        monkeypatch.setattr(openvino, 'available', lambda here=here: here)
+        rate = throughput.measure(f'model:{path}:scaling=none:size=16')
+        assert rate.infer > rate.train > 0
 
 
 def test_rates_are_read_as_they_were_written(tmp_path):

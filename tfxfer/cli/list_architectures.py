@@ -4,6 +4,7 @@
 
 Parameters and multiply-adds (of one image) are without classifiers. Weights in brackets
 are known, but not here: `slim` is looked for in --checkpoints, `keras` in Keras' cache.
+Licences of weights are those that their publishers state.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ HEADER = (
     'parameters',
     'multiply-adds',
     'ImageNet top-1',
+    'licence of weights',
     'weights',
 )
 
@@ -51,12 +53,21 @@ def rows(checkpoints: str | None = None) -> Iterator[tuple[str, ...]]:
             f'{arch.parameters / 1e6:.1f} M',
             f'{arch.multiply_adds / 1e6:,.0f} M' if arch.multiply_adds else '-',
             f'{100 * top1:.1f} % ({arch.top1_source})' if top1 else '-',
+            _licences(arch),
             ', '.join(
                 source if here(arch, source) else f'[{source}]'
                 for source in arch.weights
             )
             or '-',
         )
+
+
+def _licences(arch: architectures.Architecture) -> str:
+    """Of each source of weights where they differ."""
+    licences = {source: arch.licence_of(source) for source in arch.weights}
+    if len(set(licences.values())) < 2:
+        return next(iter(licences.values()), '-')
+    return ', '.join(f'{source} {licences[source]}' for source in licences)
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:

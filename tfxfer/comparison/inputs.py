@@ -4,7 +4,7 @@ import dataclasses
 import typing
 from collections.abc import Callable, Mapping
 
-from tfxfer import config, datasets, errors, storage
+from tfxfer import architectures, config, datasets, errors, storage
 from tfxfer.data import image_set, readers
 from tfxfer.models import model_file
 from tfxfer.study import cost, study_file
@@ -80,6 +80,7 @@ def read(
     def look_at_weights(name: str) -> None:
         digests[name] = _weights_digest(study, options, name)
 
+    _check_settings(study)
     for name in _datasets(study):
         attempt(look_at_images, name)
     for name in study.archs:
@@ -94,6 +95,14 @@ def read(
         images={name: size.train + size.valid for name, size in sizes.items()},
     )
     return Inputs(study, sizes, missing)
+
+
+def _check_settings(study: Study) -> None:
+    """Refuses settings that one of the networks cannot be trained in."""
+    for name in study.archs:
+        own = [PRETRAIN] if study.weights_of(name) == PRETRAIN else []
+        for setting in (*study.settings, *own):
+            model_file.check_setting(architectures.find(name), setting)
 
 
 def _datasets(study: Study) -> list[str]:

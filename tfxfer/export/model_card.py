@@ -73,6 +73,7 @@ def contents(
             'start': run.weights or 'random',
             'digest': run.weights_digest,
             'source': record.source,
+            'licence': _licence(run),
             'exported_digest': model['digest'],
         },
         'dataset': {
@@ -104,6 +105,14 @@ def contents(
         # Where it was measured is nobody else's business.
         'versions': {k: v for k, v in record.versions.items() if k != 'host'},
     }
+
+
+def _licence(run: config.Run) -> str | None:
+    """Of the weights that a Run starts from; None of random ones."""
+    if not run.weights:
+        return None
+    arch = architectures.known(run.arch)
+    return arch.licence_of(run.weights) if arch else architectures.NOT_STATED
 
 
 def _interval(record: results.Record, score: float | None) -> list[float] | None:
@@ -218,6 +227,7 @@ def text(card: Card, name: str) -> str:
         f'{card["setting"]}',
         f'- Weights it started from: {code(weights["start"])}, digest '
         f'{weights["digest"] or "none recorded"}{plain(_source(weights["source"]))}',
+        f'- Licence of the weights it started from: {weights["licence"] or "none"}',
         f'- Weights in the model: digest {weights["exported_digest"]}',
         f'- Dataset: {code(dataset["name"])}, digest '
         f'{dataset["digest"] or "none recorded"}',

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import errors, models, results, storage
+from tfxfer import architectures, errors, models, results, storage
 from tfxfer.data import image_files, image_set, preprocess
 from tfxfer.export import client_files, model_card, verify
 from tfxfer.export import tflite as lite
@@ -160,6 +160,9 @@ def metadata(module: Served, *, tflite: bool) -> dict[str, typing.Any]:
 def _digest(module: Served) -> str:
     """SHA-256 of the values of all variables of the network, then of the classifier."""
     total = hashlib.sha256()
+    arch = module.network.architecture
+    if arch.graph == architectures.SAVED_MODEL and arch.file:
+        total.update(arch.file.digest.encode())  # Whose values are constants.
     variables = [*module.network.weights]
     if module.classifier is not None:
         variables.append(module.classifier)

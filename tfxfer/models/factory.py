@@ -23,6 +23,7 @@ from tfxfer.models import (
     nasnet,
     network,
     resnet,
+    saved_model_graph,
     scaling,
     seeds,
     weight_files,
@@ -111,6 +112,8 @@ def build(
     if isinstance(arch, str):
         arch = architectures.find(arch)
     arch = model_file.complete(arch)
+    if not weights:
+        model_file.check_setting(arch, 'scratch')
     held = _weights(arch, weights, checkpoint_folder)
     if held and classes is None:
         classes = held.classes()
@@ -144,6 +147,8 @@ def _weights(
     if weights == 'keras':
         return applications.keras_weights(arch)
     if weights == architectures.MODEL:
+        if arch.graph == architectures.SAVED_MODEL:
+            return saved_model_graph.model_weights(arch)
         return model_graph.model_weights(arch)
     path = weight_files.find(arch, os.fspath(weights), folder)
     return checkpoints.read(path, arch)
@@ -198,6 +203,7 @@ GRAPHS = {
     'slim': slim_graph,
     'keras': applications.graph,
     architectures.MODEL: model_graph.graph,
+    architectures.SAVED_MODEL: saved_model_graph.graph,
 }
 
 

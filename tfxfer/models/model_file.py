@@ -1,7 +1,7 @@
 """A user's own Keras file: what it says of itself, read without running any of it.
 
-No TensorFlow. A `.keras` file is a ZIP archive of config.json, which says how the model
-is built, and model.weights.h5.
+No TensorFlow, but for SavedModels (saved_model_file.py). A `.keras` file is a ZIP
+archive of config.json, which says how the model is built, and model.weights.h5.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from tfxfer.models import h5_arrays
 Config = dict[str, typing.Any]
 
 _CONFIG, _WEIGHTS = 'config.json', 'model.weights.h5'
+_OF_SAVED_MODEL = ('saved_model.pb', 'variables/variables.index')
 # Layers and operations that scale pixels, and those that leave them as they are.
 _SCALES = (
     'Rescaling', 'Normalization', 'TrueDivide', 'Divide', 'Multiply', 'Subtract',
@@ -84,6 +85,15 @@ def complete(arch: architectures.Architecture) -> architectures.Architecture:
     if not arch.file or arch.file.digest:
         return arch
     path = arch.file.path
+    if is_saved_model(path):
+        from tfxfer.models import saved_model_file  # TensorFlow, for its format.
+
+        return saved_model_file.complete(arch)
+    if arch.file.signature or arch.file.output:
+        raise errors.InputError(
+            f'signature and output are of a SavedModel. Of {path} name a layer, as '
+            f'model:{path}:layer=NAME.'
+        )
     content = read(path, trust=arch.file.trust)
     size = _input_size(path, content.config, arch.input_size)
     return dataclasses.replace(
@@ -93,6 +103,30 @@ def complete(arch: architectures.Architecture) -> architectures.Architecture:
         scaling=arch.scaling or _scaling(path, content.config),
         file=dataclasses.replace(arch.file, digest=content.digest),
     )
+
+
+def is_saved_model(path: str) -> bool:
+    """Whether a path is the folder of a SavedModel, complete or not."""
+    folder = pathlib.Path(path)
+    return any((folder / name).exists() for name in _OF_SAVED_MODEL)
+
+
+def check_setting(arch: architectures.Architecture, setting: str) -> None:
+    """Refuses settings that train the network where it cannot be trained.
+
+    Args:
+        arch: perhaps still unread.
+        setting: a key of config.HPARAMS.
+
+    Raises:
+        errors.InputError: as said.
+    """
+    if setting != 'logistic' and arch.file and is_saved_model(arch.file.path):
+        raise errors.InputError(
+            f'{arch.file.path} is a SavedModel, which holds no layers that could be '
+            f'trained: it is for setting logistic, not {setting}. For that save the '
+            "model as a file: model.save('my.keras')."
+        )
 
 
 def read(path: str, *, trust: bool = False) -> Content:
@@ -133,8 +167,8 @@ def _members(path: str) -> tuple[bytes, bytes]:
     save = "Save the model anew: model.save('my.keras')."
     if file.is_dir():
         raise errors.InputError(
-            f'{path} is a folder. A SavedModel holds no layers that could be trained '
-            f'on or read: a model file ends in .keras. {save}'
+            f'{path} is a folder, and no SavedModel (saved_model.pb). A model file '
+            f'ends in .keras. {save}'
         )
     if not path.endswith('.keras'):
         raise errors.InputError(f'{path} does not end in .keras. {save}')

@@ -28,6 +28,8 @@ def methods(
     ]
     if finals:
         paragraphs.append(' '.join(_common(finals)))
+    if licences := _licences(finals):
+        paragraphs.append(licences)
     names = sorted({record.metric for record in finals})
     if names:
         paragraphs.append(f'Score: {", ".join(formats.METRICS[n] for n in names)}.')
@@ -38,6 +40,18 @@ def methods(
         'and figures/ beside this page.'
     )
     return paragraphs
+
+
+def _licences(finals: Sequence[results.Record]) -> str:
+    """Of public weights, as their publishers state them; '' where there are none."""
+    networks: dict[str, set[str]] = {}
+    for name, weights in {(record.run.arch, record.run.weights) for record in finals}:
+        arch = architectures.known(name)
+        if arch and not arch.file and weights in arch.weights:
+            licence = arch.licence_of(weights)
+            networks.setdefault(licence, set()).add(f'{name} ({weights})')
+    listed = [f'{key} {", ".join(sorted(networks[key]))}' for key in sorted(networks)]
+    return f'Licences of the weights: {"; ".join(listed)}.' if listed else ''
 
 
 class _Fact(typing.NamedTuple):

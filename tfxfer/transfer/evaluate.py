@@ -107,6 +107,11 @@ def _source(
     if not arch:
         raise errors.InputError('Say which network: --arch=mobilenet_v1')
     network = model_file.find(arch)
+    if network.graph == architectures.SAVED_MODEL:
+        raise errors.InputError(
+            f'{arch} is a SavedModel, of which the features are used alone: no '
+            'classifier of it can be evaluated.'
+        )
     name = dataset or (record.run.dataset if record else IMAGENET)
     task = datasets.find(name)
     if task.multi_label:

@@ -71,6 +71,7 @@ def resolve(run: config.Run, options: ExecutionOptions) -> ResolvedRun:
         errors.InputError: an unknown name, files that are missing or wrong, images or
             weights that have changed since the Run was planned.
     """
+    model_file.check_setting(architectures.find(run.arch), run.setting)
     arch = model_file.find(run.arch, trust=options.trust)
     arch_digest = arch.file.digest if arch.file else None
     _check_fit(run, arch)

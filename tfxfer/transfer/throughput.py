@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import architectures, config, models, storage
-from tfxfer.models import float32, openvino
+from tfxfer.models import float32, model_file, openvino
 from tfxfer.training import distribution, step
 
 BATCH = 16  # Images; larger ones are little faster, and all networks have room.
@@ -49,17 +49,24 @@ def measure(
     """
     float32.allow_tf32(tf32)
     arch = architectures.find(name)
+    fixed = arch.file is not None and model_file.is_saved_model(arch.file.path)
     devices = distribution.strategy()
     try:
         with devices.scope():
             policy = config.POLICIES[precision]
             options = models.NetworkOptions(size, policy=policy)
-            model = models.build(arch, CLASSES, options=options)
-        train = _train_rate(model, devices)
+            weights = architectures.MODEL if fixed else None
+            model = models.build(arch, CLASSES, weights, options)
+        train = None if fixed else _train_rate(model, devices)
+        infer = None
         if devices.num_replicas_in_sync == 1 and openvino.available():  # As in predict.
             with contextlib.suppress(openvino.Unsupported):
-                return Rate(train, _inference_rate(model))
-        return Rate(train, 3 * train)  # A forward pass is about a third of a step.
+                infer = _inference_rate(model)
+        if train is None:  # A SavedModel, which is not trained.
+            infer = infer or _tensorflow_rate(model)
+            return Rate(infer / 3, infer)
+        # A forward pass is about a third of a step.
+        return Rate(train, infer or 3 * train)
     finally:
         keras.backend.clear_session()
         gc.collect()
@@ -89,6 +96,11 @@ def _inference_rate(model):
     spec = tf.TensorSpec(images.shape, tf.float32)
     with openvino.compiled(model, spec, ('features',)) as start:
         return BATCH / _median_seconds(lambda: start(images)())
+
+
+def _tensorflow_rate(model):
+    images, predict = tf.constant(_noise(model, BATCH)), tf.function(model)
+    return BATCH / _median_seconds(lambda: predict(images)['features'].numpy())
 
 
 def _noise(model, count):
