@@ -15,6 +15,7 @@ from tfxfer.models import (
     blocks,
     checkpoints,
     densenet,
+    hub_graph,
     inception,
     inception_v4,
     mobilenet,
@@ -98,8 +99,8 @@ def build(
         classes: k; None is the weights' own number. The classifier's weights are the
             file's when it has as many classes (and options.head_seed is None), and new
             otherwise.
-        weights: None (random), 'slim', 'keras', 'model' (those of a model file), a
-            path (weight_files.find), or Weights.
+        weights: None (random), 'slim', 'keras', 'model' (those of a model file), 'hub'
+            (of a preset), a path (weight_files.find), or Weights.
         options: NetworkOptions.
         checkpoint_folder: of TF-Slim's checkpoints; None: that of the environment
             variable weight_files.ENV.
@@ -145,6 +146,8 @@ def _weights(
         return applications.keras_weights(arch)
     if weights == architectures.MODEL:
         return model_graph.model_weights(arch)
+    if weights == architectures.HUB:
+        return hub_graph.hub_weights(arch)
     path = weight_files.find(arch, os.fspath(weights), folder)
     return checkpoints.read(path, arch)
 
@@ -198,6 +201,7 @@ GRAPHS = {
     'slim': slim_graph,
     'keras': applications.graph,
     architectures.MODEL: model_graph.graph,
+    architectures.HUB: hub_graph.graph,
 }
 
 

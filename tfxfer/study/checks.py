@@ -87,7 +87,7 @@ def _check_names(study: Study) -> None:
 
 def _check_weights(study: Study, name: str) -> None:
     offered = architectures.find(name).weights
-    public = ('slim', 'keras', architectures.MODEL, PUBLIC)
+    public = ('slim', 'keras', architectures.MODEL, architectures.HUB, PUBLIC)
     if study.weights in offered or study.weights not in public:
         return
     if study.weights != PUBLIC or not offered:

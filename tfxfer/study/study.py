@@ -6,7 +6,7 @@ import typing
 from tfxfer import architectures
 
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
-PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras', 'model'.
+PUBLIC = 'public'  # As `weights`: 'slim' if there are such, else 'keras', 'model', 'hub'.
 COMBINE = ('all', 'ladder')  # The ways of pretraining.
 CHOOSE = ('every', 'once')  # Which seeds have trials.
 AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
