@@ -82,8 +82,8 @@ class Run:
             train + valid and scores test.
         seed: of initialisation, order and augmentation.
         weights: '' (random), 'slim', 'keras', 'model' (those of a model file), 'hub'
-            (those of a preset), `run:ID` (a pretrain Run of the same workdir), or the path of a checkpoint
-            or a Run.
+            (those of a preset), `run:ID` (a pretrain Run of the same workdir), or the
+            path of a checkpoint or a Run.
         per_class: training images per class, a stratified and nested subset; None: all.
             Validation images are cut to the same share of theirs.
         image_size: side in pixels; None: the architecture's own.

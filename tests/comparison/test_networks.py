@@ -91,7 +91,7 @@ def test_slim_weights_are_taken_where_there_are_no_others(keras, offline, tmp_pa
 
 
 def test_with_a_network_connection_missing_weights_are_downloaded(keras, monkeypatch):
-    monkeypatch.setattr(networks, 'reachable', lambda: True)
+    monkeypatch.setattr(networks, 'reachable', lambda page: True)
     folder = keras()
     chosen = networks.choose(study(archs=('resnet_50',)), None, named=True)
     assert chosen.notes[1] == f'Keras downloads the weights of resnet_50 into {folder}.'

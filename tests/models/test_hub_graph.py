@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 from tests.support import hub_presets
-from tests.support.small_networks import pixels, trained
+from tests.support.small_networks import pixels
 from tfxfer import errors, models
-from tfxfer.models import network, openvino, weights_h5
+from tfxfer.models import batch_norm, model_file, network, openvino, weights_h5
 
 keras_hub = pytest.importorskip('keras_hub')
 SIDE = hub_presets.SIDE
@@ -32,35 +33,26 @@ def moved(model, seed=0):
 
 
 def theirs(name, backbone, images):
-    """What keras-hub's classifier of a family takes, by its own pipeline."""
+    """Features by keras-hub's own pipeline: what its classifier's last layer takes."""
     scaled = np.asarray(hub_presets.converter(name)(images))
+    task = hub_presets.TINY[name].task
     if name in ('siglip', 'clip'):
         found = backbone.vision_encoder.predict({'images': scaled}, verbose=0)
         return np.asarray(found if name == 'siglip' else backbone.vision_pooler(found))
-    task = hub_presets.TINY[name].task
     if task:
-        make = getattr(keras_hub.models, task)
-        classifier = make(backbone=backbone, num_classes=3)
-        if hasattr(classifier, 'pooler'):
-            pooled = classifier.pooler(backbone.output)
-            model = keras.Model(backbone.inputs, pooled)
-        else:
-            inputs = {
-                'ViTImageClassifier': 'output_dense', 'DeiTImageClassifier': '',
-            }  # fmt: skip
-            del inputs
-            dense = classifier.layers[-1]
-            model = keras.Model(classifier.inputs, dense.input)
-        found = model.predict(scaled, verbose=0)
+        classifier = getattr(keras_hub.models, task)(backbone=backbone, num_classes=3)
+        # MobileNet's classifier has a convolution behind the pool.
+        pooled = hasattr(classifier, 'pooler')
+        tensor = (classifier.pooler if pooled else classifier.layers[-1])._inbound_nodes
+        tensor = tensor[0].outputs[0] if pooled else tensor[0].input_tensors[0]
+        found = keras.Model(classifier.inputs, tensor).predict(scaled, verbose=0)
         return found.reshape(len(images), -1)
-    key = backbone.inputs[0].name
-    found = backbone.predict(
-        {key: scaled} if name.startswith('dino') else scaled, verbose=0
-    )
-    if name == 'hgnetv2':
-        found = found['stage2']
-    if name.startswith('dino'):
+    dino = name.startswith('dino')
+    inputs = {backbone.inputs[0].name: scaled} if dino else scaled
+    found = backbone.predict(inputs, verbose=0)
+    if dino:
         return found[:, 0]
+    found = found['stage2'] if name == 'hgnetv2' else found
     return found.mean(axis=tuple(range(1, found.ndim - 1)))
 
 
@@ -79,10 +71,176 @@ def preset(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize('name', hub_presets.TINY)
-def test_features_are_those_of_keras_hubs_own_pipeline(name, preset):
+# The others are slow to build.
+QUICK = ('vit', 'dinov2', 'resnet', 'siglip')
+families = pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in hub_presets.TINY
+    ],
+)
+
+
+@families
+def test_every_family_gives_keras_hubs_features_and_can_be_trained(name, preset):
     folder, backbone = preset(name)
     images = pixels(SIDE)
-    ours = models.build(f'hub:{folder}', 3, 'hub')
+    arch = model_file.find(f'hub:{folder}')
+    ours = models.build(arch, 3, 'hub')
     expected = theirs(name, backbone, images)
     same(ours(images, training=False)['features'].numpy(), expected)
+    # OpenVINO, too.
+    spec = tf.TensorSpec(images.shape, tf.float32)
+    with openvino.compiled(ours, spec, ['features']) as start:
+        same(start(images)()['features'], expected)
+    # Every variable that is trained has a gradient.
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(ours(images, training=True)['logits'] ** 2)
+    variables = ours.trainable_variables
+    gradients = tape.gradient(loss, [each.value for each in variables])
+    lacking = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
+    assert not lacking
+    trained = sum(int(np.prod(v.shape)) for v in ours.trainable_variables)
+    assert trained <= arch.parameters + 3 * (expected.shape[1] + 1)
+
+
+def test_random_weights_are_of_the_seed_and_names_of_the_network(preset):
+    folder, _ = preset('vit')
+
+    def built(seed):
+        options = models.NetworkOptions(seed=seed)
+        return models.build(f'hub:{folder}', 3, options=options)
+
+    one, same_seed, other = built(0), built(0), built(1)
+    assert [*network.parts(one)] == [*network.parts(same_seed)]
+    for a, b in zip(one.variables, same_seed.variables, strict=True):
+        assert np.array_equal(a, b)
+    differing = [
+        a.path
+        for a, b in zip(one.variables, other.variables, strict=True)
+        if not np.array_equal(a, b)
+    ]
+    assert len(differing) > 10
+    before = keras.layers.Dense(1).name
+    built(2)
+    assert keras.layers.Dense(1).name != before
+
+
+def test_batch_norm_is_ours_where_it_is_a_layer_and_its_momentum_reaches_all(preset):
+    resnet = models.build(f'hub:{preset("resnet")[0]}', 3, 'hub')
+    found = [
+        each
+        for each in network.parts(resnet).values()
+        if isinstance(each, layers.BatchNormalization)
+    ]
+    assert found and all(type(b) is batch_norm.BatchNormalization for b in found)
+    inside = models.build(f'hub:{preset("mobilenet")[0]}', 3, 'hub')
+    network.set_batch_norm_momentum(inside, 0.5)
+    within = [
+        each
+        for each in inside._flatten_layers()
+        if isinstance(each, layers.BatchNormalization)
+    ]
+    assert len(within) > len(network.parts(inside)) / 2
+    assert {each.momentum for each in within} == {0.5}
+
+
+def test_a_written_network_comes_back_and_is_no_other_ones(preset, tmp_path):
+    folder, _ = preset('vit')
+    model = moved(models.build(f'hub:{folder}', 3, 'hub'), seed=1)
+    path = tmp_path / 'a.weights.h5'
+    models.save_weights(model, path)
+    again = models.build(f'hub:{folder}', 3, str(path))
+    images = pixels(SIDE)
+    same(again(images)['logits'].numpy(), model(images)['logits'].numpy())
+    weights_h5.load_weights(models.build(f'hub:{folder}', 3), path)
+    with pytest.raises(errors.InputError, match='holds weights of hub:'):
+        models.build(f'hub:{preset("resnet")[0]}', 3, str(path))
+    with pytest.raises(errors.InputError, match='own \\(hub\\)'):
+        models.build(f'hub:{folder}', 3, __file__)
+
+
+def test_features_of_a_layer_and_of_another_size(preset):
+    folder, backbone = preset('resnet')
+    name = 'stack0_block0_2_relu'
+    with pytest.raises(errors.InputError, match='No layer in'):
+        models.build(f'hub:{folder}:layer={name}', 3)
+    name = 'stack0_block0_out'
+    images = pixels(48)
+    ours = models.build(f'hub:{folder}:size=48:layer={name}', 3, 'hub')
+    maps = keras.Model(backbone.inputs, backbone.get_layer(name).output)
+    scaled = np.asarray(hub_presets.converter('resnet', 48)(images))
+    same(ours(images)['features'].numpy(), maps.predict(scaled).mean((1, 2)))
+    folder, _ = preset('vit')
+    with pytest.raises(errors.InputError, match='images of 48 pixels; its own are 32'):
+        models.build(f'hub:{folder}:size=48', 3, 'hub')
+    options = models.NetworkOptions(image_size=33)
+    with pytest.raises(errors.InputError, match='images of 33 pixels'):
+        models.build(f'hub:{folder}', 3, options=options)
+
+
+def test_dino_takes_images_of_other_sizes_as_keras_hub_does(preset):
+    folder, _ = preset('dinov2')
+    images = pixels(48)
+    theirs = keras_hub.models.Backbone.from_preset(folder, image_shape=(48, 48, 3))
+    scaled = np.asarray(hub_presets.converter('dinov2', 48)(images))
+    expected = theirs.predict({'images': scaled}, verbose=0)[:, 0]
+    ours = models.build(f'hub:{folder}:size=48', 3, 'hub')
+    same(ours(images)['features'].numpy(), expected)
+
+
+def test_weights_that_are_not_the_presets_are_refused(preset, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(preset('vit')[0], tmp_path / 'mixed')
+    other = preset('deit')[0]
+    shutil.copy(f'{other}/model.weights.h5', folder)
+    with pytest.raises(errors.InputError, match='keras-hub cannot build') as raised:
+        models.build(f'hub:{folder}', 3, 'hub')
+    assert '\n' not in str(raised.value)
+    arch = model_file.find(f'hub:{folder}')
+    shutil.copy(f'{preset("vit")[0]}/model.weights.h5', folder)
+    with pytest.raises(errors.InputError, match='has changed since'):
+        models.build(arch, 3, 'hub')
+    with pytest.raises(errors.InputError, match="weights='hub' are those of a preset"):
+        models.build('mobilenet_v1_0.25', 3, 'hub')
+    with pytest.raises(errors.InputError, match='no auxiliary classifier'):
+        models.build(arch, 3, options=models.NetworkOptions(aux=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'config'),
+    [
+        # As their papers and keras-hub's presets have them.
+        (
+            'vit',
+            {
+                'image_shape': (224, 224, 3), 'patch_size': 16, 'num_layers': 12,
+                'num_heads': 12, 'hidden_dim': 768, 'mlp_dim': 3072,
+            },
+        ),
+        (
+            'resnet_vd',
+            {
+                'input_conv_filters': [32, 32, 64],
+                'input_conv_kernel_sizes': [3, 3, 3],
+                'stackwise_num_filters': [64, 128, 256, 512],
+                'stackwise_num_blocks': [2, 2, 2, 2],
+                'stackwise_num_strides': [1, 2, 2, 2],
+                'block_type': 'basic_block_vd',
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_networks_of_the_published_size(name, config, tmp_path):
+    made = getattr(keras_hub.models, hub_presets.TINY[name].backbone)(**config)
+    known = {'vit': 85_798_656, 'resnet_vd': 11_722_824}[name]
+    assert made.count_params() == known
+    folder = hub_presets.saved(name, tmp_path, made)
+    images = pixels(224, count=1)
+    arch = model_file.find(f'hub:{folder}:size=224')
+    assert arch.parameters == known
+    ours = models.build(arch, 3, 'hub')
+    same(ours(images)['features'].numpy(), theirs(name, made, images))

@@ -134,10 +134,11 @@ def folder(path: str) -> pathlib.Path:
     return cache_folder(path)
 
 
-def cache_folder(name: str) -> pathlib.Path:
-    """Where kagglehub caches the files of a preset, once it has them."""
+def cache_folder(name: str = '') -> pathlib.Path:
+    """Where kagglehub caches models, or the files of one preset."""
     home = os.environ.get(hub_presets.CACHE) or pathlib.Path.home() / '.cache/kagglehub'
-    return pathlib.Path(home) / 'models' / hub_presets.PRESETS[name].handle
+    models = pathlib.Path(home) / 'models'
+    return models / hub_presets.PRESETS[name].handle if name else models
 
 
 def missing(path: str) -> str:
@@ -169,7 +170,7 @@ def _download(name: str) -> None:
             try:
                 return kagglehub.model_download(handle, path=file)
             except Exception as error:  # kagglehub raises many kinds.
-                if '404' not in str(error) or number == len(files):
+                if _status(error) != 404 or number == len(files):
                     raise
         raise ValueError('no files')
 
@@ -188,14 +189,19 @@ def _download(name: str) -> None:
 def _reason(handle: str, error: Exception) -> str:
     """A sentence on why kagglehub did not get a file."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if any(code in text for code in ('401', '403', 'permission')):
+    if _status(error) in (401, 403):
         return (
             'Kaggle wants you to be logged in (kagglehub.login()) and to have accepted '
             f'the terms at {KAGGLE_PAGE}{handle} ({text}).'
         )
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and _status(error) is None:
         return f'there is no way to Kaggle from here ({type(error).__name__}).'
     return f'{text}.'
+
+
+def _status(error: Exception) -> int | None:
+    """Of Kaggle's answer; None: there was none."""
+    return getattr(getattr(error, 'response', None), 'status_code', None)
 
 
 def read(place: pathlib.Path) -> Content:

@@ -6,7 +6,9 @@ import typing
 from tfxfer import architectures
 
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
-PUBLIC = 'public'  # As `weights`: 'slim' if there are such, else 'keras', 'model', 'hub'.
+PUBLIC = (
+    'public'  # As `weights`: 'slim' if there are such, else 'keras', 'model', 'hub'.
+)
 COMBINE = ('all', 'ladder')  # The ways of pretraining.
 CHOOSE = ('every', 'once')  # Which seeds have trials.
 AXES = ('archs', 'datasets', 'settings', 'per_class', 'seeds')
@@ -101,7 +103,13 @@ class Study:
         return getattr(self, setting)
 
     def weights_of(self, arch: str) -> str:
-        """What `weights` a network's Runs have, or PRETRAIN."""
-        if self.weights != PUBLIC:
+        """What `weights` a network's Runs have, or PRETRAIN.
+
+        A model file or preset has its own, where those of others are a library's.
+        """
+        if self.weights not in (PUBLIC, 'slim', 'keras'):
             return self.weights
-        return architectures.find(arch).weights[0]
+        found = architectures.find(arch)
+        if self.weights == PUBLIC or found.file:
+            return found.weights[0]
+        return self.weights

@@ -56,8 +56,8 @@ def evaluate(
     """{'arch', 'weights', 'dataset', 'crop', 'images', 'top1', 'top5', 'known'}.
 
     Args:
-        weights: 'slim', 'keras', 'model', 'hub', a checkpoint's path, or the folder of a
-            pretrain Run.
+        weights: 'slim', 'keras', 'model', 'hub', a checkpoint's path, or the folder of
+            a pretrain Run.
         arch: key of ARCHITECTURES; None: the Run's.
         dataset: its name; None: ImageNet, or the Run's own.
         selection: of images.

@@ -17,7 +17,7 @@ class Weights(typing.NamedTuple):
     """The weights that a Run starts from.
 
     Attributes:
-        path: what models.build takes: a path, 'keras', 'model', 'hub', or None (random).
+        path: what models.build takes: a path, 'keras', 'model', 'hub', None (random).
         digest: of the file, for the Run's id; None where its name says it all.
         source: for the Record: {'dataset', 'score', 'images'} of what they were
             trained for; None for random weights, and where that is not known.
