@@ -1,5 +1,8 @@
 """A preset of keras-hub as a network."""
 
+import shutil
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -191,14 +194,20 @@ def test_dino_takes_images_of_other_sizes_as_keras_hub_does(preset):
 
 
 def test_weights_that_are_not_the_presets_are_refused(preset, tmp_path):
-    import shutil
-
     folder = shutil.copytree(preset('vit')[0], tmp_path / 'mixed')
     other = preset('deit')[0]
     shutil.copy(f'{other}/model.weights.h5', folder)
     with pytest.raises(errors.InputError, match='keras-hub cannot build') as raised:
         models.build(f'hub:{folder}', 3, 'hub')
     assert '\n' not in str(raised.value)
+    # A file without the layers inside of others, of which Keras warns alone.
+    shutil.copy(f'{preset("vit")[0]}/model.weights.h5', folder)
+    with h5py.File(f'{folder}/model.weights.h5', 'r+') as file:
+        del file['layers/vi_t_encoder/encoder_layers']
+    with pytest.raises(
+        errors.InputError, match='lack .* variables|could not be loaded'
+    ):
+        models.build(f'hub:{folder}', 3, 'hub')
     arch = model_file.find(f'hub:{folder}')
     shutil.copy(f'{preset("vit")[0]}/model.weights.h5', folder)
     with pytest.raises(errors.InputError, match='has changed since'):

@@ -3,6 +3,7 @@
 import typing
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from tfxfer import architectures, errors
@@ -91,7 +92,7 @@ def _backbone(
             _adapted(config['config'], family, size, trained=trained)
         )
         if trained:
-            model.load_weights(str(content.weights))
+            _load(model, str(content.weights))
     except Exception as error:  # Keras raises many kinds.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         own = content.images['config'].get(family.size) or (None, None)
@@ -101,6 +102,24 @@ def _backbone(
             f'keras-hub cannot build {arch.name} ({reason}).'
         ) from error
     return model.vision_encoder if trained and family.tower else model
+
+
+def _load(model: keras.Model, path: str) -> None:
+    """Loads weights, all of them: of layers that a file lacks Keras only warns.
+
+    Raises:
+        ValueError: some are missing, or not finite.
+    """
+    numbers = [each for each in model.weights if 'float' in each.dtype]
+    for variable in numbers:
+        variable.assign(np.full(variable.shape, np.nan, np.float32))
+    model.load_weights(path)
+    lacking = [each.path for each in numbers if not np.isfinite(each.numpy()).all()]
+    if lacking:
+        raise ValueError(
+            f'its weights lack {len(lacking)} of the variables, or are not finite: '
+            f'{weights.first_of(lacking)}'
+        )
 
 
 def _adapted(
