@@ -225,13 +225,13 @@ _OF_ANOTHER = (
     'efficientnet_es_ra_imagenet',
 )
 _LANGUAGE = (
-    'albert', 'all', 'bart', 'bert', 'bge', 'bloom', 'bloomz', 'c2s', 'code',
-    'deberta', 'distil', 'electra', 'embedding', 'f', 'falcon', 'flan', 'function', 'gemma', 'gemma2',
-    'gemma3', 'gemma3n', 'gemma4', 'gpt', 'gpt2', 'harrier', 'llama2', 'llama3',
-    'magistral', 'medgemma', 'mistral', 'mixtral', 'msmarco', 'multi', 'multilingual',
-    'mxbai', 'opt', 'paraphrase', 'phi3', 'qwen', 'qwen1', 'qwen2', 'qwen3', 'roberta',
-    'rwkv7', 'shieldgemma', 'smollm3', 't5', 't5gemma', 't5gemma2', 'translategemma',
-    'vault', 'vicuna', 'xlm',
+    'albert', 'all', 'bart', 'bert', 'bge', 'bloom', 'bloomz', 'c2s', 'code', 'deberta',
+    'distil', 'electra', 'embedding', 'f', 'falcon', 'flan', 'function', 'gemma',
+    'gemma2', 'gemma3', 'gemma3n', 'gemma4', 'gpt', 'gpt2', 'harrier', 'llama2',
+    'llama3', 'magistral', 'medgemma', 'mistral', 'mixtral', 'msmarco', 'multi',
+    'multilingual', 'mxbai', 'opt', 'paraphrase', 'phi3', 'qwen', 'qwen1', 'qwen2',
+    'qwen3', 'roberta', 'rwkv7', 'shieldgemma', 'smollm3', 't5', 't5gemma', 't5gemma2',
+    'translategemma', 'vault', 'vicuna', 'xlm',
 )  # fmt: skip
 # What else keras-hub has, by the first word of its names.
 _OTHERS = {

@@ -35,9 +35,9 @@ def moved(model, seed=0):
     return model
 
 
-def theirs(name, backbone, images):
+def theirs(name, backbone, images, size=SIDE):
     """Features by keras-hub's own pipeline: what its classifier's last layer takes."""
-    scaled = np.asarray(hub_presets.converter(name)(images))
+    scaled = np.asarray(hub_presets.converter(name, size)(images))
     task = hub_presets.TINY[name].task
     if name in ('siglip', 'clip'):
         found = backbone.vision_encoder.predict({'images': scaled}, verbose=0)
@@ -76,6 +76,10 @@ def preset(tmp_path_factory):
 
 # The others are slow to build.
 QUICK = ('vit', 'dinov2', 'resnet', 'siglip')
+# Made of layers that other families have, as far as OpenVINO is concerned.
+LIKE_OTHERS = (
+    'vit without class token', 'deit', 'clip', 'resnet_v2', 'resnet_vd', 'xception',
+)  # fmt: skip
 families = pytest.mark.parametrize(
     'name',
     [
@@ -93,10 +97,14 @@ def test_every_family_gives_keras_hubs_features_and_can_be_trained(name, preset)
     ours = models.build(arch, 3, 'hub')
     expected = theirs(name, backbone, images)
     same(ours(images, training=False)['features'].numpy(), expected)
-    # OpenVINO, too.
     spec = tf.TensorSpec(images.shape, tf.float32)
-    with openvino.compiled(ours, spec, ['features']) as start:
-        same(start(images)()['features'], expected)
+    if name == 'swin':
+        with pytest.raises(openvino.Unsupported, match='XlaDynamicUpdateSlice'):
+            with openvino.compiled(ours, spec, ['features']):
+                pass
+    elif name not in LIKE_OTHERS:
+        with openvino.compiled(ours, spec, ['features']) as start:
+            same(start(images)()['features'], expected)
     # Every variable that is trained has a gradient.
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(ours(images, training=True)['logits'] ** 2)
@@ -218,38 +226,36 @@ def test_weights_that_are_not_the_presets_are_refused(preset, tmp_path):
         models.build(arch, 3, options=models.NetworkOptions(aux=True))
 
 
+# As their papers and keras-hub's presets have them: parameters and config.
+PUBLISHED = {
+    'deit': (
+        5_524_800,
+        {
+            'image_shape': (224, 224, 3), 'patch_size': 16, 'num_layers': 12,
+            'num_heads': 3, 'hidden_dim': 192, 'intermediate_dim': 768,
+        },
+    ),
+    'resnet': (
+        11_186_112,
+        {
+            'input_conv_filters': [64], 'input_conv_kernel_sizes': [7],
+            'stackwise_num_filters': [64, 128, 256, 512],
+            'stackwise_num_blocks': [2, 2, 2, 2],
+            'stackwise_num_strides': [1, 2, 2, 2], 'block_type': 'basic_block',
+        },
+    ),
+}  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('name', 'config'),
-    [
-        # As their papers and keras-hub's presets have them.
-        (
-            'vit',
-            {
-                'image_shape': (224, 224, 3), 'patch_size': 16, 'num_layers': 12,
-                'num_heads': 12, 'hidden_dim': 768, 'mlp_dim': 3072,
-            },
-        ),
-        (
-            'resnet_vd',
-            {
-                'input_conv_filters': [32, 32, 64],
-                'input_conv_kernel_sizes': [3, 3, 3],
-                'stackwise_num_filters': [64, 128, 256, 512],
-                'stackwise_num_blocks': [2, 2, 2, 2],
-                'stackwise_num_strides': [1, 2, 2, 2],
-                'block_type': 'basic_block_vd',
-            },
-        ),
-    ],
-)  # fmt: skip
-def test_networks_of_the_published_size(name, config, tmp_path):
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_networks_of_the_published_size(name, tmp_path):
+    parameters, config = PUBLISHED[name]
     made = getattr(keras_hub.models, hub_presets.TINY[name].backbone)(**config)
-    known = {'vit': 85_798_656, 'resnet_vd': 11_722_824}[name]
-    assert made.count_params() == known
-    folder = hub_presets.saved(name, tmp_path, made)
+    folder = hub_presets.saved(name, tmp_path, made, size=224)
+    arch = model_file.find(f'hub:{folder}')
+    assert arch.parameters == parameters and arch.input_size == 224
     images = pixels(224, count=1)
-    arch = model_file.find(f'hub:{folder}:size=224')
-    assert arch.parameters == known
     ours = models.build(arch, 3, 'hub')
-    same(ours(images)['features'].numpy(), theirs(name, made, images))
+    expected = theirs(name, made, images, size=224)
+    same(ours(images)['features'].numpy(), expected)

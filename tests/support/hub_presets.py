@@ -65,7 +65,7 @@ TINY = {
     'swin': Tiny(
         'SwinTransformerBackbone',
         {
-            'embed_dim': 8, 'depths': (2, 2), 'num_heads': (2, 2), 'window_size': 4,
+            'embed_dim': 8, 'depths': (2, 1), 'num_heads': (2, 2), 'window_size': 4,
             'patch_size': 2, **_IMAGE,
         },
         'SwinTransformerImageConverter',
@@ -254,9 +254,11 @@ def converter(name: str, size: int = SIDE) -> typing.Any:
     return make(image_size=(size, size), **_CONVERTER)
 
 
-def saved(name: str, folder: typing.Any, model: typing.Any = None) -> str:
+def saved(
+    name: str, folder: typing.Any, model: typing.Any = None, size: int = SIDE
+) -> str:
     """The folder of a preset, as keras-hub saves it."""
     model = backbone(name) if model is None else model
     model.save_to_preset(str(folder))
-    converter(name).save_to_preset(str(folder))
+    converter(name, size).save_to_preset(str(folder))
     return str(folder)
