@@ -75,7 +75,7 @@ def preset(tmp_path_factory):
 
 
 # The others are slow to build.
-QUICK = ('vit', 'dinov2', 'resnet', 'siglip')
+QUICK = ('vit', 'resnet')
 # Made of layers that other families have, as far as OpenVINO is concerned.
 LIKE_OTHERS = (
     'vit without class token', 'deit', 'clip', 'resnet_v2', 'resnet_vd', 'xception',
@@ -116,6 +116,7 @@ def test_every_family_gives_keras_hubs_features_and_can_be_trained(name, preset)
     assert trained <= arch.parameters + 3 * (expected.shape[1] + 1)
 
 
+@pytest.mark.slow
 def test_random_weights_are_of_the_seed_and_names_of_the_network(preset):
     folder, _ = preset('vit')
 
@@ -138,6 +139,7 @@ def test_random_weights_are_of_the_seed_and_names_of_the_network(preset):
     assert keras.layers.Dense(1).name != before
 
 
+@pytest.mark.slow
 def test_batch_norm_is_ours_where_it_is_a_layer_and_its_momentum_reaches_all(preset):
     resnet = models.build(f'hub:{preset("resnet")[0]}', 3, 'hub')
     found = [
@@ -172,6 +174,7 @@ def test_a_written_network_comes_back_and_is_no_other_ones(preset, tmp_path):
         models.build(f'hub:{folder}', 3, __file__)
 
 
+@pytest.mark.slow
 def test_features_of_a_layer_and_of_another_size(preset):
     folder, backbone = preset('resnet')
     name = 'stack0_block0_2_relu'
@@ -191,6 +194,7 @@ def test_features_of_a_layer_and_of_another_size(preset):
         models.build(f'hub:{folder}', 3, options=options)
 
 
+@pytest.mark.slow
 def test_dino_takes_images_of_other_sizes_as_keras_hub_does(preset):
     folder, _ = preset('dinov2')
     images = pixels(48)

@@ -33,21 +33,10 @@ def made(path, kind='logistic', **changes):
     return config.from_dict({**fields, 'hparams': HPARAMS.get(kind, SGD), **changes})
 
 
-@pytest.mark.parametrize(
-    'kind',
-    ['logistic', *(pytest.param(k, marks=pytest.mark.slow) for k in ('adamw',))],
-)
-def test_a_vision_transformer_learns(saved, fakes, tmp_path, kind):
-    options = ExecutionOptions(tmp_path / 'runs')
-    record = execute.execute(made(saved, kind), options)
-    assert record.score > 0.5  # Three classes.
-    assert record.source is None and record.run.arch_digest
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['finetune', 'scratch'])
 def test_a_convolutional_network_learns(fakes, tmp_path, kind):
-    path = hub_presets.saved('mobilenet', tmp_path / 'preset')
+    path = hub_presets.saved('resnet_vd', tmp_path / 'preset')
     options = ExecutionOptions(tmp_path / 'runs')
     record = execute.execute(made(path, kind), options)
     assert record.score > 0.4
@@ -74,6 +63,7 @@ def test_a_preset_from_the_command_line_to_the_table(
     fields = json.loads((folder / 'record.json').read_text())
     assert fields['source']['score'] == 0.5
     (cell,) = cells.cells(cells.read(workdir))
+    assert cell.score > 0.5  # Three classes.
     assert cell.network == f'hub:{name}' and cell.source['score'] == 0.5
 
 
@@ -90,6 +80,7 @@ def test_an_exported_vision_transformer_predicts_what_its_run_stored(
     one = made(saved, 'adamw', dataset=f'folder:{photographs()}')
     record = execute.execute(one, ExecutionOptions(tmp_path / 'runs'))
     folder = results.folder(tmp_path / 'runs', record.run)
+    assert record.source is None and record.run.arch_digest
     assert saved_model.export(folder, tmp_path / 'out') < 1e-5
     # The Run's own weights start another Run.
     again = made(saved, weights=str(folder), dataset=one.dataset)
