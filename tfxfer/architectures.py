@@ -6,7 +6,7 @@ import pathlib
 import typing
 from collections.abc import Callable
 
-from tfxfer import errors, escaping
+from tfxfer import errors, escaping, hub_presets
 
 SLIM_PAGE = (
     'https://github.com/tensorflow/models/tree/master/research/slim#pre-trained-models'
@@ -113,9 +113,9 @@ class Keras:
 
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
-    """A user's own model: a .keras file, or the folder of a SavedModel."""
+    """A user's own .keras file or SavedModel, or a preset of keras-hub."""
 
-    path: str
+    path: str  # Of a preset its folder, or its name in hub_presets.PRESETS.
     layer: str = ''  # Whose output is the features; '': the global pool.
     signature: str = ''  # Of a SavedModel; '': serving_default.
     output: str = ''  # Of the signature, the features; '': the only one.
@@ -139,7 +139,8 @@ class Architecture:
     # 0-1, of the public checkpoint: TF-Slim's, or Keras' where that is the only one.
     imagenet_top1: float | None = None
     top1_source: str = "TF-Slim's table"  # Whose evaluation that is.
-    scaling: str = 'inception'  # Of slim weights; a key of models.SCALINGS.
+    # Of slim weights, or a file's; a key of models.SCALINGS if not a Scaling.
+    scaling: str | Scaling = 'inception'
     checkpoint: str = ''  # File name of the TF-Slim checkpoint, without .ckpt.
     archive: str = ''  # The file that its page offers, holding it.
     page: str = SLIM_PAGE
@@ -147,8 +148,8 @@ class Architecture:
     options: tuple[tuple[str, typing.Any], ...] = ()
     dropout: float = 0.0  # Rate before the classifier, of the public checkpoint.
     keras: Keras | None = None
-    # Whose layers it has with random weights: slim, keras, or model (of the file); or
-    # saved_model, which has none that can be trained.
+    # Whose layers it has with random weights: slim, keras, model or hub (of the file);
+    # or saved_model, which has none that can be trained.
     graph: str = 'slim'
     file: ModelFile | None = None
     # Of the public weights: TF-Slim's, or Keras' where those are the only ones.
@@ -156,11 +157,12 @@ class Architecture:
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """Sources of trained weights: 'slim', 'keras', 'model'."""
+        """Sources of trained weights: 'slim', 'keras', 'model', 'hub'."""
         known = {
             'slim': self.archive,
             'keras': self.keras and self.keras.file,
-            'model': self.file,
+            MODEL: self.file and self.graph == MODEL,
+            HUB: self.file and self.graph == HUB,
         }
         return tuple(source for source, there in known.items() if there)
 
@@ -169,9 +171,10 @@ class Architecture:
         """What weights must be of: its name; of a file its content and its use."""
         if not self.file:
             return self.name
+        kind = HUB if self.graph == HUB else MODEL
         of = (self.file.digest, self.file.layer, self.scaling)
         more = (self.file.signature, self.file.output)
-        return ':'.join([MODEL, *of, *(more if any(more) else ())])
+        return ':'.join(map(str, [kind, *of, *(more if any(more) else ())]))
 
     def top1(self, source: str) -> float | None:
         """ImageNet top-1, 0-1, of the weights from `source`; None if not known."""
@@ -677,8 +680,9 @@ APPLICATIONS = _table(
     *map(_application, _ROWS),
 )
 
-MODEL = 'model'  # Names that begin so stand for a user's own model.
-SAVED_MODEL = 'saved_model'  # Architecture.graph of one that is a SavedModel.
+MODEL = 'model'  # Names that begin so stand for a user's own model,
+HUB = 'hub'  # and those for a preset of keras-hub: its name, or its folder.
+SAVED_MODEL = 'saved_model'  # Architecture.graph of a model that is a SavedModel.
 
 
 def _size(text: str) -> int:
@@ -699,7 +703,7 @@ def _top1(text: str) -> float:
     return value
 
 
-# What may follow the path of a model file, each as `:name=value`.
+# What may follow a model file or a preset, each as `:name=value`.
 _OPTIONS: dict[str, Callable[[str], typing.Any]] = {
     'scaling': lambda text: errors.find('scaling', SCALINGS, text) and text,
     'layer': str,
@@ -711,28 +715,39 @@ _OPTIONS: dict[str, Callable[[str], typing.Any]] = {
 
 
 def find(name: str) -> Architecture:
-    """The record of a network, or one of a model file that is still unread.
+    """The record of a network, or one of a file that is still unread.
 
     Args:
-        name: of ARCHITECTURES or APPLICATIONS (`keras:NAME`), or
-            `model:/path/my.keras` (or the folder of a SavedModel), perhaps followed by
+        name: of ARCHITECTURES or APPLICATIONS (`keras:NAME`); `model:/path/my.keras` or
+            the folder of a SavedModel; `hub:PRESET` or `hub:/path/to/preset`. The
+            latter perhaps followed by
             `:scaling=`, `:layer=`, `:size=`, `:top1=` (docs/networks.md).
 
     Raises:
-        errors.InputError: unknown name, or an option that a model file does not have.
+        errors.InputError: unknown name, or an option that a file does not have.
     """
     for table in (ARCHITECTURES, APPLICATIONS):
         if name in table:
             return table[name]
     kind, _, rest = name.partition(':')
-    if kind == MODEL and rest:
+    if kind in (MODEL, HUB) and rest:
         return _of_file(name)
-    close = difflib.get_close_matches(name, [*ARCHITECTURES, *APPLICATIONS], n=1)
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> errors.InputError:
+    """Says which network was perhaps meant."""
+    presets = [f'{HUB}:{preset}' for preset in hub_presets.PRESETS]
+    names = [*ARCHITECTURES, *APPLICATIONS, *presets]
+    longer = [each for each in names if name and each.startswith(name)]
+    close = longer or difflib.get_close_matches(name, names, n=1)
     hint = f' Did you mean {close[0]!r}?' if close else ''
-    raise errors.InputError(
+    return errors.InputError(
         f'No architecture named {name!r}.{hint} Known: {", ".join(ARCHITECTURES)}; '
-        f'keras:NAME with a NAME of the {len(APPLICATIONS)} Keras Applications '
-        '(tools.list_architectures lists them); model:/path/my.keras.'
+        f'keras:NAME with a NAME of the {len(APPLICATIONS)} Keras Applications, '
+        f'hub:NAME with one of {len(presets)} presets of keras-hub '
+        '(tools.list_architectures lists them); model:/path/my.keras; '
+        'hub:/path/to/preset.'
     )
 
 
@@ -749,29 +764,44 @@ def _of_file(name: str) -> Architecture:
         raise errors.InputError(
             f'{name!r} has a control character in it: rename the file or folder.'
         )
-    path, given = _path_and_options(name)
+    kind, (path, given) = name.partition(':')[0], _path_and_options(name)
+    if kind == HUB:
+        _check_preset(path)
     values = {}
     for key, text in given.items():
         values[key] = errors.find('option of a model file', _OPTIONS, key)(text)
+    preset = hub_presets.PRESETS.get(path) if kind == HUB else None
     return Architecture(
         name=name,
         builder='',
         input_size=values.get('size', 0),
         features=0,
-        parameters=0,
+        parameters=preset.parameters if preset else 0,
         imagenet_top1=values.get('top1'),
         top1_source='as given',
         scaling=values.get('scaling', ''),
-        graph=MODEL,
+        graph=kind,
         file=ModelFile(
             path, *(values.get(key, '') for key in ('layer', 'signature', 'output'))
         ),
-        licence=OF_FILE,
+        licence=OF_FILE if kind == MODEL else NOT_STATED,
     )
 
 
+def _check_preset(path: str) -> None:
+    """Refuses what is neither the name of an image network nor a folder's path."""
+    if '/' in path or path in hub_presets.PRESETS:
+        return
+    if other := hub_presets.other(path):
+        raise errors.InputError(
+            f'{HUB}:{path} is {other}, no network that images can be classified with. '
+            'tools.list_architectures lists those of keras-hub that are.'
+        )
+    raise _unknown(f'{HUB}:{path}')
+
+
 def _path_and_options(name: str) -> tuple[str, dict[str, str]]:
-    """Of a model file's name: its path, and what follows it."""
+    """Of the name of a file or preset: its path or name, and what follows it."""
     path = name.partition(':')[2]
     options: dict[str, str] = {}
     while True:
@@ -783,16 +813,28 @@ def _path_and_options(name: str) -> tuple[str, dict[str, str]]:
 
 
 def short(name: str) -> str:
-    """A network's name for people: of a model file the file's own."""
-    if not name.startswith(f'{MODEL}:'):
+    """A network's name for people: of a model file or folder its own."""
+    kind = name.partition(':')[0]
+    if kind not in (MODEL, HUB):
         return name
-    return pathlib.PurePath(_path_and_options(name)[0]).name
+    path = _path_and_options(name)[0]
+    return f'{HUB}:{path}' if _public(name) else pathlib.PurePath(path).name
+
+
+def _public(name: str) -> bool:
+    """Whether a name is that of a preset, by which anybody has the same one."""
+    kind, path = name.partition(':')[0], _path_and_options(name)[0]
+    return kind == HUB and path in hub_presets.PRESETS
 
 
 def in_id(name: str) -> str:
-    """A network's name as part of a Run's id: of a model file not its path."""
+    """A network's name as part of a Run's id: of a file or folder not its path."""
     kind, colon, rest = name.partition(':')
-    return kind if kind == MODEL or not colon else f'{kind}_{rest}'
+    if kind in (MODEL, HUB) and not _public(name):
+        return kind
+    if kind == HUB:
+        rest = _path_and_options(name)[0]
+    return f'{kind}_{rest}' if colon else kind
 
 
 def described(arch: Architecture) -> dict[str, typing.Any]:
@@ -815,7 +857,8 @@ def described(arch: Architecture) -> dict[str, typing.Any]:
 
 
 def pathless(name: str) -> str:
-    """The name of a model file by what changes its numbers besides its content."""
-    options = _path_and_options(name)[1]
+    """The name of a file by what changes its numbers besides its content."""
+    path, options = _path_and_options(name)
     kept = sorted(f'{k}={v}' for k, v in options.items() if k != 'top1')
-    return ':'.join([MODEL, *kept])
+    own = [path] if _public(name) else []
+    return ':'.join([name.partition(':')[0], *own, *kept])

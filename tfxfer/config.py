@@ -81,9 +81,9 @@ class Run:
         phase: `trial` fits train and scores valid, never opens test; `final` fits
             train + valid and scores test.
         seed: of initialisation, order and augmentation.
-        weights: '' (random), 'slim', 'keras', 'model' (those of a model file),
-            `run:ID` (a pretrain Run of the same workdir), or the path of a checkpoint
-            or a Run.
+        weights: '' (random), 'slim', 'keras', 'model' (those of a model file), 'hub'
+            (those of a preset), `run:ID` (a pretrain Run of the same workdir), or the
+            path of a checkpoint or a Run.
         per_class: training images per class, a stratified and nested subset; None: all.
             Validation images are cut to the same share of theirs.
         image_size: side in pixels; None: the architecture's own.
@@ -98,7 +98,7 @@ class Run:
         tf32: GPUs that can may compute float32 products in TF32: faster, and less exact
             (docs/gpu.md).
         feature_dtype: in which features are cached, one of FEATURE_DTYPES.
-        arch_digest: of a model file; its path is not part of the id.
+        arch_digest: of a model file or preset; its path is not part of the id.
         dataset_digest: of a folder's files; its path is not part of the id.
         weights_digest: of a weights file; likewise.
         until: a trial stops after so many of `hparams.steps` and is scored there, on
@@ -265,6 +265,6 @@ def _check_weights(run: Run) -> None:
     if run.setting in ('logistic', 'finetune') and not run.weights:
         raise errors.InputError(
             f"{run.setting} needs weights: 'slim', 'keras', 'model' (those of a model "
-            'file), or the path of a checkpoint or of a pretrain Run '
-            '(--config.weights=...).'
+            "file), 'hub' (those of a preset), or the path of a checkpoint or of a "
+            'pretrain Run (--config.weights=...).'
         )

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.golden import weights
-from tfxfer import architectures
+from tfxfer import architectures, hub_presets
 from tfxfer.cli import app, list_architectures
 
 MOBILENET = architectures.ARCHITECTURES['mobilenet_v1']
@@ -34,10 +34,29 @@ def test_the_list_says_which_weights_are_here(tmp_path, monkeypatch):
 
 def test_the_list_has_a_row_for_every_network(capsys):
     app.call(list_architectures)
-    header, *lines = capsys.readouterr().out.splitlines()
+    networks, presets = capsys.readouterr().out.split('\n\n')
+    header, *lines = networks.splitlines()
     known = [*architectures.ARCHITECTURES, *architectures.APPLICATIONS]
     assert [line.split()[0] for line in lines] == known
     assert header.startswith('name') and header.endswith('weights')
+    header, *lines = presets.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        f'hub:{name}' for name in hub_presets.PRESETS
+    ]
+    assert header.startswith('preset of keras-hub')
+
+
+def test_the_list_says_which_presets_are_here(tmp_path, monkeypatch):
+    monkeypatch.setenv('KAGGLEHUB_CACHE', str(tmp_path))
+    preset = hub_presets.PRESETS['deit_tiny_distilled_patch16_224_imagenet']
+    place = tmp_path / 'models' / preset.handle
+    place.mkdir(parents=True)
+    (place / 'config.json').touch()
+    (place / 'model.weights.h5').touch()
+    rows = {row[0]: row[1:] for row in list_architectures.hub_rows()}
+    name = 'hub:deit_tiny_distilled_patch16_224_imagenet'
+    assert rows[name] == ('DeiT', '224', '5.5 M', 'hub')
+    assert rows['hub:dinov2_small'] == ('DINOV2', '-', '22.6 M', '[hub]')
 
 
 def test_the_program_starts(program):

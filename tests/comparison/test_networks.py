@@ -91,10 +91,34 @@ def test_slim_weights_are_taken_where_there_are_no_others(keras, offline, tmp_pa
 
 
 def test_with_a_network_connection_missing_weights_are_downloaded(keras, monkeypatch):
-    monkeypatch.setattr(networks, 'reachable', lambda: True)
+    monkeypatch.setattr(networks, 'reachable', lambda page: True)
     folder = keras()
     chosen = networks.choose(study(archs=('resnet_50',)), None, named=True)
     assert chosen.notes[1] == f'Keras downloads the weights of resnet_50 into {folder}.'
+
+
+def test_a_preset_that_is_missing_is_said_with_its_handle(
+    keras, offline, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('KAGGLEHUB_CACHE', str(tmp_path))
+    keras('resnet_50')
+    name = 'swin_tiny_patch4_window7_224'
+    asked = study(archs=('resnet_50', f'hub:{name}'))
+    assert asked.weights == 'keras' and asked.weights_of(f'hub:{name}') == 'hub'
+    place = tmp_path / f'models/keras/swin-transformer/keras/{name}/1'
+    with pytest.raises(errors.InputError) as raised:
+        networks.choose(asked, None, named=True)
+    said = str(raised.value)
+    assert f'kaggle://keras/swin-transformer/keras/{name}/1' in said
+    assert f'into {place}' in said and 'resnet_50' not in said
+    monkeypatch.setattr(networks, 'reachable', lambda page: True)
+    notes = networks.choose(asked, None, named=True).notes
+    assert f'kagglehub downloads the weights of hub:{name}' in notes[1]
+    place.mkdir(parents=True)
+    for file in ('config.json', 'model.weights.h5'):
+        (place / file).touch()
+    assert networks.missing(asked) == {}
+    assert networks.missing(study(archs=('hub:/my/preset',))) == {}
 
 
 def test_any_answer_is_one_and_silence_is_none():

@@ -132,6 +132,11 @@ _SINGLE_RUNS = {
 _NETWORKS = {
     f'{_SWEEP}/images.py --config.archs=mobilenet_v2,keras:ConvNeXtTiny '
     '--config.datasets=folder:/my/images': Called(PLAN, 'logistic'),
+    f'{_SWEEP}/images.py --config.archs=mobilenet_v2,hub:vit_base_patch16_224_imagenet '
+    '--config.datasets=folder:/my/images': By(
+        'tests/transfer/test_hub_presets.py::'
+        'test_a_preset_from_the_command_line_to_the_table'
+    ),
     f'{_RUN}/logistic.py --config.arch=model:/path/my.keras --config.weights=model '
     f'{_IMAGES}': By(
         'tests/transfer/test_model_files.py::'
@@ -288,7 +293,9 @@ COVERED = {
     **_REPORTS, **_EXPERIMENTS, **_BENCHMARKS,
 }  # fmt: skip
 # Of other projects, and not for a test: they change the user's packages or git hooks.
-LEFT_OUT = ('pip install pre-commit', 'pre-commit install')
+LEFT_OUT = (
+    'pip install pre-commit', 'pre-commit install', 'pip install tfxfer[hub]',
+)  # fmt: skip
 
 
 def covered(kind: type) -> dict[str, typing.Any]:

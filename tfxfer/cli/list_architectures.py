@@ -3,15 +3,16 @@
     python -m tools.list_architectures --checkpoints=FOLDER
 
 Parameters and multiply-adds (of one image) are without classifiers. Weights in brackets
-are known, but not here: `slim` is looked for in --checkpoints, `keras` in Keras' cache.
-Licences of weights are those that their publishers state.
+are known, but not here: `slim` is looked for in --checkpoints, `keras` in Keras' cache,
+`hub` in kagglehub's. Licences of weights are those that their publishers state. The
+second table has the presets of keras-hub, by its own numbers.
 """
 
 from collections.abc import Iterator
 
 from absl import flags
 
-from tfxfer import architectures, errors
+from tfxfer import architectures, errors, hub_presets
 from tfxfer.cli import app
 
 HEADER = (
@@ -24,6 +25,7 @@ HEADER = (
     'licence of weights',
     'weights',
 )
+HUB_HEADER = ('preset of keras-hub', 'family', 'input', 'parameters', 'weights')
 
 
 def rows(checkpoints: str | None = None) -> Iterator[tuple[str, ...]]:
@@ -70,6 +72,20 @@ def _licences(arch: architectures.Architecture) -> str:
     return ', '.join(f'{source} {licences[source]}' for source in licences)
 
 
+def hub_rows() -> Iterator[tuple[str, ...]]:
+    """One tuple of texts per preset of keras-hub, as in HUB_HEADER."""
+    from tfxfer.models import hub_preset
+
+    for name, preset in hub_presets.PRESETS.items():
+        yield (
+            f'hub:{name}',
+            preset.backbone.removesuffix('Backbone'),
+            str(preset.size or '-'),
+            f'{preset.parameters / 1e6:.1f} M',
+            '[hub]' if hub_preset.missing(name) else 'hub',
+        )
+
+
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define = app.Define(values)
     define.checkpoints()
@@ -77,7 +93,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 
 
 def main(given: app.Given) -> None:
-    table = [HEADER, *rows(given.checkpoints)]
+    _show([HEADER, *rows(given.checkpoints)])
+    print()
+    _show([HUB_HEADER, *hub_rows()])
+
+
+def _show(table: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

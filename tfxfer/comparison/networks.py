@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 from tfxfer import architectures, errors
-from tfxfer.models import weight_files
+from tfxfer.models import hub_preset, weight_files
 from tfxfer.study import executors
 from tfxfer.study.study import Study
 
@@ -16,6 +16,8 @@ from tfxfer.study.study import Study
 # and multiply-adds per image of those that a smaller one takes.
 CORES, MULTIPLY_ADDS = 4, 4e9
 KERAS_PAGE = 'https://storage.googleapis.com/tensorflow/keras-applications/'
+# By the source of weights: where they are downloaded from.
+PAGES = {'keras': KERAS_PAGE, architectures.HUB: hub_preset.KAGGLE_PAGE}
 PATIENCE = 3.0  # Seconds for an answer of that page.
 
 
@@ -64,9 +66,11 @@ def choose(
     if not lacking:
         return Choice(study, notes)
     names = ', '.join(lacking)
-    if study.weights_of(next(iter(lacking))) == 'keras' and reachable():
-        notes.append(f'Keras downloads the weights of {names} into {keras_folder()}.')
-        return Choice(study, notes)
+    by_source: dict[str, list[str]] = {}
+    for name in lacking:
+        by_source.setdefault(study.weights_of(name), []).append(name)
+    if all(source in PAGES and reachable(PAGES[source]) for source in by_source):
+        return Choice(study, [*notes, *_downloads(by_source)])
     files = ' '.join(dict.fromkeys(lacking.values()))
     if named:
         raise errors.InputError(f'Weights are missing: {names}. {files}')
@@ -105,9 +109,22 @@ def missing(
             where = _keras_place(arch)
         elif study.weights_of(name) == 'slim':
             where = _slim_place(arch, checkpoints)
+        elif arch.file and study.weights_of(name) == architectures.HUB:
+            where = hub_preset.missing(arch.file.path)
         if where:
             lacking[name] = where
     return lacking
+
+
+def _downloads(by_source):
+    """A sentence on the weights of each source that will be downloaded."""
+    into = {
+        'keras': ('Keras', keras_folder()),
+        architectures.HUB: ('kagglehub', hub_preset.cache_folder()),
+    }
+    for source, names in by_source.items():
+        who, folder = into[source]
+        yield f'{who} downloads the weights of {", ".join(names)} into {folder}.'
 
 
 def reachable(page: str = KERAS_PAGE) -> bool:
@@ -130,8 +147,7 @@ def keras_folder() -> pathlib.Path:
 
 def _offered(study, arch):
     """Whether there are public weights of a network, of the study's kind."""
-    kinds = arch.weights if study.weights == 'public' else {study.weights}
-    return bool(set(arch.weights) & set(kinds))
+    return bool(arch.weights) and study.weights_of(arch.name) in arch.weights
 
 
 def _cost(name):

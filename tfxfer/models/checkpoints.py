@@ -27,8 +27,8 @@ def read(
         return weights_h5.read(path, arch)
     if arch.file:
         raise errors.InputError(
-            f'{path!r} is no weights of {arch.name}: these are its own (model), or a '
-            f'{weight_files.SUFFIX} file that this project wrote.'
+            f'{path!r} is no weights of {arch.name}: these are its own ({arch.graph}), '
+            f'or a {weight_files.SUFFIX} file that this project wrote.'
         )
     return slim.read(path, arch, averages=averages)
 

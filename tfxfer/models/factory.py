@@ -15,6 +15,7 @@ from tfxfer.models import (
     blocks,
     checkpoints,
     densenet,
+    hub_graph,
     inception,
     inception_v4,
     mobilenet,
@@ -99,8 +100,8 @@ def build(
         classes: k; None is the weights' own number. The classifier's weights are the
             file's when it has as many classes (and options.head_seed is None), and new
             otherwise.
-        weights: None (random), 'slim', 'keras', 'model' (those of a model file), a
-            path (weight_files.find), or Weights.
+        weights: None (random), 'slim', 'keras', 'model' (those of a model file), 'hub'
+            (of a preset), a path (weight_files.find), or Weights.
         options: NetworkOptions.
         checkpoint_folder: of TF-Slim's checkpoints; None: that of the environment
             variable weight_files.ENV.
@@ -150,6 +151,8 @@ def _weights(
         if arch.graph == architectures.SAVED_MODEL:
             return saved_model_graph.model_weights(arch)
         return model_graph.model_weights(arch)
+    if weights == architectures.HUB:
+        return hub_graph.hub_weights(arch)
     path = weight_files.find(arch, os.fspath(weights), folder)
     return checkpoints.read(path, arch)
 
@@ -204,6 +207,7 @@ GRAPHS = {
     'keras': applications.graph,
     architectures.MODEL: model_graph.graph,
     architectures.SAVED_MODEL: saved_model_graph.graph,
+    architectures.HUB: hub_graph.graph,
 }
 
 

@@ -5,7 +5,6 @@ archive of config.json, which says how the model is built, and model.weights.h5.
 """
 
 import dataclasses
-import hashlib
 import io
 import json
 import math
@@ -19,9 +18,9 @@ from collections.abc import Iterator, Mapping
 import h5py
 
 from tfxfer import architectures, errors
-from tfxfer.models import h5_arrays
+from tfxfer.models import h5_arrays, hub_preset, keras_config
 
-Config = dict[str, typing.Any]
+Config = keras_config.Config
 
 _CONFIG, _WEIGHTS = 'config.json', 'model.weights.h5'
 _OF_SAVED_MODEL = ('saved_model.pb', 'variables/variables.index')
@@ -34,12 +33,6 @@ _PASSES = (
     'InputLayer', 'Identity', 'Resizing', 'CenterCrop', 'ZeroPadding2D', 'Cast',
     'GetItem', 'Dropout',
 )  # fmt: skip
-# What holds code, in the file or beside it.
-_CODE = (
-    'Lambda', '__lambda__', 'TFSMLayer', 'JaxLayer', 'FlaxLayer', 'TorchModuleWrapper',
-)  # fmt: skip
-# In the name of the class of a layer's number format; Keras' plain one is DTypePolicy.
-_PLAIN_FORMATS = ('DTypePolicy',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,14 +69,17 @@ def find(name: str, *, trust: bool = False) -> architectures.Architecture:
 
 
 def complete(arch: architectures.Architecture) -> architectures.Architecture:
-    """An Architecture with what its file says; others as they are.
+    """An Architecture with what its file or preset says; others as they are.
 
     Raises:
         errors.InputError: no such file, damaged, code in it, no network that takes
-            colour images and can be trained, or nothing says how it scales pixels.
+            colour images and can be trained, or nothing says how it scales pixels;
+            see hub_preset.complete.
     """
     if not arch.file or arch.file.digest:
         return arch
+    if arch.graph == architectures.HUB:
+        return hub_preset.complete(arch)
     path = arch.file.path
     if is_saved_model(path):
         from tfxfer.models import saved_model_file  # TensorFlow, for its format.
@@ -142,17 +138,17 @@ def read(path: str, *, trust: bool = False) -> Content:
     config, weights = _members(path)
     try:
         model = json.loads(config)
-        kinds = list(_described(model))
+        kinds = list(keras_config.described(model))
         if not isinstance(model.get('config'), dict):
             raise ValueError('it describes no model')
         with h5py.File(io.BytesIO(weights)) as file:
             arrays = h5_arrays.datasets(file, len(weights))
             parameters = sum(math.prod(array.shape) for array in arrays.values())
-            digest = _digest(model, arrays)
+            digest = keras_config.digest(model, arrays)
     except (*h5_arrays.DAMAGE, RecursionError) as error:
         raise _damaged(path, error) from error
     for kind in kinds:
-        _check_kind(path, kind, trust=trust)
+        keras_config.check_kind(path, kind, trust=trust)
     if model['class_name'] not in ('Functional', 'Sequential'):
         raise errors.InputError(
             f'{path} holds a {model["class_name"]}. Known: Functional and Sequential '
@@ -184,70 +180,11 @@ def _members(path: str) -> tuple[bytes, bytes]:
         raise _damaged(path, e) from e
 
 
-def _digest(model: Config, arrays: Mapping[str, typing.Any]) -> str:
-    """SHA-256 of a model, but for how it was compiled, and its weights."""
-    named = {key: model.get(key) for key in ('class_name', 'config')}
-    total = hashlib.sha256(json.dumps(_unnumbered(named), sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = arrays[name][()]
-        total.update(f'{name} {array.dtype} {array.shape}\n'.encode() + array.tobytes())
-    return total.hexdigest()
-
-
-def _unnumbered(value: typing.Any) -> typing.Any:
-    """A config without what is another number each time that it is saved."""
-    if isinstance(value, list):
-        return [_unnumbered(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {k: _unnumbered(v) for k, v in value.items() if k != 'shared_object_id'}
-
-
 def _damaged(path: str, error: BaseException) -> errors.InputError:
     return errors.InputError(
         f'{path} is no model file of Keras 3, or is truncated or damaged '
         f'({str(error).splitlines()[0] if str(error) else type(error).__name__}).'
     )
-
-
-def _described(value: typing.Any) -> Iterator[Config]:
-    """Every object that a config describes, itself included."""
-    if isinstance(value, dict):
-        if 'class_name' in value:
-            yield value
-        for item in value.values():
-            yield from _described(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _described(item)
-
-
-def _check_kind(path: str, kind: Config, *, trust: bool) -> None:
-    """Refuses what is code, of another library, or no plain numbers."""
-    name, module = str(kind['class_name']), str(kind.get('module') or 'keras')
-    registered = str(kind.get('registered_name') or '')
-    shown = kind.get('config')
-    if isinstance(shown, dict):
-        shown = shown.get('name')
-    where = f'{name} {shown!r}' if isinstance(shown, str) else name
-    if name in _CODE and not trust:
-        raise errors.InputError(
-            f'{path} has code in it ({where}), which is not run. If you trust who '
-            'made the file: --trust. Better: build the model with layers of Keras.'
-        )
-    if 'DTypePolicy' in name and name not in _PLAIN_FORMATS:
-        raise errors.InputError(
-            f'{path} is quantised ({where}), or its layers have number formats of '
-            'their own. Save the model before it is quantised.'
-        )
-    unknown = module.partition('.')[0] not in ('keras', 'builtins') or '>' in registered
-    if name == 'function' and module == 'builtins':
-        unknown = '>' in registered or registered not in ('', 'function', shown)
-    if unknown:
-        raise errors.InputError(
-            f'{path} needs code of yours ({where}), which it does not hold. Build the '
-            'model with layers of Keras.'
-        )
 
 
 def layers_of(config: Config) -> list[Config]:

@@ -36,7 +36,7 @@ class TransferNetwork(keras.Model):
 
     @property
     def graph(self) -> str:
-        """Whose layers it has, and so what they are called: slim, keras or model."""
+        """Whose layers it has, and so what they are called: a key of models.GRAPHS."""
         return self._graph
 
     @property
@@ -52,7 +52,7 @@ def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
     B.8), which is known only once the images are. A function that was traced before
     keeps the old one.
     """
-    for layer in parts(model).values():
+    for layer in model._flatten_layers():  # Those inside of other layers, too.
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
 

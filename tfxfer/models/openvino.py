@@ -175,4 +175,5 @@ def compiled_network(
             return openvino_runtime.compiled(graph, 'THROUGHPUT', precision)
         except Exception as error:  # OpenVINO raises many kinds.
             reason = str(error).strip().splitlines() or ['']
-            raise Unsupported(reason[-1]) from error
+            lacking = [line for line in reason if 'No conversion rule' in line]
+            raise Unsupported((lacking or reason)[-1].strip('- ')) from error

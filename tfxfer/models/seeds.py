@@ -1,11 +1,15 @@
-"""The seed and the dtype policy with which Keras' layers are made."""
+"""The seed, the names and the dtype policy with which Keras' layers are made."""
 
+import collections
 import contextlib
 import hashlib
 import random
 from collections.abc import Iterator
 
 import keras
+from keras.src.backend.common import global_state
+
+_COUNTS = 'object_name_uids'  # How often Keras has made up a name, by its beginning.
 
 
 @contextlib.contextmanager
@@ -26,6 +30,20 @@ def derived(seed: int, use: str) -> int:
     """A seed for one use of a Run's seed, unrelated to those of its other uses."""
     digest = hashlib.sha256(f'{use} {seed}'.encode()).digest()
     return int.from_bytes(digest[:4], 'big')
+
+
+@contextlib.contextmanager
+def fresh_names() -> Iterator[None]:
+    """Makes the names that Keras makes up inside the same each time.
+
+    They count on through the process otherwise, and weights are found by them.
+    """
+    before = global_state.get_global_attribute(_COUNTS)
+    global_state.set_global_attribute(_COUNTS, collections.defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_COUNTS, before)
 
 
 @contextlib.contextmanager

@@ -144,6 +144,7 @@ def _start(record: results.Record) -> str:
         '': 'random weights',
         'slim': "TF-Slim's ImageNet weights",
         'keras': "Keras Applications' ImageNet weights",
+        'hub': 'the weights of presets of keras-hub',
         'run': 'weights of pretrain Runs of this folder',
     }
     unknown = '' if record.source else ', of which the source is not known'

@@ -87,10 +87,10 @@ def _check_names(study: Study) -> None:
 
 def _check_weights(study: Study, name: str) -> None:
     offered = architectures.find(name).weights
-    public = ('slim', 'keras', architectures.MODEL, PUBLIC)
-    if study.weights in offered or study.weights not in public:
+    public = ('slim', 'keras', architectures.MODEL, architectures.HUB, PUBLIC)
+    if study.weights not in public:
         return
-    if study.weights != PUBLIC or not offered:
+    if not offered or study.weights_of(name) not in offered:
         known = ', '.join(offered) or "none; pretrain it (weights='pretrain')"
         raise errors.InputError(
             f'There are no {study.weights} weights of {name}. Its sources: {known}.'

@@ -6,7 +6,8 @@ import typing
 from tfxfer import architectures
 
 PRETRAIN = 'pretrain'  # As `weights`: from pretrain Runs of this study's `source`.
-PUBLIC = 'public'  # As `weights`: 'slim' where there are such, else 'keras', 'model'.
+# As `weights`: 'slim' if there are such, else 'keras', 'model', 'hub'.
+PUBLIC = 'public'
 ARCH = '{arch}'  # In `weights`: the name of each network.
 COMBINE = ('all', 'ladder')  # The ways of pretraining.
 CHOOSE = ('every', 'once')  # Which seeds have trials.
@@ -104,10 +105,15 @@ class Study:
         return getattr(self, setting)
 
     def weights_of(self, arch: str) -> str:
-        """What `weights` a network's Runs have, or PRETRAIN."""
-        if ARCH in self.weights:
-            own = architectures.find(arch).file is not None
-            return architectures.MODEL if own else self.weights.replace(ARCH, arch)
-        if self.weights != PUBLIC:
+        """What `weights` a network's Runs have, or PRETRAIN.
+
+        A model file or preset has its own, where those of others are a library's or
+        in a file per network.
+        """
+        per_network = ARCH in self.weights
+        if not per_network and self.weights not in (PUBLIC, 'slim', 'keras'):
             return self.weights
-        return architectures.find(arch).weights[0]
+        found = architectures.find(arch)
+        if self.weights == PUBLIC or found.file:
+            return found.weights[0]
+        return self.weights.replace(ARCH, arch)

@@ -41,7 +41,7 @@ def crop_of(arch: architectures.Architecture, weights: str, crop: str) -> str:
     """Key of preprocess.CROPS."""
     if crop != 'own':
         return crop
-    return CROPS[arch.scaling] if weights == 'slim' else 'central'
+    return CROPS[str(arch.scaling)] if weights == 'slim' else 'central'
 
 
 def evaluate(
@@ -56,8 +56,8 @@ def evaluate(
     """{'arch', 'weights', 'dataset', 'crop', 'images', 'top1', 'top5', 'known'}.
 
     Args:
-        weights: 'slim', 'keras', 'model', a checkpoint's path, or the folder of a
-            pretrain Run.
+        weights: 'slim', 'keras', 'model', 'hub', a checkpoint's path, or the folder of
+            a pretrain Run.
         arch: key of ARCHITECTURES; None: the Run's.
         dataset: its name; None: ImageNet, or the Run's own.
         selection: of images.

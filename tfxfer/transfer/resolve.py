@@ -17,7 +17,7 @@ class Weights(typing.NamedTuple):
     """The weights that a Run starts from.
 
     Attributes:
-        path: what models.build takes: a path, 'keras', 'model', or None (random).
+        path: what models.build takes: a path, 'keras', 'model', 'hub', None (random).
         digest: of the file, for the Run's id; None where its name says it all.
         source: for the Record: {'dataset', 'score', 'images'} of what they were
             trained for; None for random weights, and where that is not known.
@@ -199,7 +199,7 @@ def find_weights(
         return _weights_of_run(run, arch, path, own=kind == 'run')
     if kind == 'run':
         raise errors.InputError(f'{options.workdir} holds no finished Run {name!r}.')
-    if run.weights in ('keras', architectures.MODEL):
+    if run.weights in ('keras', architectures.MODEL, architectures.HUB):
         return _public(run.weights, arch)
     file = weight_files.find(arch, run.weights, options.checkpoints)
     from tfxfer.models import checkpoints  # TensorFlow, once the file is there.
@@ -211,7 +211,7 @@ def find_weights(
 
 
 def _public(weights: str, arch: architectures.Architecture) -> Weights:
-    """'keras' or 'model': weights that the network's own name stands for."""
+    """'keras', 'model', 'hub': weights that the network's own name stands for."""
     if weights not in arch.weights:
         raise errors.InputError(
             f'{arch.name} has no weights {weights!r}. Its sources of weights: '
