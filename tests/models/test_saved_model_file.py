@@ -266,6 +266,39 @@ def test_tables_and_files_beside_the_graph_are_refused(tmp_path):
     refused('asset.*resource', path, 'scaling=none')
 
 
+def test_what_counts_is_the_function_that_the_loader_runs(tmp_path):
+    """Not the nodes that the signature names, which the loader does not use."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    module = tf.Module()
+    spec = [tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, 'image')]
+    module.call = tf.function(pooled, input_signature=spec)
+    module.other = tf.function(writes, input_signature=spec)
+    signatures = {'serving_default': module.call, 'other': module.other}
+    tf.saved_model.save(module, str(tmp_path / 'a'), signatures=signatures)
+    find(tmp_path / 'a', 'scaling=none')
+    file = tmp_path / 'a' / 'saved_model.pb'
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    nodes = saved.meta_graphs[0].object_graph_def.nodes
+    (named,) = (n for n in nodes if n.user_object.identifier == 'signature_map')
+    ids = {child.local_name: child.node_id for child in named.children}
+    for child in named.children:
+        child.node_id = ids['other']
+    file.write_bytes(saved.SerializeToString())
+    refused('WriteFile', tmp_path / 'a', 'scaling=none')
+    named.ClearField('children')
+    file.write_bytes(saved.SerializeToString())
+    refused('lacks serving_default', tmp_path / 'a', 'scaling=none')
+
+
+def test_a_loaded_function_is_looked_at_as_it_is(tmp_path):
+    for name, expected in (('PyFunc', ['PyFunc']), ('WriteFile', ['WriteFile'])):
+        path = saved_models.of_function(tmp_path / name, within(OPERATIONS[name]))
+        loaded = tf.saved_model.load(path)
+        graph = loaded.signatures['serving_default'].graph.as_graph_def()
+        assert saved_model_ops.unlisted(graph) == expected
+
+
 def test_a_function_that_is_called_like_an_operation_is_refused(mine, tmp_path):
     from tensorflow.core.protobuf import saved_model_pb2
 

@@ -9,9 +9,13 @@ import pytest
 from PIL import Image
 
 from tests.support import archives
-from tfxfer import datasets, errors
+from tests.support.fakes import ARCHITECTURE
+from tfxfer import config, datasets, errors, models, results
 from tfxfer.cli import app, prepare_dataset
-from tfxfer.data import image_set, readers
+from tfxfer.data import image_set, prepare, readers
+from tfxfer.report import notes
+from tfxfer.transfer import execute
+from tfxfer.transfer.options import ExecutionOptions
 from tools import cifar_archive
 
 # The superclass of each class, in the order of their labels, as torchvision's users
@@ -80,6 +84,32 @@ def test_tensorflow_datasets_reads_pixels_and_labels_of_the_pngs(
     assert found == made
     _, images = readers.read(record, image_set.Options(data=data))
     assert images.unverified == (archive,)
+
+
+@pytest.mark.slow
+def test_records_and_notes_name_archives_that_are_not_the_authors(
+    fakes, tmp_path, monkeypatch
+):
+    write_tree(tmp_path / 'pngs', 'cifar10')
+    cifar_archive.write('cifar10', tmp_path / 'pngs', tmp_path)
+    record = dataclasses.replace(datasets.DATASETS['cifar10'], sizes=None)
+    monkeypatch.setitem(datasets.DATASETS, 'cifar10', record)
+    data, weights = tmp_path / 'data', tmp_path / 'start.weights.h5'
+    prepare.prepare('cifar10', data=data, archives=tmp_path, verify=False)
+    models.save_weights(models.build(ARCHITECTURE, classes=3), weights)
+    run = config.from_dict(
+        {
+            'arch': 'tiny',
+            'dataset': 'cifar10',
+            'setting': 'logistic',
+            'weights': str(weights),
+            'hparams': {'l2s': (1.0,)},
+        }
+    )
+    execute.execute(run, ExecutionOptions(tmp_path / 'runs', data=data))
+    (found,) = results.read_all(tmp_path / 'runs')
+    assert found.unverified == ('cifar-10-binary.tar.gz',)
+    assert 'cifar-10-binary.tar.gz' in ' '.join(notes.warnings([found]))
 
 
 def test_the_training_files_have_equal_shares_of_mixed_classes(tmp_path):

@@ -6,6 +6,7 @@ variables/, a checkpoint.
 
 import dataclasses
 import hashlib
+import math
 import os
 import pathlib
 import typing
@@ -37,7 +38,8 @@ class Signature:
         dtype: of the images.
         sides: [height, width] of the images, None where it takes any.
         output: what it calls the output that is the features.
-        tensor: that output's name in the graph.
+        function: that the loader runs for it, a name in the graph's library.
+        variables: how many numbers are in the variables that it reads.
     """
 
     name: str
@@ -45,7 +47,8 @@ class Signature:
     dtype: tf.DType
     sides: list[int | None]
     output: str
-    tensor: str
+    function: str
+    variables: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +98,7 @@ def complete(arch: architectures.Architecture) -> architectures.Architecture:
     return dataclasses.replace(
         arch,
         input_size=_side(path, signature, arch.input_size),
-        parameters=_parameters(path, content.graph, signature.name),
+        parameters=signature.variables,
         graph=architectures.SAVED_MODEL,
         file=dataclasses.replace(arch.file, digest=content.digest),
     )
@@ -210,7 +213,8 @@ def find_signature(
             f'The features {output!r} of {path} must be float32 [batch, d] or [batch, '
             f'height, width, d]; they are {tf.DType(info.dtype).name} {shape}.'
         )
-    return Signature(name, image, dtype, sides, output, info.name)
+    function, variables = _function(path, graph, name)
+    return Signature(name, image, dtype, sides, output, function, variables)
 
 
 def _image(
@@ -262,7 +266,7 @@ def _check_code(
     trust: bool,
 ) -> None:
     """Refuses what may do more than compute, when it is loaded or when it runs."""
-    operations = set(saved_model_ops.refused(graph, [signature.tensor]))
+    operations = set(saved_model_ops.refused(graph, signature.function))
     if changed := operations & set(saved_model_ops.CHANGES):
         raise errors.InputError(
             f'Signature {signature.name!r} of {path} changes its own variables '
@@ -277,6 +281,7 @@ def _check_code(
     found &= set(_RUN_AT_LOADING)
     if any(each.saveable_objects or each.registered_saver for each in objects):
         found.add('functions that restore it')
+    found |= {each.registered_name for each in objects} - {''}
     found |= operations
     if found:
         raise errors.InputError(
@@ -286,15 +291,21 @@ def _check_code(
         )
 
 
-def _parameters(path: str, graph: meta_graph_pb2.MetaGraphDef, signature: str) -> int:
-    """Numbers in the variables that a signature reads."""
+def _function(
+    path: str, graph: meta_graph_pb2.MetaGraphDef, signature: str
+) -> tuple[str, int]:
+    """The function that the loader runs for a signature; numbers in its variables."""
     nodes = graph.object_graph_def.nodes
+    known = graph.object_graph_def.concrete_functions
     try:
+        # The loader, too, takes the last of several of one name.
         child = {each.local_name: each.node_id for each in nodes[0].children}
         of = {e.local_name: e.node_id for e in nodes[child['signatures']].children}
         function = nodes[of[signature]].bare_concrete_function.concrete_function_name
-        bound = graph.object_graph_def.concrete_functions[function].bound_inputs
-        held = [nodes[i].variable for i in bound if nodes[i].HasField('variable')]
+        if function not in known:
+            raise KeyError(f'the function of {signature}')
+        held = [nodes[i].variable for i in known[function].bound_inputs]
     except (KeyError, IndexError) as error:
-        raise _damaged(path, f'{GRAPH} lacks {error}') from error
-    return sum(int(np.prod([d.size for d in each.shape.dim])) for each in held)
+        raise _damaged(path, f'{GRAPH} lacks {error.args[0]}') from error
+    shapes = [[dim.size for dim in each.shape.dim] for each in held if each.dtype]
+    return function, sum(math.prod(shape) for shape in shapes)

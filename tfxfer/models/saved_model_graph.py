@@ -10,7 +10,14 @@ import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
 
 from tfxfer import architectures, errors
-from tfxfer.models import blocks, model_file, saved_model_file, scaling, weights
+from tfxfer.models import (
+    blocks,
+    model_file,
+    saved_model_file,
+    saved_model_ops,
+    scaling,
+    weights,
+)
 
 _ROUNDING = 1e-4  # Of the largest feature, by which two runs may differ on a GPU.
 
@@ -77,7 +84,9 @@ def _frozen(arch: architectures.Architecture, size: int) -> typing.Any:
     with futures.ThreadPoolExecutor(1) as thread:
         try:
             function = thread.submit(
-                _constant_function, path, content.serialized, signature, size
+                _constant_function,
+                *(path, content.serialized, signature, size),
+                trust=arch.file.trust,
             ).result()
         except Exception as error:  # TensorFlow raises many kinds.
             lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -95,10 +104,18 @@ def _frozen(arch: architectures.Architecture, size: int) -> typing.Any:
 
 
 def _constant_function(
-    path: str, serialized: bytes, signature: saved_model_file.Signature, size: int
+    path: str,
+    serialized: bytes,
+    signature: saved_model_file.Signature,
+    size: int,
+    *,
+    trust: bool,
 ) -> typing.Any:
     loaded = _loaded(path, serialized)  # Which its functions do not keep alive.
     called = loaded.signatures[signature.name]
+    unlisted = saved_model_ops.unlisted(called.graph.as_graph_def())
+    if unlisted and not trust:  # Whatever the file said of itself.
+        raise ValueError(f'it runs {", ".join(unlisted)}')
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32)])
     def features(images):

@@ -1,16 +1,16 @@
 """Which operations a SavedModel may hold: those that compute, and nothing else.
 
 A graph can hold more than arithmetic: operations that read and write files, call
-Python, print to a file, or come from a library that was loaded. What TensorFlow runs
-for a signature are the nodes that its outputs depend on; those are held to a list. The
-other functions of a SavedModel (of training, of saving) are only read, but TensorFlow
-may evaluate what is not stateful in them when it works out shapes.
+Python, print to a file, or come from a library that was loaded. What runs for a
+signature is its function and those that it calls; these are held to a list. The other
+functions of a SavedModel (of training, of saving) are only read, but TensorFlow may
+evaluate what is not stateful in them when it works out shapes.
 """
 
 import types
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from tensorflow.core.framework import function_pb2, node_def_pb2
+from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.ops import (
@@ -27,8 +27,6 @@ from tensorflow.python.ops import (
     gen_stateless_random_ops_v2,
     gen_string_ops,
 )
-
-Nodes = Iterable[node_def_pb2.NodeDef]
 
 # TensorFlow's groups of operations that take tensors and give tensors.
 _COMPUTING = (
@@ -65,51 +63,44 @@ def computing() -> set[str]:
     return (groups - _EXCEPTIONS) | _CONTROL
 
 
-def refused(graph: meta_graph_pb2.MetaGraphDef, outputs: Collection[str]) -> list[str]:
+def refused(graph: meta_graph_pb2.MetaGraphDef, function: str) -> list[str]:
     """Operations of a SavedModel that may do more than compute, sorted.
 
     Args:
         graph: of a SavedModel.
-        outputs: names of the tensors that a signature gives.
+        function: name in its library of the function that is to run.
     """
-    functions = {each.signature.name: each for each in graph.graph_def.library.function}
-    allowed = computing()
-    run = _run(graph.graph_def.node, outputs, functions)
-    found = {node.op for node in run if node.op not in allowed | set(functions)}
+    library = graph.graph_def.library.function
+    functions = {each.signature.name: each for each in library}
+    allowed = computing() | set(functions)
+    found = {node.op for node in _run(function, functions)} - allowed
     # TensorFlow could take either for the other.
     found |= {name for name in functions if op_def_registry.get(name)}
-    read_only = allowed | set(functions) | _names(gen_string_ops) | _SAVING
-    for node in _all_nodes(graph):
+    read_only = allowed | _names(gen_string_ops) | _SAVING
+    for node in _all_nodes(graph.graph_def):
         known = op_def_registry.get(node.op)
         if node.op not in read_only and not (known and known.is_stateful):
             found.add(node.op)
     return sorted(found)
 
 
-def _all_nodes(graph: meta_graph_pb2.MetaGraphDef) -> Iterator[node_def_pb2.NodeDef]:
-    yield from graph.graph_def.node
-    for function in graph.graph_def.library.function:
+def unlisted(graph: graph_pb2.GraphDef) -> list[str]:
+    """Operations of a function's graph, and of its library, that are not computing."""
+    own = {each.signature.name for each in graph.library.function}
+    return sorted({node.op for node in _all_nodes(graph)} - computing() - own)
+
+
+def _all_nodes(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
+    yield from graph.node
+    for function in graph.library.function:
         yield from function.node_def
 
 
 def _run(
-    nodes: Nodes,
-    outputs: Collection[str],
-    functions: Mapping[str, function_pb2.FunctionDef],
+    function: str, functions: Mapping[str, function_pb2.FunctionDef]
 ) -> Iterator[node_def_pb2.NodeDef]:
-    """What runs for these outputs: the nodes behind them, and all of every function."""
-    by_name = {node.name: node for node in nodes}
-    names, seen = [_node_of(name) for name in outputs], set[str]()
-    called: list[str] = []
-    while names:
-        name = names.pop()
-        if name in seen or name not in by_name:
-            continue
-        seen.add(name)
-        yield by_name[name]
-        names.extend(map(_node_of, by_name[name].input))
-        called.extend(_called(by_name[name]))
-    entered = set[str]()
+    """All nodes of a function and of those that it may call."""
+    entered, called = set[str](), [function]
     while called:
         name = called.pop()
         if name in entered or name not in functions:
@@ -118,11 +109,6 @@ def _run(
         for node in functions[name].node_def:
             yield node
             called.extend(_called(node))
-
-
-def _node_of(tensor: str) -> str:
-    """The node that gives a tensor, or that a control input names."""
-    return tensor.removeprefix('^').partition(':')[0]
 
 
 def _called(node: node_def_pb2.NodeDef) -> Iterator[str]:
