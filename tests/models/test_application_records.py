@@ -1,7 +1,5 @@
 """The forty networks of Keras Applications, compared with Keras' own predictions."""
 
-import os
-
 import keras
 import numpy as np
 import pytest
@@ -9,10 +7,11 @@ import tensorflow as tf
 from keras import applications, layers
 from keras.src.utils import file_utils
 
+from tests.support import full_size
 from tests.support.small_networks import pixels
 from tfxfer import architectures, errors, models
 from tfxfer.models import applications as ours
-from tfxfer.models import network, openvino
+from tfxfer.models import network, openvino, scaling
 
 # The module in which Keras documents a network and its preprocessing.
 MODULES = {
@@ -27,21 +26,20 @@ FAMILIES = {
     'EfficientNetB': 'efficientnet', 'ConvNeXt': 'convnext',
 }  # fmt: skip
 # The smallest of each kind that is not among the sixteen, of which others compare the
-# same graphs. TFXFER_ALL_NETWORKS=1 compares all forty, in half an hour or more.
+# same graphs; full_size.EVERY compares all forty.
 SMALLEST = (
     'Xception', 'VGG16', 'ResNet50V2', 'MobileNetV3Small', 'EfficientNetB0',
-    'EfficientNetV2B0', 'EfficientNetV2S', 'ConvNeXtTiny',
+    'EfficientNetV2B0', 'ConvNeXtTiny',
 )  # fmt: skip
 SIDE = 80  # Of which all of them take images.
 
 
 def chosen():
-    everything = bool(os.environ.get('TFXFER_ALL_NETWORKS'))
     for name in architectures.APPLICATIONS:
         name = name.removeprefix('keras:')
         if name == 'MobileNetV3Small':
             yield name
-        elif everything or name in SMALLEST:
+        elif full_size.EVERY or name in SMALLEST:
             yield pytest.param(name, marks=pytest.mark.slow)
 
 
@@ -56,8 +54,8 @@ def moved(model):
     for part, layer in network.parts(model).items():
         del part
         if isinstance(layer, layers.Normalization) and layer.weights:
-            scaling = architectures.SCALINGS['torch']
-            mean, std = np.array(scaling.mean), np.array(scaling.std)
+            torch = architectures.SCALINGS['torch']
+            mean, std = np.array(torch.mean), np.array(torch.std)
             layer.set_weights([mean / 255, (std / 255) ** 2, np.array(0)])
             layer.finalize_state()
             continue
@@ -108,6 +106,21 @@ def test_features_are_keras_own_pooled_output_after_its_own_preprocessing(name):
     keras.backend.clear_session()
 
 
+@pytest.mark.slow
+def test_large_efficientnets_of_version_2_are_scaled_as_their_own_first_layer_does():
+    theirs = applications.EfficientNetV2S(
+        include_top=False, weights=None, input_shape=(SIDE, SIDE, 3)
+    )
+    (own,) = (x for x in theirs.layers if isinstance(x, layers.Rescaling))
+    image = keras.Input((SIDE, SIDE, 3))
+    ours = keras.Model(image, scaling.scaled(image, 'efficientnet_v2'))
+    for name in ('S', 'M', 'L'):
+        arch = architectures.find(f'keras:EfficientNetV2{name}')
+        assert arch.keras.scaling == 'efficientnet_v2'
+    images = pixels(SIDE)
+    same(ours(images), own(images))
+
+
 def test_all_forty_are_there_with_what_keras_says_of_them():
     names = {name.removeprefix('keras:') for name in architectures.APPLICATIONS}
     known = {n for n in vars(applications) if n[0].isupper() and 'WEIGHTS' not in n}
@@ -156,8 +169,8 @@ def test_weights_are_asked_of_keras_by_their_name_and_hash(name, downloads):
         if isinstance(layer, layers.Normalization) and layer.weights:
             # What Keras' file has: the deviation as variance. Its graph for these
             # weights divides by the deviation's root once more.
-            scaling = architectures.SCALINGS['torch']
-            mean, std = np.array(scaling.mean), np.array(scaling.std)
+            torch = architectures.SCALINGS['torch']
+            mean, std = np.array(torch.mean), np.array(torch.std)
             layer.set_weights([mean / 255, std / 255, np.array(0)])
     asked = downloads(source)
     classes = 1000 if arch.keras.classifier else 3

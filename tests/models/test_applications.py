@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import applications
 
 from tests.conftest import ROOT
+from tests.support import full_size
 from tests.support.offline import DEAD
 from tests.support.small_networks import pixels
 from tfxfer import architectures, errors, models
@@ -38,7 +39,7 @@ APPLICATIONS = {
     'name',
     [
         pytest.param(name, marks=() if name == 'mobilenet_v1' else pytest.mark.slow)
-        for name in APPLICATIONS
+        for name in full_size.chosen(APPLICATIONS)
     ],
 )
 def test_the_keras_graph_is_the_application_with_its_own_preprocessing(name, tmp_path):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from tests.conftest import ROOT
+from tests.support import full_size
 from tests.support.precision import bfloat16_or_skip
 from tfxfer import architectures, errors, models
 from tfxfer.models import densenet, nasnet, openvino, resnet
@@ -89,7 +90,7 @@ def test_compiled_families_give_what_the_plain_ones_do(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', architectures.ARCHITECTURES)
+@pytest.mark.parametrize('name', full_size.chosen())
 def test_every_network_gives_what_the_plain_one_does_at_its_own_size(name):
     arch = architectures.ARCHITECTURES[name]
     assert_same(trained(models.build(arch, 5)), pictures(2, arch.input_size))

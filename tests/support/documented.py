@@ -223,6 +223,12 @@ _REPORTS = {
     '--formats=csv,md,tex,parquet,html': Called(says='results.parquet'),
 }
 _EXPERIMENTS = {
+    f'{_SWEEP}/real_networks.py --workdir=runs/real': Called(
+        f'{PLAN} --config.archs=mobilenet_v1,mobilenet_v2', '12'
+    ),
+    f'{_SWEEP}/real_networks.py:trained --workdir=runs/real': Called(
+        f'{PLAN} --config.archs=mobilenet_v1 --config.image_size=32', 'scratch final'
+    ),
     'python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size': By(
         'tests/cli/test_dataset_size.py::test_the_experiment_ends_with_its_tables'
     ),

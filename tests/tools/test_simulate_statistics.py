@@ -6,7 +6,7 @@ import pytest
 from tfxfer.cli import app
 from tools import simulate_statistics as simulation
 
-STUDIES = {2: 500, 6: 500, 9: 500, 18: 300, 48: 200}
+STUDIES = {2: 500, 6: 400, 9: 300, 18: 200, 48: 100}
 
 
 def test_the_simulated_classifiers_have_the_accuracy_that_they_are_judged_by():
