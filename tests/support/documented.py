@@ -224,10 +224,14 @@ _REPORTS = {
 }
 _EXPERIMENTS = {
     f'{_SWEEP}/real_networks.py --workdir=runs/real': Called(
-        f'{PLAN} --config.archs=mobilenet_v1,mobilenet_v2', '12'
+        f'{PLAN} {ONE_NETWORK} --config.datasets=digits,digits_5_9 '
+        '--config.weights=pretrain --config.source=digits_0_4',
+        'logistic final',
     ),
     f'{_SWEEP}/real_networks.py:trained --workdir=runs/real': Called(
-        f'{PLAN} --config.archs=mobilenet_v1 --config.image_size=32', 'scratch final'
+        f'{PLAN} {ONE_NETWORK} --config.datasets=digits '
+        '--config.weights=pretrain --config.source=digits_0_4',
+        'scratch final',
     ),
     'python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size': By(
         'tests/cli/test_dataset_size.py::test_the_experiment_ends_with_its_tables'
