@@ -770,13 +770,12 @@ def _of_file(name: str) -> Architecture:
     values = {}
     for key, text in given.items():
         values[key] = errors.find('option of a model file', _OPTIONS, key)(text)
-    preset = hub_presets.PRESETS.get(path) if kind == HUB else None
     return Architecture(
         name=name,
         builder='',
         input_size=values.get('size', 0),
         features=0,
-        parameters=preset.parameters if preset else 0,
+        parameters=0,
         imagenet_top1=values.get('top1'),
         top1_source='as given',
         scaling=values.get('scaling', ''),

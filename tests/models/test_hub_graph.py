@@ -232,13 +232,6 @@ def test_weights_that_are_not_the_presets_are_refused(preset, tmp_path):
 
 # As their papers and keras-hub's presets have them: parameters and config.
 PUBLISHED = {
-    'deit': (
-        5_524_800,
-        {
-            'image_shape': (224, 224, 3), 'patch_size': 16, 'num_layers': 12,
-            'num_heads': 3, 'hidden_dim': 192, 'intermediate_dim': 768,
-        },
-    ),
     'resnet': (
         11_186_112,
         {

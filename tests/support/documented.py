@@ -132,8 +132,8 @@ _SINGLE_RUNS = {
 _NETWORKS = {
     f'{_SWEEP}/images.py --config.archs=mobilenet_v2,keras:ConvNeXtTiny '
     '--config.datasets=folder:/my/images': Called(PLAN, 'logistic'),
-    f'{_SWEEP}/images.py --config.archs=mobilenet_v2,hub:vit_base_patch16_224_imagenet '
-    '--config.datasets=folder:/my/images': By(
+    f'{_RUN}/logistic.py --config.arch=hub:vit_base_patch16_224_imagenet '
+    f'--config.weights=hub {_IMAGES}': By(
         'tests/transfer/test_hub_presets.py::'
         'test_a_preset_from_the_command_line_to_the_table'
     ),

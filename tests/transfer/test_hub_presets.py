@@ -15,8 +15,8 @@ from tfxfer.transfer.options import ExecutionOptions
 
 pytest.importorskip('keras_hub')
 
-SGD = {'steps': 30, 'batch': 16, 'lr': 0.05, 'min_area': 0.5}
-ADAMW = {'steps': 30, 'batch': 16, 'lr': 0.003, 'wd': 0.01, 'optimizer': 'adamw'}
+SGD = {'steps': 10, 'batch': 16, 'lr': 0.05, 'min_area': 0.5}
+ADAMW = {'steps': 10, 'batch': 16, 'lr': 0.003, 'wd': 0.01, 'optimizer': 'adamw'}
 HPARAMS = {'logistic': {'l2s': (0.01, 1.0)}, 'adamw': ADAMW}
 
 
