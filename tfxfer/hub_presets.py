@@ -14,8 +14,8 @@ class Preset(typing.NamedTuple):
     Attributes:
         backbone: class in keras_hub.models.
         handle: of the files at Kaggle, OWNER/MODEL/keras/VARIATION/VERSION.
-        parameters: as keras-hub states them: some rounded, some with a classifier, those
-            of SigLIP and CLIP with the text tower.
+        parameters: as keras-hub states them: some rounded, some with a classifier,
+            those of SigLIP and CLIP with the text tower.
         size: side of the images in pixels, where the name says it; else 0.
     """
 
