@@ -106,6 +106,10 @@ _SINGLE_RUNS = {
     f'{_RUN}/logistic.py --config.dataset=pets --data=MY_DATA': (
         Chained('images', f'{ONE_RUN} {FROM_A_RUN}')
     ),
+    f'{_RUN}/logistic.py --config.dataset=cifar10 --config.weights=slim '
+    '--checkpoints=MY_CHECKPOINTS --data=MY_DATA': (
+        Chained('images', f'{ONE_RUN} {FROM_A_RUN}')
+    ),
     f'{_RUN}/finetune.py {_IMAGES}': (
         Chained('images', f'{ONE_RUN} {FROM_A_RUN} {TWO_STEPS}')
     ),

@@ -226,7 +226,14 @@ _TEXT = {
 
 
 def backbone(name: str) -> typing.Any:
-    """keras-hub's backbone of a family, with random weights."""
+    """keras-hub's backbone of a family, with random weights, always the same."""
+    from tfxfer import models
+
+    with models.seeded(0):
+        return _backbone(name)
+
+
+def _backbone(name: str) -> typing.Any:
     import keras_hub
 
     make = getattr(keras_hub.models, TINY[name].backbone)
