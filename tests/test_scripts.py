@@ -335,7 +335,10 @@ def test_slow_tests_run_when_asked_for_and_in_ci(ready, arguments, environment, 
         'tools/test.sh', *arguments, 'tests/a.py', **environment
     )
     assert status == 0, printed
-    tests = '-m pytest -n auto --maxprocesses=4 --dist=worksteal'
+    tests = (
+        '-m pytest -n auto --maxprocesses=4 --dist=worksteal '
+        '--durations=30 --durations-min=20'
+    )
     assert ready.calls() == [
         '-m ruff check .',
         '-m ruff format --check .',

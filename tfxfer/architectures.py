@@ -161,7 +161,7 @@ class Architecture:
         known = {
             'slim': self.archive,
             'keras': self.keras and self.keras.file,
-            MODEL: self.file and self.graph == MODEL,
+            MODEL: self.file and self.graph in (MODEL, SAVED_MODEL),
             HUB: self.file and self.graph == HUB,
         }
         return tuple(source for source, there in known.items() if there)
