@@ -47,6 +47,19 @@ def test_correlations_are_of_each_dataset_and_of_their_mean():
     assert frame.r.tolist() == pytest.approx(r)
 
 
+def test_a_dataset_that_alone_all_networks_have_counts_each_network_once():
+    records = [
+        made.final(
+            f'n{i}', 'logistic', 0.7 + i / 50, dataset=name, source_score=0.6 + i / 20
+        )
+        for i in range(4)
+        for name in ('dtd', 'pets')[: 1 + (i < 3)]
+    ]
+    frame = show.tables(records)[0]['correlations'].frame
+    found = dict(zip(frame.datasets, frame.networks, strict=True))
+    assert found == {'dtd': 4, 'pets': 3}
+
+
 def test_transfer_draws_the_log_odds_of_the_records(drawings):
     drawing = drawings['transfer_digits_0_4']
     frame = drawing.frame[drawing.frame.kind == 'network']

@@ -33,12 +33,10 @@ def _points(study: Study) -> tuple[list[tuple[Condition, Point]], list[str]]:
     shown, notes = [], []
     for condition, group in conditions(study.cells).items():
         means, left_out = mean_points(group)
-        shown += [(condition, point) for point in means]
-        notes += left_out
         # Of one dataset the mean is that dataset.
-        if len({cell.dataset for cell in group}) > 1:
-            by_dataset = dataset_points(group)
-            shown += [(condition, point) for point in by_dataset]
+        means = [point for point in means if len(point.datasets) > 1]
+        shown += [(condition, point) for point in (*means, *dataset_points(group))]
+        notes += left_out
     return shown, notes
 
 
