@@ -4,8 +4,8 @@
 
 reads networks/ and images/ of the working folder (docs/experiments.md says what is in
 them): Keras files and converted TF-Slim checkpoints of 49.8 to 77.5 % ImageNet top-1.
-Logistic regression on fixed features, 66 Runs, under an hour on two CPU cores. Three of
-the networks, fine-tuned and from scratch on two of the sets, take about as long:
+Logistic regression on fixed features, 66 Runs, a few hours of one CPU core. Three of
+the networks, fine-tuned and from scratch on two of the sets:
 
     python -m tools.sweep --config=configs/real_networks.py:trained --workdir=runs/real
 """
