@@ -297,7 +297,11 @@ def _mobilenet(
 
 
 def _public_mobilenet(
-    version: int, width: float, size: _Size, top1: float, keras: Keras
+    version: int,
+    width: float,
+    size: _Size,
+    top1: float,
+    keras: Keras | None = None,
 ) -> Architecture:
     stem = f'mobilenet_v{version}_{width}_224'
     return _mobilenet(
@@ -316,19 +320,10 @@ def _public_mobilenet(
 def _narrow_mobilenet(
     version: int, width: float, size: _Size, top1: float
 ) -> Architecture:
-    stem = f'mobilenet_v{version}_{width}_224'
-    arch = _mobilenet(
-        version,
-        width,
-        size,
-        input_size=224,
-        imagenet_top1=top1,
-        checkpoint=stem,
-        archive=f'{stem}.tgz',
-        page=MOBILENET_PAGES[version],
-        licence=SLIM_LICENCE,
+    arch = _public_mobilenet(version, width, size, top1)
+    return dataclasses.replace(
+        arch, name=arch.checkpoint, page=MOBILENET_PAGES[version]
     )
-    return dataclasses.replace(arch, name=stem)
 
 
 def _small_mobilenet(version: int, width: float, size: _Size) -> Architecture:
@@ -719,9 +714,9 @@ def find(name: str) -> Architecture:
 
     Args:
         name: of ARCHITECTURES or APPLICATIONS (`keras:NAME`); `model:/path/my.keras` or
-            the folder of a SavedModel; `hub:PRESET` or `hub:/path/to/preset`. The
-            latter perhaps followed by
-            `:scaling=`, `:layer=`, `:size=`, `:top1=` (docs/networks.md).
+            the folder of a SavedModel; `hub:PRESET` or `hub:/path/to/preset`. Of
+            `model:` and `hub:` perhaps followed by `:scaling=`, `:layer=`, `:size=`,
+            `:top1=`, `:signature=`, `:output=` (docs/networks.md).
 
     Raises:
         errors.InputError: unknown name, or an option that a file does not have.

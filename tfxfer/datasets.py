@@ -195,6 +195,7 @@ _PREPARED = (
     ),
 )
 
+IMAGENET = 'imagenet2012'  # What public weights were trained for.
 DATASETS = {
     record.name: record
     for record in (

@@ -66,7 +66,7 @@ def carry_out(
     folder: pathlib.Path,
     jobs: int,
     minutes: float = math.inf,
-    log: Callable[[attack.Attack, str], object] = lambda one, wrong: None,
+    log: Callable[[attack.Attack, str], object] | None = None,
 ) -> dict[attack.Attack, str]:
     """{attack: what went wrong, '' if it survived}, of those begun within `minutes`.
 
@@ -80,7 +80,8 @@ def carry_out(
             return None
         wrong = attack.complaint(one, clean, folder / f'attack{number}')
         logging.info('%s: %s: %s', one.kind, one.name, wrong or 'survived')
-        log(one, wrong)
+        if log:
+            log(one, wrong)
         return wrong
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as threads:
@@ -162,8 +163,8 @@ def main(given: app.Given) -> None:
     jobs = given.jobs or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(given.place or temporary).absolute()
-        log = {'log': tried.add} if tried else {}
-        found = before | carry_out(attacks, folder, jobs, given.minutes, **log)
+        log = tried.add if tried else None
+        found = before | carry_out(attacks, folder, jobs, given.minutes, log)
     for line in failures(found):
         print(line)
     print(table(found))

@@ -256,7 +256,7 @@ def lines(name, batch, work, rates, differences, products):
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define = app.Define(values)
     define.strings('archs', ARCHS.split(','), 'Networks.')
-    define.strings('precisions', list(PRECISIONS), 'Of those that take turns.')
+    define.strings('precisions', list(PRECISIONS), 'Leave out others.')
     define.integer('batch', 32, 'Images per batch.', least=1)
     define.integer('rounds', 5, 'Turns of each.', least=1)
     return define.given

@@ -16,11 +16,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 import numpy as np
 from scipy import stats as scipy_stats
 
-from tfxfer import architectures, config, errors, results
+from tfxfer import architectures, config, datasets, errors, results
 from tfxfer.analysis import naming, stats
 
 SETTINGS = tuple(name for name in config.HPARAMS if name != 'pretrain')
-IMAGENET = 'imagenet2012'
+IMAGENET = datasets.IMAGENET
 
 
 class Source(typing.TypedDict):

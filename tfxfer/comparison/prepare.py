@@ -37,7 +37,7 @@ def comparison(
     if others := question.other_datasets(options.workdir, name):
         say(
             f'{options.workdir} has results of {", ".join(others)} too; the report '
-            'shows both.'
+            'shows them all.'
         )
     asked = inputs.image_options(study, options)
     seen = first_look.look(datasets.find(name), asked, study.metric)

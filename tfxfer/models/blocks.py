@@ -12,6 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from tfxfer import errors
 from tfxfer.models.batch_norm import BatchNormalization
 
 BATCH_NORM = '/BatchNorm'
@@ -44,6 +45,19 @@ class Outputs(typing.NamedTuple):
     aux_features: keras.KerasTensor | None = None
     head_init: MakeInitializer | None = None
     aux_init: MakeInitializer | None = None
+
+
+def refuse_options(name: str, *, scale: bool | None, aux: bool) -> None:
+    """Refuses what only networks of TF-Slim's layers have.
+
+    Raises:
+        errors.InputError: an auxiliary classifier or batch-norm scale is asked for.
+    """
+    if aux or scale is not None:
+        raise errors.InputError(
+            f'{name} has no auxiliary classifier and no choice of batch-norm scale: '
+            'leave both unset.'
+        )
 
 
 # Initialisers are made anew for each layer: one that is shared would repeat its values.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfxfer import architectures, errors, models, storage
+from tfxfer import architectures, datasets, errors, models, storage
 from tfxfer.models import checkpoints, network, weight_files
 
 ARCHIVE = re.compile(r'\.(tar|tgz|tar\.gz)$')
@@ -48,7 +48,11 @@ def convert(
     source = pathlib.Path(checkpoint).name
     noted: dict[str, typing.Any] = {'source': source, 'checkpoint_digest': digest}
     if top1 is not None:
-        noted['trained_on'] = {'dataset': 'imagenet2012', 'score': top1, 'images': None}
+        noted['trained_on'] = {
+            'dataset': datasets.IMAGENET,
+            'score': top1,
+            'images': None,
+        }
     models.save_weights(model, output, **noted)
     values = [
         variable

@@ -29,11 +29,7 @@ def graph(
         errors.InputError: see hub_preset.complete; or it gives no features, or does
             not take images of this size, or an option that it lacks.
     """
-    if aux or scale is not None:
-        raise errors.InputError(
-            f'{arch.name} has no auxiliary classifier and no choice of batch-norm '
-            'scale: leave both unset.'
-        )
+    blocks.refuse_options(arch.name, scale=scale, aux=aux)
     trunk = _trunk(arch, size, trained=False)
     images = keras.Input((size, size, 3), name='image')
     return images, blocks.Outputs(trunk(scaling.scaled(images, arch.scaling)))

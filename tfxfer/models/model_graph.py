@@ -25,11 +25,7 @@ def graph(
         errors.InputError: see model_file.complete; or it gives no features, or does
             not take images of this size, or an option that it lacks.
     """
-    if aux or scale is not None:
-        raise errors.InputError(
-            f'{arch.name} has no auxiliary classifier and no choice of batch-norm '
-            'scale: leave both unset.'
-        )
+    blocks.refuse_options(arch.name, scale=scale, aux=aux)
     arch = model_file.complete(arch)
     trunk = _trunk(arch, size, trained=False)
     statistics = {

@@ -33,11 +33,7 @@ def graph(
         errors.InputError: see saved_model_file.complete; or it changed since, cannot be
             loaded or frozen, or gives no features for images of this size.
     """
-    if aux or scale is not None:
-        raise errors.InputError(
-            f'{arch.name} has no auxiliary classifier and no choice of batch-norm '
-            'scale: leave both unset.'
-        )
+    blocks.refuse_options(arch.name, scale=scale, aux=aux)
     arch = model_file.complete(arch)
     function = _frozen(arch, size)
     images = keras.Input((size, size, 3), name='image')

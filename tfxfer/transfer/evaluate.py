@@ -11,7 +11,7 @@ from tfxfer import architectures, datasets, errors, metrics, models, results
 from tfxfer.data import image_set, readers
 from tfxfer.models import model_file
 
-IMAGENET = 'imagenet2012'
+IMAGENET = datasets.IMAGENET
 PUBLIC = ('slim', 'keras')  # Weights that are known to be ImageNet's.
 WORDNET_ID = re.compile(r'n\d{8}')
 # Evaluation of TF-Slim's checkpoints, by the scaling that they take.

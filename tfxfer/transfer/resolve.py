@@ -224,7 +224,7 @@ def _public(weights: str, arch: architectures.Architecture) -> Weights:
 def _imagenet(arch: architectures.Architecture, weights: str) -> dict[str, typing.Any]:
     """The source of public weights: 'slim', 'keras'."""
     score = arch.top1(weights)
-    return {'dataset': 'imagenet2012', 'score': score, 'images': None}
+    return {'dataset': datasets.IMAGENET, 'score': score, 'images': None}
 
 
 def _source_of_file(
