@@ -16,6 +16,7 @@ def get_config():
     config.datasets = ('digits',)
     config.settings = ('logistic', 'finetune')
     config.per_class = (20,)
+    config.image_size = None
     config.weights = 'slim'
     config.source = ''
     config.finetune.update({'batch': 16, 'steps': 60, 'lrs': (0.003, 0.03)})

@@ -27,6 +27,7 @@ def get_config():
     config.datasets = ('folder:/my/images',)
     config.settings = ('logistic',)
     config.per_class = (0,)
+    config.image_size = None
     config.weights = 'keras'
     config.source = ''
     # The protocol's, not the quickstart's for digits.

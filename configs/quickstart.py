@@ -20,6 +20,7 @@ def get_config():
     config.seeds = (0, 1, 2)
     config.choose = 'once'
     config.per_class = (10,)
+    config.image_size = 32
     config.weights = 'pretrain'
     config.source = 'digits_0_4'
     # Digits: a mirror image is no digit, and small crops lose the strokes.
@@ -27,7 +28,7 @@ def get_config():
     # Too short for the protocol's warm-up, stairs and average of weights.
     short = {'warmup': 0.0, 'decay': 0.0, 'ema': 0.0}
     config.pretrain = protocol.config_dict(
-        protocol.Pretrain, **recipe, **short, lr=0.05, wd=5e-6, steps=200
+        protocol.Pretrain, **recipe, **short, lr=0.05, wd=5e-6, steps=150
     )
     config.pretrain_also, config.finetune_also = {}, {}
     config.logistic = protocol.config_dict(protocol.Logistic)

@@ -12,7 +12,4 @@ from configs import quickstart
 def get_config():
     config = quickstart.get_config()
     config.archs = ('mobilenet_v1_0.25',)
-    config.image_size = 32
-    config.pretrain.steps = 150
-    config.finetune.lrs, config.scratch.lrs = (0.03,), (0.1,)
     return config

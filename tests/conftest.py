@@ -33,6 +33,9 @@ for _signum in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(_signum) == signal.SIG_IGN:
         signal.signal(_signum, signal.SIG_DFL)
 
+# As tfxfer.cli.app does: what TensorFlow's import and traces make stays.
+gc.set_threshold(100_000, 20, 20)
+
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'
 

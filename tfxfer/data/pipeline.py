@@ -178,7 +178,10 @@ def _batches(
     # Images are made side by side, each on one core.
     options.threading.max_intra_op_parallelism = 1
     return (
-        elements.map(example, num_parallel_calls=parallel)
+        elements.map(
+            tf.autograph.experimental.do_not_convert(example),
+            num_parallel_calls=parallel,
+        )
         .batch(batch, drop_remainder=True)
         .prefetch(2)
         .with_options(options)

@@ -69,6 +69,7 @@ class Served(tf.Module):
     def _cut(self, picture: preprocess.Picture) -> tf.Tensor:
         return self.crop(picture, self.size)
 
+    @tf.autograph.experimental.do_not_convert  # Nothing to convert in a network.
     def _outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = self.network(tf.cast(images, tf.float32), training=False)
         features, logits = outputs['features'], outputs['logits']

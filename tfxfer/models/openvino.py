@@ -162,7 +162,9 @@ def compiled_network(
     module = tf.Module()
     module.network_variables = [each.value for each in model.variables]
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, 'image')])
+    spec = tf.TensorSpec(shape, dtype, 'image')
+
+    @tf.function(input_signature=[spec], autograph=False)
     def infer(image):
         computed = model(tf.cast(image, tf.float32), training=False)
         return {name: computed[name] for name in outputs}

@@ -167,7 +167,9 @@ def _distributed(
         rest = {k: batch[k] for k in ('label', 'index')}
         return {k: outputs[k] for k in inference.outputs} | rest
 
-    step = tf.function(lambda batch: devices.run(replica, args=(batch,)))
+    step = tf.function(
+        lambda batch: devices.run(replica, args=(batch,)), autograph=False
+    )
     distributed = devices.experimental_distribute_dataset(batches)
     for batch in _progress(distributed, batches, inference):
         out = step(batch)

@@ -82,7 +82,7 @@ def sum_over_replicas(devices: 'tf.distribute.Strategy', number: float) -> float
     """The sum over all replicas of each worker's number; waits for all of them."""
     import tensorflow as tf
 
-    @tf.function
+    @tf.function(autograph=False)
     def summed(number):
         def replica():
             context = tf.distribute.get_replica_context()

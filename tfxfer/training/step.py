@@ -114,7 +114,9 @@ class TrainStep:
                 model, hparams, schedules.Schedule(hparams, images)
             )
         self.metrics = Metrics()
-        self.replica_step = tf.function(self._replica_step, jit_compile=jit_compile)
+        self.replica_step = tf.function(
+            self._replica_step, jit_compile=jit_compile, autograph=False
+        )
 
     @property
     def replicas(self) -> int:
@@ -135,7 +137,7 @@ class TrainStep:
             **({'variances': self.optimizer.variances} if adamw else {}),
         )
 
-    @tf.function
+    @tf.function(autograph=False)
     def advance(
         self, batch: dict[str, tf.Tensor], control_flags: tf.Tensor
     ) -> tf.Tensor:
@@ -224,7 +226,7 @@ class TrainStep:
         if self.replicas > 1:
             self._synchronise()
 
-    @tf.function
+    @tf.function(autograph=False)
     def _synchronise(self):
         differing = [v.value for v in optimizer.statistics(self.model)]
         if differing:  # Their averages are the last; there may be none.
