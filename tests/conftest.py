@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 
 import numpy as np
 import pytest
@@ -50,6 +51,22 @@ def pytest_collection_finish() -> None:
     """What TensorFlow's import leaves is not searched for garbage again and again."""
     gc.collect()
     gc.freeze()
+
+
+Reports = Generator[None, pytest.TestReport, pytest.TestReport]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[
+    None, pytest.TestReport, pytest.TestReport
+]:
+    """Makes what a test logged fit to be sent: a name of a file may be no UTF-8."""
+    report = yield
+    report.sections = [
+        (name, text.encode('utf-8', 'backslashreplace').decode())
+        for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture

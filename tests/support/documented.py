@@ -33,7 +33,7 @@ class Chained(typing.NamedTuple):
 
 
 ONE_NETWORK = '--config.archs=mobilenet_v1_0.25 --config.image_size=32'
-# Weights from two steps on digits, as configs/quickstart.py makes them in 200.
+# Weights from two steps on digits, as configs/quickstart.py makes them in 150.
 PRETRAINED = (
     f'{ONE_NETWORK} --config.seeds=0 '
     '--config.weights=pretrain --config.source=digits_0_4 '
