@@ -57,9 +57,7 @@ Reports = Generator[None, pytest.TestReport, pytest.TestReport]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[
-    None, pytest.TestReport, pytest.TestReport
-]:
+def pytest_runtest_makereport() -> Reports:
     """Makes what a test logged fit to be sent: a name of a file may be no UTF-8."""
     report = yield
     report.sections = [
