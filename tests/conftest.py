@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfxfer.cli import app
+
 # As tfxfer.cli.app does for programs: without a GPU one error is that CUDA is absent.
 os.environ.setdefault(
     'TF_CPP_MIN_LOG_LEVEL', '2' if shutil.which('nvidia-smi') else '3'
@@ -65,6 +67,12 @@ def pytest_runtest_makereport() -> Reports:
         for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(autouse=True)
+def _not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is called in a test's process does not end that."""
+    monkeypatch.setattr(app, '_leave', lambda ended: None)
 
 
 @pytest.fixture

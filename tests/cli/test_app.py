@@ -140,12 +140,9 @@ def test_importing_the_package_sets_no_variable_and_a_program_quiets_tensorflow(
         'class Program:\n'
         '    """Help."""\n'
         '    define_flags = staticmethod(lambda: app.Define(app.flags.FLAGS).given)\n'
-        '    main = print\n'
+        '    main = lambda given: print(os.environ["TF_CPP_MIN_LOG_LEVEL"])\n'
         'assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ\n'
-        'try:\n'
-        '    app.run(Program, ["program"])\n'
-        'finally:\n'
-        '    print(os.environ["TF_CPP_MIN_LOG_LEVEL"])\n'
+        'app.run(Program, ["program"])\n'
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith('TF_')}
     done = subprocess.run(
@@ -154,6 +151,40 @@ def test_importing_the_package_sets_no_variable_and_a_program_quiets_tensorflow(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] in ('2', '3')
+
+
+@pytest.mark.parametrize('status', [0, 7])
+def test_a_program_ends_with_its_status_once_all_is_done(status):
+    code = f'''
+import atexit, sys, threading, time
+from tfxfer.cli import app
+
+class Never:
+    def __del__(self):
+        print('Python takes its modules apart.')
+
+class Program:
+    """Help."""
+    define_flags = staticmethod(lambda: app.Define(app.flags.FLAGS).given)
+    def main(given):
+        atexit.register(print, 'at exit')
+        threading.Thread(target=lambda: (time.sleep(0.5), print('thread'))).start()
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+        print('main')
+        if {status}:
+            app.stop('no', {status})
+
+never = Never()
+never.itself = never
+app.run(Program, ['program'])
+'''
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True,
+        timeout=100,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert done.stdout.split('\n') == ['main', 'thread', 'at exit', '']
+    assert done.stderr == ('error: no\n' if status else '')
 
 
 ODD = '''

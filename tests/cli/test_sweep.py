@@ -35,12 +35,12 @@ def test_plan_counts_by_hand_and_starts_nothing(tool, tmp_path):
         tool(CONFIG, f'--workdir={workdir}', '--plan', '--images_per_second=8')
     )
     # 2 networks; 1 point each, tried with one of 3 seeds; 50 and 100 steps of 32
-    # images, 200 for pretraining.
+    # images, 150 for pretraining.
     assert out['finetune trial'][:3] == ['2', '100', '3,200']
     assert out['finetune final'][:3] == ['6', '300', '9,600']
     assert out['scratch trial'][:3] == ['2', '200', '6,400']
     assert out['scratch final'][:3] == ['6', '600', '19,200']
-    assert out['pretrain final'][:3] == ['6', '1,200', '38,400']
+    assert out['pretrain final'][:3] == ['6', '900', '28,800']
     # The other 6: logistic, on other images with each seed.
     assert out['all'][0] == '28'
     trained, seen = (int(out['all'][i].replace(',', '')) for i in (2, 3))

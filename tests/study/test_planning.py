@@ -123,7 +123,7 @@ def test_the_plan_of_the_example_results_is_what_is_in_them():
     """
     fields = quickstart.get_config()
     fields.archs = ('mobilenet_v1_0.25', 'mobilenet_v2_0.35')
-    fields.seeds, fields.finetune.wds = (0,), (0.0, 1e-5)
+    fields.image_size, fields.seeds, fields.finetune.wds = None, (0,), (0.0, 1e-5)
     fields.finetune.lrs, fields.scratch.lrs = (0.01, 0.1), (0.03, 0.3)
     for setting, steps in (('pretrain', 150), ('finetune', 30), ('scratch', 60)):
         fields[setting].steps = steps

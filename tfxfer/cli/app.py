@@ -250,7 +250,9 @@ class Program(typing.Protocol):
 
 
 def run(program: Program | types.ModuleType, argv: Sequence[str] | None = None) -> None:
-    """Runs a program as the process' own, and exits.
+    """Runs a program as the process' own, and ends the process.
+
+    What the caller would do afterwards, `finally` included, is not done.
 
     Args:
         program: module with define_flags, main and its help as docstring.
