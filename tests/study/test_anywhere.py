@@ -19,7 +19,7 @@ from tfxfer import leases, storage
 
 pytestmark = pytest.mark.slow
 
-# 1 pretrain, 1 logistic, 4 + 2 + 1 trials by halving and 1 final: 10 Runs.
+# 1 pretrain, 1 logistic, 2 + 1 trials by halving and 1 final: 6 Runs.
 STUDY = (
     '--config=configs/quickstart.py',
     '--config.archs=mobilenet_v1_0.25',
@@ -30,12 +30,12 @@ STUDY = (
     '--config.finetune.steps=8',
     '--config.finetune.batch=8',
     '--config.finetune.lrs=0.05,0.01',
-    '--config.finetune.wds=1e-5,1e-4',
+    '--config.finetune.wds=1e-5',
     '--config.search=halving',
     '--config.eta=2',
     '--threads=1',
 )
-RUNS = 10
+RUNS = 6
 KILLED = 6
 
 
