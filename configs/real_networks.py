@@ -42,15 +42,15 @@ def get_config(part='logistic'):
     config.datasets = tuple(f'folder:images/{name}' for name in SETS)
     config.weights = 'networks/{arch}.weights.h5'
     if part == 'trained':
-        # At 128 pixels, with few steps: for a CPU.
+        # At 96 pixels, with few steps: for a CPU.
         config.archs = tuple(models[name] for name in list(KERAS)[:3])
         config.datasets = ('folder:images/flowers5', 'folder:images/trash6')
         config.settings = ('logistic', 'finetune', 'scratch')
-        config.image_size = 128
+        config.image_size = 96
         config.finetune.update(
-            {'batch': 16, 'steps': 150, 'lrs': (0.01,), 'wds': (1e-5,)}
+            {'batch': 16, 'steps': 100, 'lrs': (0.01,), 'wds': (1e-5,)}
         )
         config.scratch.update(
-            {'batch': 16, 'steps': 300, 'lrs': (0.1,), 'wds': (1e-5,)}
+            {'batch': 16, 'steps': 200, 'lrs': (0.1,), 'wds': (1e-5,)}
         )
     return config
