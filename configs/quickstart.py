@@ -5,7 +5,7 @@
 pretrains each network on the handwritten digits 0-4 (scikit-learn's real scans) and
 transfers it to the digits 5-9 with ten images per class: table, figure and report in
 runs/quickstart. Each seed has its own pretraining, images, initialisation and order. No
-download; five minutes on two CPU cores.
+download; six minutes on two CPU cores.
 """
 
 from tfxfer import config as protocol
