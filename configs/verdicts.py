@@ -3,7 +3,7 @@
     python -m tools.bench_verdicts --workdir=runs/verdicts
 
 carries it out twenty times, with other seeds and numbers of threads each time, and says
-how often the verdict was the same; 14 Runs each, a minute on a CPU core.
+how often the verdict was the same; 14 Runs each, a few minutes on a CPU core.
 """
 
 from configs import quickstart

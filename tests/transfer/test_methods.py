@@ -434,8 +434,8 @@ def test_a_class_that_cannot_be_scored_is_named_before_training(
 
 @pytest.mark.slow
 def test_fine_tuning_real_weights_beats_scratch_and_logistic(shared, tmp_path):
-    """MobileNet v1 of ImageNet, 96 pixels, 200 real digits, as many steps for both."""
-    sgd = {'steps': 80, 'batch': 32, 'flip': False, 'min_area': 0.6}
+    """MobileNet v1 of ImageNet, 64 pixels, 200 real digits, as many steps for both."""
+    sgd = {'steps': 60, 'batch': 32, 'flip': False, 'min_area': 0.6}
     runs = {
         'logistic': ('logistic', 'slim', {}),
         'finetune': ('finetune', 'slim', {**sgd, 'lr': 0.01}),
@@ -446,7 +446,7 @@ def test_fine_tuning_real_weights_beats_scratch_and_logistic(shared, tmp_path):
     for name, (setting, weights, hparams) in runs.items():
         asked = config.from_dict(
             {
-                'arch': 'mobilenet_v1', 'dataset': 'digits', 'image_size': 96,
+                'arch': 'mobilenet_v1', 'dataset': 'digits', 'image_size': 64,
                 'per_class': 20, 'setting': setting, 'weights': weights,
                 'hparams': hparams,
             }
