@@ -157,6 +157,7 @@ def test_importing_the_package_sets_no_variable_and_a_program_quiets_tensorflow(
 def test_a_program_ends_with_its_status_once_all_is_done(status):
     code = f'''
 import atexit, sys, threading, time
+from concurrent import futures
 from tfxfer.cli import app
 
 class Never:
@@ -170,6 +171,8 @@ class Program:
         atexit.register(print, 'at exit')
         threading.Thread(target=lambda: (time.sleep(0.5), print('thread'))).start()
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+        Program.idle = futures.ThreadPoolExecutor()
+        Program.idle.submit(print, 'pool').result()
         print('main')
         if {status}:
             app.stop('no', {status})
@@ -183,7 +186,7 @@ app.run(Program, ['program'])
         timeout=100,
     )  # fmt: skip
     assert done.returncode == status
-    assert done.stdout.split('\n') == ['main', 'thread', 'at exit', '']
+    assert done.stdout.split('\n') == ['pool', 'main', 'thread', 'at exit', '']
     assert done.stderr == ('error: no\n' if status else '')
 
 

@@ -328,9 +328,7 @@ def _leave(ended: SystemExit) -> None:
     """
     if not isinstance(ended.code, int | None):
         return
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # Ends idle pools, and waits for other threads.
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
