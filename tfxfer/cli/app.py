@@ -328,7 +328,8 @@ def _leave(ended: SystemExit) -> None:
     """
     if not isinstance(ended.code, int | None):
         return
-    threading._shutdown()  # Ends idle pools, and waits for other threads.
+    # Ends idle pools, and waits for other threads.
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
