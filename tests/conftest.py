@@ -36,8 +36,7 @@ for _signum in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(_signum) == signal.SIG_IGN:
         signal.signal(_signum, signal.SIG_DFL)
 
-# As tfxfer.cli.app does: what TensorFlow's import and traces make stays.
-gc.set_threshold(100_000, 20, 20)
+app._collect_rarely()  # As in programs.
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED = ROOT.parent / 'shared'
@@ -60,7 +59,7 @@ Reports = Generator[None, pytest.TestReport, pytest.TestReport]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Reports:
-    """Makes what a test logged fit to be sent: a name of a file may be no UTF-8."""
+    """Escapes names of files that are not UTF-8 in what was logged: xdist sends it."""
     report = yield
     report.sections = [
         (name, text.encode('utf-8', 'backslashreplace').decode())
@@ -71,7 +70,7 @@ def pytest_runtest_makereport() -> Reports:
 
 @pytest.fixture(autouse=True)
 def _not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that is called in a test's process does not end that."""
+    """A program that a test runs in its own process does not end that process."""
     monkeypatch.setattr(app, '_leave', lambda ended: None)
 
 

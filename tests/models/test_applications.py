@@ -39,9 +39,7 @@ APPLICATIONS = {
     'name',
     [
         pytest.param(name, marks=() if name == 'mobilenet_v1' else pytest.mark.slow)
-        for name in full_size.chosen(
-            APPLICATIONS, full_size.LIKE_OTHERS | {'nasnet_mobile', 'densenet_121'}
-        )
+        for name in full_size.chosen(APPLICATIONS, {'nasnet_mobile', 'densenet_121'})
     ],
 )
 def test_the_keras_graph_is_the_application_with_its_own_preprocessing(name, tmp_path):

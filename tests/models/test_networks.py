@@ -9,7 +9,6 @@ import scipy.stats
 import tensorflow as tf
 
 from tests.golden import weights
-from tests.support import full_size
 from tfxfer import architectures, models
 from tfxfer.models import (
     blocks,
@@ -67,14 +66,11 @@ FAMILIES = {
     architectures.ARCHITECTURES[name].builder: name for name in reversed(STUDY)
 }.values()
 
-# They take as long as all others together.
-DEEPEST = {'nasnet_large', 'densenet_201', 'resnet_152'}
-
 every_net = pytest.mark.parametrize(
     'name',
     [
         pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-        for name in full_size.chosen(STUDY, DEEPEST)
+        for name in STUDY
     ],
 )
 

@@ -315,8 +315,8 @@ def stop(message: str, status: int = 2) -> typing.NoReturn:
 def _collect_rarely() -> None:
     """Looks for garbage after 100,000 new objects, not after 700.
 
-    Importing TensorFlow and tracing a network make millions that stay: half of the time
-    they take would go into looking through them.
+    Importing TensorFlow and tracing a network make millions of objects that stay; going
+    through them again and again took seconds of every Run.
     """
     gc.set_threshold(100_000, 20, 20)
 
@@ -324,17 +324,18 @@ def _collect_rarely() -> None:
 def _leave(ended: SystemExit) -> None:
     """Ends the process as Python does, without taking TensorFlow's modules apart.
 
-    That is seconds of work, for memory that the process gives back in any case.
+    Python's way takes seconds, and frees memory that the system takes back in any case.
     """
     if not isinstance(ended.code, int | None):
         return
-    # Ends idle pools, and waits for other threads.
+    # What Python itself calls first: idle thread pools end, other threads are waited
+    # for. Joining them here would wait for idle pools for ever.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # Python says what is to be said of it.
+    except OSError:  # Python's own way reports it.
         return
     os._exit(ended.code or 0)
 

@@ -99,10 +99,8 @@ def _inference_rate(model):
 
 
 def _tensorflow_rate(model):
-    images, predict = (
-        tf.constant(_noise(model, BATCH)),
-        tf.function(model, autograph=False),
-    )
+    images = tf.constant(_noise(model, BATCH))
+    predict = tf.function(model, autograph=False)
     return BATCH / _median_seconds(lambda: predict(images)['features'].numpy())
 
 
