@@ -12,9 +12,11 @@ import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
 from tfxfer import config, errors, record_checks, storage
+
+if typing.TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 Damaged = record_checks.Damaged
@@ -336,8 +338,10 @@ def read_all(workdir: str | os.PathLike) -> list[Record]:
     return found.records
 
 
-def frame(records: Iterable[Record]) -> pd.DataFrame:
+def frame(records: Iterable[Record]) -> 'pd.DataFrame':
     """Records as a data frame, one row each, hyperparameters as hparams.* columns."""
+    import pandas as pd  # Half a second that a Run does not need.
+
     rows = []
     for record in records:
         run = config.to_dict(record.run)

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from absl import app, flags, logging
 
 from tfxfer import config, config_files, errors, escaping, storage
+from tfxfer.cli import lean_import
 
 _ADVICE = {
     errno.ENOSPC: 'The disk is full: make room, then run the same command again.',
@@ -274,6 +275,7 @@ def run(program: Program | types.ModuleType, argv: Sequence[str] | None = None) 
         return argv
 
     _collect_rarely()
+    lean_import.enable()
     try:
         app.run(
             lambda _: _guard(program, given),

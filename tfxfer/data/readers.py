@@ -1,7 +1,9 @@
 """Reads a task's images, labels and splits from where they are. No TensorFlow."""
 
 import dataclasses
+import importlib.util
 import logging
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -103,20 +105,28 @@ def _absent(dataset: datasets.Dataset, images: image_set.Images, part: str) -> s
     return ', '.join(dataset.class_names[c] for c in np.flatnonzero(counts == 0))
 
 
+def _scans() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits: images [1797, 8, 8] of 0-16, labels [1797].
+
+    From the file that its load_digits reads: importing scikit-learn takes seconds.
+    """
+    package = importlib.util.find_spec('sklearn')
+    assert package and package.origin
+    file = pathlib.Path(package.origin).parent / 'datasets' / 'data' / 'digits.csv.gz'
+    table = np.loadtxt(file, delimiter=',')
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
+
+
 def _digits(
     dataset: datasets.Dataset, options: image_set.Options
 ) -> tuple[datasets.Dataset, image_set.Images]:
     del options  # Nothing is read from files.
-    from sklearn.datasets import (
-        load_digits,  # Takes a second, and only this task needs it.
-    )
-
-    scans = load_digits()
-    second_half = np.arange(len(scans.target)) >= len(scans.target) // 2
-    chosen = np.isin(scans.target, dataset.keep)
+    scans, digits = _scans()
+    second_half = np.arange(len(digits)) >= len(digits) // 2
+    chosen = np.isin(digits, dataset.keep)
     test = second_half[chosen]
-    labels = np.searchsorted(dataset.keep, scans.target[chosen]).astype(np.int32)
-    gray = np.round(scans.images[chosen] * (255 / 16)).astype(np.uint8)
+    labels = np.searchsorted(dataset.keep, digits[chosen]).astype(np.int32)
+    gray = np.round(scans[chosen] * (255 / 16)).astype(np.uint8)
     return dataset, image_set.Images(
         labels=labels,
         splits=image_set.complete(

@@ -3,7 +3,6 @@
 import typing
 
 import keras
-import orbit
 import tensorflow as tf
 
 from tfxfer import config, errors
@@ -109,7 +108,13 @@ class TrainStep:
         self.model, self.hparams, self.devices = model, hparams, devices
         self.share = share_of_batch(hparams, self.replicas)
         with devices.scope():
-            self.step = orbit.utils.create_global_step()
+            self.step = tf.Variable(
+                0,
+                name='global_step',
+                dtype=tf.int64,
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
             self.optimizer = optimizer.Optimizer(
                 model, hparams, schedules.Schedule(hparams, images)
             )

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
 from tfxfer.data import image_cache, image_set, pipeline, preprocess
 from tfxfer.models import predict, seeds
-from tfxfer.training import distribution, loop, schedules
+from tfxfer.training import distribution, schedules
 from tfxfer.training.options import Options
 from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
@@ -164,6 +164,8 @@ class Task:
 
     def trained(self, split: str) -> keras.Model:
         """The network after SGD on `split`, as it is scored."""
+        from tfxfer.training import loop  # With orbit, which only trained Runs need.
+
         model, indices, hparams = self.network, self.indices(split), self.sgd
         models.set_batch_norm_momentum(
             model, schedules.batch_norm_momentum(len(indices), hparams.batch)
