@@ -1,8 +1,10 @@
 import collections
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import keras
 import numpy as np
@@ -179,6 +181,42 @@ def test_batches_that_run_at_once_come_back_as_they_were_given(fakes):
             np.testing.assert_allclose(
                 finish()['logits'], expected, atol=1e-5 * np.abs(expected).max()
             )
+
+
+def test_a_network_is_compiled_again_when_its_weights_or_its_use_changed(
+    fakes, monkeypatch
+):
+    compiled, count = openvino.compiled_network, collections.Counter()
+
+    def counting(model, *arguments):
+        count[model.name] += 1
+        return compiled(model, *arguments)
+
+    monkeypatch.setattr(openvino, 'compiled_network', counting)
+    options = models.NetworkOptions(image_size=32)
+    model, other = (models.build('tiny', 3, options=options) for _ in range(2))
+    images = pictures(4, 32)
+    for expected in (1, 1):
+        assert_same(model, images)
+        assert count.total() == expected
+    model.weights[0].assign(model.weights[0] * 2)
+    assert_same(model, images)  # With the weights that it has now.
+    assert count.total() == 2
+    assert_same(model, images, outputs=('logits',))
+    assert_same(model, images[:2], outputs=('logits',))
+    assert_same(model, images[:2].astype(np.uint8), outputs=('logits',))
+    assert count.total() == 5
+    assert_same(other, images[:2].astype(np.uint8), outputs=('logits',))
+    assert count.total() == 6
+
+
+def test_what_was_compiled_goes_with_its_network(fakes):
+    model = models.build('tiny', 3, options=models.NetworkOptions(image_size=32))
+    run(model, pictures(4, 32))
+    network = weakref.ref(openvino._compiled[model][1])
+    del model
+    gc.collect()
+    assert network() is None
 
 
 def test_batches_that_nobody_waits_for_are_let_go(fakes):

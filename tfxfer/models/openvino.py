@@ -7,11 +7,13 @@ mathematics, rounded differently.
 """
 
 import contextlib
+import hashlib
 import logging
 import os
 import pathlib
 import tempfile
 import typing
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
@@ -26,6 +28,12 @@ BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 # Of a request: about five images of 224 x 224. With more, layers' outputs leave the
 # caches; with fewer, kernels are read too often.
 _PIXELS = 2**18
+
+
+# Of each network what was compiled last, and of which weights: conversion takes
+# seconds, and a Run predicts several splits.
+_compiled: weakref.WeakKeyDictionary[keras.Model, tuple[tuple, typing.Any]]
+_compiled = weakref.WeakKeyDictionary()
 
 
 class Unsupported(Exception):
@@ -98,7 +106,7 @@ def compiled(
     _check_finite(model)
     size = request_size(spec.shape)
     shape = [size, *spec.shape[1:]]
-    network = compiled_network(model, shape, spec.dtype, outputs, precision)
+    network = _compiled_once(model, shape, spec.dtype, outputs, precision)
     # All from the caller's thread, whose requests queue up inside.
     idle: list[typing.Any] = []
 
@@ -149,6 +157,26 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+def _compiled_once(
+    model: keras.Model,
+    shape: Sequence[int],
+    dtype: tf.DType,
+    outputs: Sequence[str],
+    precision: str,
+) -> typing.Any:
+    """compiled_network, or what it gave the last time, of the same weights."""
+    weights = hashlib.blake2b()
+    for each in model.variables:
+        weights.update(each.numpy().tobytes())
+    key = (*shape, dtype, *outputs, precision, weights.digest())
+    held, network = _compiled.pop(model, (None, None))
+    if held != key:
+        del network  # Before there are two of them in memory.
+        network = compiled_network(model, shape, dtype, outputs, precision)
+    _compiled[model] = key, network
+    return network
 
 
 def compiled_network(
