@@ -210,7 +210,7 @@ def _cost(cell, top):
     if ratio >= 1.5:
         return f'takes {_factor(ratio)} times as long and '
     if ratio <= 1 / 1.5:
-        return f'takes 1/{_factor(1 / ratio)} of the time and '
+        return f'takes {_factor(100 * ratio)} % of the time and '
     return 'takes about as long and '
 
 
