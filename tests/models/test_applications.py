@@ -15,7 +15,7 @@ from tests.support import full_size
 from tests.support.offline import DEAD
 from tests.support.small_networks import pixels
 from tfxfer import architectures, errors, models
-from tfxfer.models import weights
+from tfxfer.models import openvino, weights
 
 # Keras' own preprocessing of RGB 0-255, and its pooled output.
 APPLICATIONS = {
@@ -34,12 +34,17 @@ APPLICATIONS = {
     'nasnet_large': applications.nasnet,
 }
 
+# Those that OpenVINO runs too, as on a CPU: one of each family that Keras draws.
+COMPILED = full_size.chosen(
+    ['mobilenet_v2', 'resnet_50', 'densenet_121', 'inception_v3', 'nasnet_mobile']
+)
+
 
 @pytest.mark.parametrize(
     'name',
     [
         pytest.param(name, marks=() if name == 'mobilenet_v1' else pytest.mark.slow)
-        for name in full_size.chosen(APPLICATIONS, {'nasnet_mobile', 'densenet_121'})
+        for name in full_size.chosen(APPLICATIONS, {'nasnet_mobile', 'inception_v3'})
     ],
 )
 def test_the_keras_graph_is_the_application_with_its_own_preprocessing(name, tmp_path):
@@ -59,6 +64,12 @@ def test_the_keras_graph_is_the_application_with_its_own_preprocessing(name, tmp
     assert found['features'].shape == (1, arch.features)
     scale = np.abs(expected).max()
     assert np.abs(found['logits'] - expected).max() <= 2e-5 * scale
+    if name in COMPILED:
+        spec = tf.TensorSpec(images.shape, tf.float32)
+        with openvino.compiled(ours, spec, ['features']) as start:
+            computed = start(images)()['features']
+        largest = np.abs(found['features']).max()
+        assert np.abs(computed - found['features']).max() <= 1e-5 * largest
     # And what was saved from it comes back to the same graph.
     path = tmp_path / 'a.weights.h5'
     models.save_weights(ours, path)

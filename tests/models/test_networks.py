@@ -9,6 +9,7 @@ import scipy.stats
 import tensorflow as tf
 
 from tests.golden import weights
+from tests.support import full_size
 from tfxfer import architectures, models
 from tfxfer.models import (
     blocks,
@@ -17,6 +18,7 @@ from tfxfer.models import (
     densenet,
     mobilenet,
     nasnet,
+    openvino,
     resnet,
 )
 from tfxfer.training import optimizer
@@ -60,6 +62,9 @@ FAST = {
     'mobilenet_v1',
     'mobilenet_v2',
 }
+
+# Those that OpenVINO runs too, as on a CPU; of the Inceptions two are enough.
+COMPILED = full_size.chosen(STUDY, {'inception_v4', 'inception_resnet_v2'})
 
 # One of each builder; what differs in the others is what the golden outputs show.
 FAMILIES = {
@@ -163,6 +168,13 @@ def test_a_checkpoint_gives_what_it_gave_in_tf_slims_graph(name, tmp_path):
     assert ('aux_logits' in found) == ('aux_logits' in numbers)
     for key in {'logits', 'features', 'aux_logits'} & set(numbers):
         assert_near(found[key][:2], numbers[key], tolerance)
+    if name in COMPILED:
+        spec = tf.TensorSpec(images.shape, tf.float32)
+        with openvino.compiled(model, spec, ('features', 'logits')) as start:
+            computed = start(images)()
+        for key in ('features', 'logits'):
+            assert computed[key].dtype == np.float32
+            assert_near(computed[key], found[key], 1e-5)
     for endpoint in endpoints:
         values = found[endpoint][:2].astype(np.float64)
         assert_near(values.mean((1, 2)), numbers[f'mean/{endpoint}'], summary_tolerance)

@@ -13,9 +13,8 @@ import tensorflow as tf
 from keras import layers
 
 from tests.conftest import ROOT
-from tests.support import full_size
 from tests.support.precision import bfloat16_or_skip
-from tfxfer import architectures, errors, models
+from tfxfer import errors, models
 from tfxfer.models import densenet, nasnet, openvino, resnet
 
 SMALL = {
@@ -89,36 +88,6 @@ def test_compiled_families_give_what_the_plain_ones_do(name):
         pictures(2, 64),
         outputs=('features',),
     )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    'name',
-    # Of the Inceptions two are enough.
-    full_size.chosen(left_out={'inception_v4', 'inception_resnet_v2'}),
-)
-def test_every_network_gives_what_the_plain_one_does_at_its_own_size(name):
-    arch = architectures.ARCHITECTURES[name]
-    assert_same(trained(models.build(arch, 5)), pictures(2, arch.input_size))
-    keras.backend.clear_session()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    'name',
-    full_size.chosen(
-        ['mobilenet_v2', 'resnet_50', 'densenet_121', 'inception_v3', 'nasnet_mobile'],
-        {'inception_v3', 'nasnet_mobile'},
-    ),
-)
-def test_each_family_as_keras_draws_it_gives_what_the_plain_one_does(name):
-    arch = architectures.ARCHITECTURES[name]
-    images, outputs = models.GRAPHS['keras'](
-        arch, arch.input_size, scale=None, aux=False
-    )
-    model = trained(keras.Model(images, {'features': outputs.features}))
-    assert_same(model, pictures(2, arch.input_size), outputs=('features',))
-    keras.backend.clear_session()
 
 
 def operations(model, images, outputs=('features',)):
