@@ -1,6 +1,7 @@
 """The programs as a user calls them, in processes of their own."""
 
 import dataclasses
+import re
 import signal
 import subprocess
 import sys
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.support import tiny
 from tfxfer import config, errors, results
 from tfxfer.cli import app, run
 from tfxfer.models import checkpoints
 
 SMALL = [
     '--config=configs/scratch.py',
-    '--config.arch=mobilenet_v1_0.25',
+    f'--config.arch={tiny.ARCH}',
     '--config.dataset=digits_5_9',
     '--config.image_size=32',
     '--config.per_class=20',
@@ -60,7 +62,7 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
     ]  # fmt: skip
     process = subprocess.Popen(killed, cwd=ROOT, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 120
-    while not list((tmp_path / 'killed').glob('*/ckpt/2[05]')):
+    while not list((tmp_path / 'killed').glob('*/ckpt/[1-5]?')):
         assert process.poll() is None and time.monotonic() < end, 'it never got there'
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -69,7 +71,7 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
     assert results.read(folder) is None
     again = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr[-2000:]
-    assert 'Going on at step 2' in again.stderr
+    assert re.search(r'Going on at step \d\d', again.stderr)
     reference = tmp_path / 'whole' / folder.name
     assert weights_of(folder) == weights_of(reference)
     assert results.read(folder).score == results.read(reference).score
@@ -78,12 +80,12 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
 
 
 @pytest.mark.slow
-def test_a_trial_in_two_parts_equals_one_that_went_through(tmp_path, capsys):
+def test_a_trial_in_two_parts_equals_one_that_went_through(fakes, tmp_path, capsys):
     """As successive halving makes them."""
     whole = config.Run(
-        'mobilenet_v1_0.25', 'digits_5_9', 'scratch',
+        'tiny', 'colours', 'scratch',
         config.Scratch(lr=0.05, steps=6, batch=8, dropout=0.5, ema=0.9),
-        phase='trial', image_size=32, per_class=10,
+        phase='trial', per_class=10,
     )  # fmt: skip
     first = dataclasses.replace(whole, until=3)
     second = dataclasses.replace(whole, resume=first.id)
@@ -216,7 +218,8 @@ def test_help_tells_a_newcomer_what_to_type(program):
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(program, small_disk):
     disk, make_room = small_disk
-    arguments = [*SMALL, '--config.hparams.steps=6', f'--workdir={disk}']
+    large = ['--config.arch=mobilenet_v1_0.25', '--config.hparams.steps=6']
+    arguments = [*SMALL, *large, f'--workdir={disk}']
     full = program('tfxfer.run', *arguments)
     assert full.returncode == 1, full.stderr[-2000:]
     last = full.stderr.splitlines()[-1]

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.conftest import ROOT
-from tests.support import studies
+from tests.support import studies, tiny
 from tfxfer import errors, results
 from tfxfer.cli import app, sweep
 from tfxfer.study import driver, failures, planning, study_file
@@ -288,7 +288,7 @@ def test_a_run_that_crashes_costs_one_run_and_what_is_done_is_not_done_again(
 ):
     """Runs are processes here: pretraining, and its transfer to two tasks."""
     flags = (
-        *SMALL, '--config.archs=mobilenet_v1_0.25', '--config.image_size=32',
+        *SMALL, f'--config.archs={tiny.ARCH}', '--config.image_size=32',
         '--config.settings=logistic', '--config.datasets=digits,digits_5_9',
         f'--workdir={tmp_path}',
     )  # fmt: skip

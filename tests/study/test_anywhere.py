@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from tests.conftest import ROOT
+from tests.support import tiny
 from tests.support.studies import left_by_runs
 from tfxfer import leases, storage
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 # 1 pretrain, 1 logistic, 2 + 1 trials by halving and 1 final: 6 Runs.
 STUDY = (
     '--config=configs/quickstart.py',
-    '--config.archs=mobilenet_v1_0.25',
+    f'--config.archs={tiny.ARCH}',
     '--config.seeds=0',
     '--config.settings=logistic,finetune',
     '--config.image_size=32',

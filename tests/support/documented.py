@@ -5,6 +5,8 @@ Small forms keep the program and its flags and append others, of which the last 
 
 import typing
 
+from tests.support import tiny
+
 
 class By(typing.NamedTuple):
     """Another test, FILE::NAME, runs the program."""
@@ -32,7 +34,7 @@ class Chained(typing.NamedTuple):
     more: str = ''
 
 
-ONE_NETWORK = '--config.archs=mobilenet_v1_0.25 --config.image_size=32'
+ONE_NETWORK = f'--config.archs={tiny.ARCH} --config.image_size=32'
 # Weights from two steps on digits, as configs/quickstart.py makes them in 150.
 PRETRAINED = (
     f'{ONE_NETWORK} --config.seeds=0 '
@@ -45,7 +47,7 @@ GRID = (
     '--config.finetune.steps=2 --config.finetune.batch=8'
 )
 ONE_RUN = (
-    '--config.arch=mobilenet_v1_0.25 --config.image_size=32 '
+    f'--config.arch={tiny.ARCH} --config.image_size=32 '
     '--config.dataset=digits_5_9 --threads=1'
 )
 TWO_STEPS = '--config.hparams.steps=2 --config.hparams.batch=8'

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.conftest import ROOT
-from tests.support import studies
+from tests.support import studies, tiny
 from tfxfer import results
 from tfxfer.cli import app
 from tools import bench_verdicts
@@ -52,7 +52,8 @@ def test_two_repetitions_with_other_seeds_and_threads(tmp_path, monkeypatch, cap
     app.call(
         bench_verdicts,
         [
-            f'--workdir={tmp_path}', '--repetitions=2', '--config.pretrain.steps=4',
+            f'--workdir={tmp_path}', '--repetitions=2', f'--config.archs={tiny.ARCH}',
+            '--config.pretrain.steps=4',
             '--config.finetune.steps=4', '--config.scratch.steps=4',
             '--config.seeds=0', '--config.settings=logistic,scratch',
         ],
@@ -65,5 +66,5 @@ def test_two_repetitions_with_other_seeds_and_threads(tmp_path, monkeypatch, cap
     out = capsys.readouterr().out
     assert re.search(r'digits_5_9: in [12] of 2 repetitions the cells', out)
     assert set(studies.rows(out.replace('\\', ''))) >= {
-        'mobilenet_v1_0.25, logistic, 32 px', 'mobilenet_v1_0.25, scratch, 32 px',
+        'tiny.keras, logistic, 32 px', 'tiny.keras, scratch, 32 px',
     }  # fmt: skip

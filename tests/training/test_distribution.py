@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.support import cluster
+from tests.support import cluster, tiny
 from tfxfer import errors, results
 from tfxfer.cli import app, run
 from tfxfer.training import distribution
@@ -60,7 +60,7 @@ def test_two_workers_train_to_what_one_process_does(tmp_path):
 
 SMALL = [
     sys.executable, '-m', 'tfxfer.run', '--config=configs/scratch.py',
-    '--config.arch=mobilenet_v1_0.25', '--config.dataset=digits_5_9',
+    f'--config.arch={tiny.ARCH}', '--config.dataset=digits_5_9',
     '--config.image_size=32', '--config.per_class=20', '--config.hparams.batch=16',
     '--config.hparams.lr=0.05', '--config.hparams.flip=False',
 ]  # fmt: skip
