@@ -613,7 +613,6 @@ _ROWS = (
 )
 # Where Keras' layers are not TF-Slim's: ResNets have biases before batch norm.
 _PARAMETERS = {
-    'NASNetLarge': 84_691_590,
     'ResNet50': 23_534_592,
     'ResNet101': 42_552_832,
     'ResNet152': 58_219_520,
