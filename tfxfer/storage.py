@@ -43,7 +43,7 @@ def key_of(metadata: Mapping[str, typing.Any]) -> str:
 
 
 def digest(array: np.ndarray) -> str:
-    """Digest of an integer array: of indices, labels."""
+    """Digest of an array's type, shape and bytes."""
     array = np.ascontiguousarray(array)
     head = f'{array.dtype} {array.shape} '.encode()
     return hashlib.sha256(head + array.tobytes()).hexdigest()

@@ -182,7 +182,7 @@ def test_a_network_is_compiled_again_when_its_weights_or_its_use_changed(
 def test_what_was_compiled_goes_with_its_network(fakes):
     model = models.build('tiny', 3, options=models.NetworkOptions(image_size=32))
     run(model, pictures(4, 32))
-    network = weakref.ref(openvino._compiled[model][1])
+    network = weakref.ref(openvino._last_compiled[model][1])
     del model
     gc.collect()
     assert network() is None

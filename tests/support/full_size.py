@@ -3,23 +3,16 @@
 import os
 from collections.abc import Collection, Iterable
 
-from tfxfer import architectures
-
 # TFXFER_ALL_NETWORKS=1 takes all: that is an hour more.
 EVERY = bool(os.environ.get('TFXFER_ALL_NETWORKS'))
 # Deeper or wider ones of a family that others here are of.
 _LIKE_OTHERS = {
     'resnet_101', 'resnet_152', 'densenet_169', 'densenet_201', 'mobilenet_v2_1.4',
-    'nasnet_large', 'inception_v3_small', 'mobilenet_v1_0.25', 'mobilenet_v1_0.5',
-    'mobilenet_v2_0.35', 'mobilenet_v1_0.5_224', 'mobilenet_v1_0.75_224',
-    'mobilenet_v2_0.5_224', 'mobilenet_v2_0.75_224',
+    'nasnet_large',
 }  # fmt: skip
 
 
-def chosen(
-    names: Iterable[str] = architectures.ARCHITECTURES,
-    left_out: Collection[str] = (),
-) -> list[str]:
+def chosen(names: Iterable[str], left_out: Collection[str]) -> list[str]:
     """Those of these networks that are tested; left_out: others that need not be."""
     return [
         name

@@ -40,6 +40,14 @@ def test_a_traceback_a_signal_and_silence_do_not_survive(small):
     assert 'escape sequences' in wrong(small, 'print("\\x1b[31m")')
 
 
+def test_a_progress_bar_survives_if_the_error_does_not_stand_beside_it(small):
+    begun = 'import tqdm; bar = tqdm.tqdm(total=2, leave=False); bar.update()'
+    failed = 'sys.exit("error: no such folder")'
+    assert wrong(small, f'{begun}; bar.close(); {failed}') == ''
+    beside = f'{begun}; sys.stderr.write("error: no such folder\\n"); os._exit(2)'
+    assert 'no line that says the error' in wrong(small, beside)
+
+
 def test_what_hangs_and_what_is_not_refused_do_not_survive(small, monkeypatch):
     assert wrong(small, '', refused=True) == 'it was not refused'
     monkeypatch.setattr(attack, 'SECONDS', 1)

@@ -1,8 +1,8 @@
-"""TensorFlow and Keras without what they import for functions that no program calls.
+"""Faster imports of TensorFlow and Keras: without the optional packages they load.
 
-Both import other packages where these are installed: plots, scikit-learn's interface,
-data frames as inputs of `fit`, Google's clusters. That is a third of the time of their
-import, which every Run pays for.
+Where Matplotlib, pandas, scikit-learn, IPython or Google's API client are installed,
+TensorFlow and Keras import them too, for functions that no program here calls. That
+takes more than a third of their import, which every Run waits for.
 """
 
 import importlib.abc
@@ -24,16 +24,16 @@ _LEAN = ('keras', 'tensorflow', 'tf_keras')  # The last is imported by orbit.
 
 
 def enable() -> None:
-    """From now on the import of TensorFlow, Keras or tf_keras finds none of LEFT_OUT.
+    """Hides LEFT_OUT from the imports of TensorFlow, Keras and tf_keras to come.
 
-    What is imported already stays as it is, and afterwards all can be imported as ever.
+    All other code can import these packages as ever, before and afterwards.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what the next finders do, and loads it with a _Loader."""
+    """Finds _LEAN as the other finders do, to be loaded by a _Loader."""
 
     def find_spec(
         self,
@@ -52,7 +52,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.Loader):
-    """Loads a module as another loader does, without LEFT_OUT."""
+    """Loads a module as another loader does, while LEFT_OUT is hidden."""
 
     def __init__(self, loader: importlib.abc.Loader):
         self._loader = loader
@@ -67,7 +67,7 @@ class _Loader(importlib.abc.Loader):
         if module.__spec__:
             module.__spec__.loader = self._loader
         hidden = [name for name in LEFT_OUT if name not in sys.modules]
-        # Python takes None for a package that is not there.
+        # Importing a name whose entry is None fails as if it were not installed.
         sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
         try:
             self._loader.exec_module(module)

@@ -108,7 +108,8 @@ def _absent(dataset: datasets.Dataset, images: image_set.Images, part: str) -> s
 def _scans() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits: images [1797, 8, 8] of 0-16, labels [1797].
 
-    From the file that its load_digits reads: importing scikit-learn takes seconds.
+    Read from its file, as its load_digits does, but without importing it: that takes
+    seconds.
     """
     package = importlib.util.find_spec('sklearn')
     assert package and package.origin
@@ -120,7 +121,7 @@ def _scans() -> tuple[np.ndarray, np.ndarray]:
 def _digits(
     dataset: datasets.Dataset, options: image_set.Options
 ) -> tuple[datasets.Dataset, image_set.Images]:
-    del options  # Nothing is read from files.
+    del options  # No folder of the user's is read.
     scans, digits = _scans()
     second_half = np.arange(len(digits)) >= len(digits) // 2
     chosen = np.isin(digits, dataset.keep)

@@ -41,7 +41,8 @@ class Served(tf.Module):
         self.network_variables = network.variables
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, 'images')]
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, 'images')],
+        autograph=False,
     )
     def images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """u8 [b, h, w, 3] of any one size -> as serve."""
@@ -49,7 +50,10 @@ class Served(tf.Module):
             self._each(lambda image: self._cut(preprocess.Decoded(image)), images)
         )
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')],
+        autograph=False,
+    )
     def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images [b] -> probabilities, classes [b, k] and features [b, d]."""
         return self._outputs(
@@ -69,7 +73,6 @@ class Served(tf.Module):
     def _cut(self, picture: preprocess.Picture) -> tf.Tensor:
         return self.crop(picture, self.size)
 
-    @tf.autograph.experimental.do_not_convert  # Nothing to convert in a network.
     def _outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = self.network(tf.cast(images, tf.float32), training=False)
         features, logits = outputs['features'], outputs['logits']

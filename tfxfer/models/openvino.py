@@ -7,7 +7,6 @@ mathematics, rounded differently.
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 import pathlib
@@ -29,11 +28,10 @@ BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 # caches; with fewer, kernels are read too often.
 _PIXELS = 2**18
 
-
-# Of each network what was compiled last, and of which weights: conversion takes
-# seconds, and a Run predicts several splits.
-_compiled: weakref.WeakKeyDictionary[keras.Model, tuple[tuple, typing.Any]]
-_compiled = weakref.WeakKeyDictionary()
+# {network: (its weights and use, what was compiled of them)}, the last one of each:
+# compiling takes seconds, and a Run predicts several splits with the same weights.
+_last_compiled: weakref.WeakKeyDictionary[keras.Model, tuple[tuple, typing.Any]]
+_last_compiled = weakref.WeakKeyDictionary()
 
 
 class Unsupported(Exception):
@@ -103,10 +101,15 @@ def compiled(
         Unsupported: the network has an operation that OpenVINO lacks.
     """
     check(precision)
-    _check_finite(model)
     size = request_size(spec.shape)
     shape = [size, *spec.shape[1:]]
-    network = _compiled_once(model, shape, spec.dtype, outputs, precision)
+    key = (*shape, spec.dtype, *outputs, precision, *_digests_of_weights(model))
+    network: typing.Any
+    held, network = _last_compiled.pop(model, (None, None))
+    if held != key:
+        del network  # Before there are two of them in memory.
+        network = compiled_network(model, shape, spec.dtype, outputs, precision)
+    _last_compiled[model] = key, network
     # All from the caller's thread, whose requests queue up inside.
     idle: list[typing.Any] = []
 
@@ -131,14 +134,19 @@ def compiled(
     yield start
 
 
-def _check_finite(model: keras.Model) -> None:
-    """OpenVINO's ReLU makes a NaN 0: what follows would look like features."""
+def _digests_of_weights(model: keras.Model) -> Iterator[str]:
+    """One of each variable, all of which must be finite.
+
+    OpenVINO's ReLU makes a NaN 0: what follows would look like features.
+    """
     for weights in model.variables:
-        if not np.isfinite(weights.numpy()).all():
+        values = weights.numpy()
+        if not np.isfinite(values).all():
             raise errors.InputError(
                 f'The weights {weights.path} are not all finite: the file is damaged, '
                 'or the training that made them diverged.'
             )
+        yield storage.digest(values)
 
 
 def request_size(shape: Sequence[int]) -> int:
@@ -157,26 +165,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _compiled_once(
-    model: keras.Model,
-    shape: Sequence[int],
-    dtype: tf.DType,
-    outputs: Sequence[str],
-    precision: str,
-) -> typing.Any:
-    """compiled_network, or what it gave the last time, of the same weights."""
-    weights = hashlib.blake2b()
-    for each in model.variables:
-        weights.update(each.numpy().tobytes())
-    key = (*shape, dtype, *outputs, precision, weights.digest())
-    held, network = _compiled.pop(model, (None, None))
-    if held != key:
-        del network  # Before there are two of them in memory.
-        network = compiled_network(model, shape, dtype, outputs, precision)
-    _compiled[model] = key, network
-    return network
 
 
 def compiled_network(

@@ -113,7 +113,10 @@ def _constant_function(
     if unlisted and not trust:  # Whatever the file said of itself.
         raise ValueError(f'it runs {", ".join(unlisted)}')
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32)],
+        autograph=False,
+    )
     def features(images):
         if signature.dtype == tf.uint8:
             images = tf.saturate_cast(tf.round(images), tf.uint8)

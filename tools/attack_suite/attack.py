@@ -191,9 +191,21 @@ def _end(group: int) -> bool:
     return False
 
 
-_LOG = re.compile(
-    rb'([IWEF]\d{4} |\d{4}-\d\d-\d\d |  +%|\s*$)'
-)  # absl's, TensorFlow's.
+_LOG = re.compile(r'([IWEF]\d{4} |\d{4}-\d\d-\d\d |  +%|\s*$)')  # absl's, TensorFlow's.
+
+
+def _shown(output: bytes) -> list[str]:
+    """The lines that a terminal shows: after a carriage return a line is overwritten.
+
+    So a progress bar that a program erased is not among them.
+    """
+    lines = []
+    for line in output.decode(errors='replace').split('\n'):
+        shown = ''
+        for part in line.split('\r'):
+            shown = part + shown[len(part) :]
+        lines.append(shown)
+    return lines
 
 
 def _ended(outcome: Outcome) -> str:
@@ -207,10 +219,10 @@ def _ended(outcome: Outcome) -> str:
         return f'ended by signal {-outcome.status}'
     if any(sign in outcome.stdout + outcome.stderr for sign in (b'\x1b', b'\x07')):
         return 'escape sequences on the terminal'
-    lines = [line for line in outcome.stderr.splitlines() if not _LOG.match(line)]
-    if outcome.status == 0 or lines and all(line[:7] == b'error: ' for line in lines):
+    lines = [line for line in _shown(outcome.stderr) if not _LOG.match(line)]
+    if outcome.status == 0 or lines and all(line[:7] == 'error: ' for line in lines):
         return ''
-    return f'no line that says the error: {b" / ".join(lines)[:200]!r}'
+    return f'no line that says the error: {" / ".join(lines)[:200]!r}'
 
 
 def _judged(
