@@ -12,6 +12,6 @@ from configs import quickstart
 def get_config():
     config = quickstart.get_config()
     config.archs = ('mobilenet_v1_0.25',)
-    # As from scratch: two settings that are about equal, and one that is not.
+    # As from scratch, so that these two settings are about equally good.
     config.finetune.update({'steps': 100, 'lrs': (0.1,)})
     return config
