@@ -105,7 +105,9 @@ damaged() {
 }
 
 install() {
-  "$python" -m pip install --disable-pip-version-check --no-input --progress-bar=off \
+  # Python compiles what is imported: all of it at once would take a minute more.
+  "$python" -m pip install --no-compile --disable-pip-version-check --no-input \
+    --progress-bar=off \
     --constraint=tools/constraints.txt --editable '.[test]'
 }
 
