@@ -327,10 +327,16 @@ def test_two_starts_at_once_install_once(checkout):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'environment', 'slow'),
-    [([], {}, False), (['--all'], {}, True), ([], {'CI': 'true'}, True)],
+    ('arguments', 'environment', 'more'),
+    [
+        ([], {}, ''),
+        (['--slow'], {}, 'slow and not exhaustive'),
+        (['--all'], {}, 'slow or exhaustive'),
+        ([], {'CI': 'true'}, 'slow and not exhaustive'),
+        (['--all'], {'CI': 'true'}, 'slow or exhaustive'),
+    ],
 )
-def test_slow_tests_run_when_asked_for_and_in_ci(ready, arguments, environment, slow):
+def test_slow_tests_run_when_asked_for_and_in_ci(ready, arguments, environment, more):
     status, printed = ready.run(
         'tools/test.sh', *arguments, 'tests/a.py', **environment
     )
@@ -344,7 +350,7 @@ def test_slow_tests_run_when_asked_for_and_in_ci(ready, arguments, environment, 
         '-m ruff format --check .',
         '-m mypy',
         f'{tests} tests/a.py',
-        *slow * [f'{tests} -m slow tests/a.py'],
+        *bool(more) * [f'{tests} -m {more} tests/a.py'],
     ]
 
 

@@ -86,7 +86,7 @@ def test_images_that_are_added_to_a_folder_are_said_to_be(
     assert f'{tmp_path} has results of digits too' in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_its_runs_are_the_sweeps_bit_for_bit(tool, here, photographs, tmp_path):
     root, workdir = photographs(name='my, images', count=20), tmp_path / 'runs'
     out = tool(

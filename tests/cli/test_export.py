@@ -31,7 +31,7 @@ def test_a_final_run_becomes_a_model(fakes, tmp_path, capsys):
     assert (output / 'model_card.json').exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_fine_tuned_convnext_serves_the_predictions_of_its_run(photographs, tmp_path):
     """Its stem and its steps down are models within the model."""
     start = tmp_path / 'a.weights.h5'

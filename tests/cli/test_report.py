@@ -63,7 +63,7 @@ def test_the_program_needs_no_tensorflow(tmp_path):
     assert out.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(program, small_disk):
     disk, make_room = small_disk
     (disk / 'filler').write_bytes(bytes(700_000))

@@ -79,7 +79,7 @@ def test_killed_in_training_and_started_again_equals_never_stopped(program, tmp_
     np.testing.assert_array_equal(*predictions)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_trial_in_two_parts_equals_one_that_went_through(fakes, tmp_path, capsys):
     """As successive halving makes them."""
     whole = config.Run(

@@ -338,7 +338,7 @@ def test_weights_that_are_not_there_are_said_with_the_file_to_get(tool, tmp_path
     assert 'Get mobilenet_v1_1.0_224.tgz from https://github.com' in str(raised.value)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_study_from_the_real_imagenet_checkpoint(tool, shared, tmp_path, monkeypatch):
     flags = (
         IMAGENET, '--config.per_class=5', '--config.seeds=0', f'--workdir={tmp_path}',

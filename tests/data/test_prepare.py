@@ -594,7 +594,7 @@ def test_a_prepared_dataset_is_a_task_like_others(
     assert saved_model.export(folder, tmp_path / 'served', data=data) < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_at_random_moments_it_leaves_no_dataset_half_built(program, tmp_path):
     done = program('tests.support.kills', 'prepare', tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

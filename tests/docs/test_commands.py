@@ -12,7 +12,7 @@ import sys
 import pytest
 from PIL import Image
 
-from tests.support import documented, pages
+from tests.support import documented, full_size, pages
 from tests.support import made_results as made
 from tests.support.documented import COVERED, By, Called, Chained, Script, covered
 from tfxfer.cli import app
@@ -144,9 +144,11 @@ def test_a_quick_command_runs_as_printed(text, sandbox, capsys):
     assert COVERED[text].says in capsys.readouterr().out.replace(',', '')
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    'chain', sorted({how.chain for how in covered(Chained).values()})
+    'chain',
+    full_size.marked(
+        sorted({how.chain for how in covered(Chained).values()}), slow=['images']
+    ),
 )
 def test_long_commands_run_in_a_small_form(chain, sandbox):
     for text, how in covered(Chained).items():

@@ -252,7 +252,7 @@ print('survived')
     [
         'animated.webp',
         *(
-            pytest.param(name, marks=pytest.mark.slow)
+            pytest.param(name, marks=pytest.mark.exhaustive)
             for name in (
                 'baseline.jpg', 'progressive.jpeg', 'cmyk.jpg', 'alpha.png',
                 'interlaced.png', 'gray of 16 bits.png', 'rgb.bmp', 'palette.bmp',

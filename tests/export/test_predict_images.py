@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from scipy import special
 
+from tests.support import full_size
 from tests.support.exported import CLASSES
 from tests.support.fakes import ARCHITECTURE
 from tfxfer import config, errors, models, results
@@ -71,8 +72,7 @@ def test_odd_files_are_predicted_as_the_run_evaluated_them(
         np.testing.assert_allclose(got.probabilities, expected, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('orientation', full_size.marked(range(1, 9), slow=[3, 6]))
 def test_a_rotated_photograph_is_predicted_as_pillow_turns_it(
     exported, tmp_path, orientation
 ):

@@ -25,22 +25,9 @@ FAMILIES = {
     'NASNet': 'nasnet', 'EfficientNetV2': 'efficientnet_v2',
     'EfficientNetB': 'efficientnet', 'ConvNeXt': 'convnext',
 }  # fmt: skip
-# The smallest of each kind that is not among the sixteen, of which others compare the
-# same graphs; full_size.EVERY compares all forty.
-SMALLEST = (
-    'Xception', 'VGG16', 'ResNet50V2', 'MobileNetV3Small', 'EfficientNetB0',
-    'EfficientNetV2B0', 'ConvNeXtTiny',
-)  # fmt: skip
+# Small ones of kinds that are not among the sixteen, whose graphs others compare.
+SMALLEST = ('VGG16', 'EfficientNetB0', 'EfficientNetV2B0', 'ConvNeXtTiny')
 SIDE = 80  # Of which all of them take images.
-
-
-def chosen():
-    for name in architectures.APPLICATIONS:
-        name = name.removeprefix('keras:')
-        if name == 'MobileNetV3Small':
-            yield name
-        elif full_size.EVERY or name in SMALLEST:
-            yield pytest.param(name, marks=pytest.mark.slow)
 
 
 def module(name):
@@ -75,7 +62,14 @@ def same(found, expected):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize('name', list(chosen()))
+@pytest.mark.parametrize(
+    'name',
+    full_size.marked(
+        (name.removeprefix('keras:') for name in architectures.APPLICATIONS),
+        default=['MobileNetV3Small'],
+        slow=SMALLEST,
+    ),
+)
 def test_features_are_keras_own_pooled_output_after_its_own_preprocessing(name):
     keras.utils.set_random_seed(0)
     arch = architectures.find(f'keras:{name}')
@@ -106,7 +100,7 @@ def test_features_are_keras_own_pooled_output_after_its_own_preprocessing(name):
     keras.backend.clear_session()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_large_efficientnets_of_version_2_are_scaled_as_their_own_first_layer_does():
     theirs = applications.EfficientNetV2S(
         include_top=False, weights=None, input_shape=(SIDE, SIDE, 3)
@@ -157,9 +151,12 @@ def downloads(tmp_path, monkeypatch):
     return prepare
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    'name', ['EfficientNetB0', 'EfficientNetV2B0', 'ConvNeXtTiny', 'VGG16']
+    'name',
+    full_size.marked(
+        ('EfficientNetB0', 'EfficientNetV2B0', 'ConvNeXtTiny', 'VGG16'),
+        slow=['EfficientNetB0', 'VGG16'],
+    ),
 )
 def test_weights_are_asked_of_keras_by_their_name_and_hash(name, downloads):
     arch = architectures.find(f'keras:{name}')
@@ -190,7 +187,7 @@ def test_weights_are_asked_of_keras_by_their_name_and_hash(name, downloads):
     keras.backend.clear_session()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_weights_that_want_another_scaling_are_refused(downloads):
     source = applications.EfficientNetB0(weights=None)
     downloads(source)  # Of a mean of 0, a variance of 1.
@@ -198,7 +195,7 @@ def test_weights_that_want_another_scaling_are_refused(downloads):
         models.build('keras:EfficientNetB0', 3, 'keras')
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_fine_tuned_convnext_comes_back_from_its_file(tmp_path):
     """Its stem and its steps down are models within the model."""
     options = models.NetworkOptions(image_size=32)

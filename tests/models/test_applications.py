@@ -42,10 +42,9 @@ COMPILED = {
 
 @pytest.mark.parametrize(
     'name',
-    [
-        pytest.param(name, marks=() if name == 'mobilenet_v1' else pytest.mark.slow)
-        for name in full_size.chosen(APPLICATIONS, {'nasnet_mobile', 'inception_v3'})
-    ],
+    full_size.marked(
+        APPLICATIONS, default=['mobilenet_v1'], slow=['mobilenet_v2', 'densenet_121']
+    ),
 )
 def test_the_keras_graph_is_the_application_with_its_own_preprocessing(name, tmp_path):
     arch = architectures.ARCHITECTURES[name]
@@ -101,7 +100,7 @@ def test_weights_of_one_graph_are_not_for_the_other(tmp_path):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_keras_weights_come_from_its_cache_or_the_file_to_get_is_named(tmp_path):
     (tmp_path / 'models').mkdir()
     theirs = applications.MobileNet(weights=None)

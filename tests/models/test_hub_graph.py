@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from tests.support import hub_presets
+from tests.support import full_size, hub_presets
 from tests.support.small_networks import pixels
 from tfxfer import errors, models
 from tfxfer.models import batch_norm, model_file, network, openvino, weights_h5
@@ -74,18 +74,15 @@ def preset(tmp_path_factory):
     return make
 
 
-# The others are slow to build.
-QUICK = ('vit', 'resnet')
+# The others take longer to build.
+QUICK, SLOW = ('vit', 'resnet'), ('dinov3', 'efficientnet', 'siglip')
 # Made of layers that other families have, as far as OpenVINO is concerned.
 LIKE_OTHERS = (
     'vit without class token', 'deit', 'clip', 'resnet_v2', 'resnet_vd', 'xception',
 )  # fmt: skip
 families = pytest.mark.parametrize(
     'name',
-    [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-        for name in hub_presets.TINY
-    ],
+    full_size.marked(hub_presets.TINY, default=QUICK, slow=SLOW),
 )
 
 
@@ -194,7 +191,7 @@ def test_features_of_a_layer_and_of_another_size(preset):
         models.build(f'hub:{folder}', 3, options=options)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_dino_takes_images_of_other_sizes_as_keras_hub_does(preset):
     folder, _ = preset('dinov2')
     images = pixels(48)
@@ -244,7 +241,7 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_networks_of_the_published_size(name, tmp_path):
     parameters, config = PUBLISHED[name]

@@ -62,7 +62,7 @@ CUT = scipy.stats.truncnorm(-2, 2).std()
 
 
 def marked(rows):
-    """Marks as slow the two largest networks, which take as long as all the rest.
+    """Marks the two largest networks, which take as long as all the rest.
 
     rows: names of networks, or tuples that begin with one.
     """
@@ -70,7 +70,7 @@ def marked(rows):
     for row in rows:
         values = (row,) if isinstance(row, str) else row
         large = values[0] in ('inception_v4', 'inception_resnet_v2')
-        marks = [pytest.mark.slow] if large else []
+        marks = [pytest.mark.exhaustive] if large else []
         marked_rows.append(pytest.param(*values, marks=marks))
     return marked_rows
 

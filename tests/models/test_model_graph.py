@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from tests.support import model_files
+from tests.support import full_size, model_files
 from tests.support.small_networks import pixels, trained
 from tfxfer import architectures, errors, models
 from tfxfer.models import network, openvino, weights_h5
@@ -62,10 +62,9 @@ PRETRAINED = {
 
 @pytest.mark.parametrize(
     'name',
-    [
-        pytest.param(name, marks=() if name.endswith('0.25') else pytest.mark.slow)
-        for name in PRETRAINED
-    ],
+    full_size.marked(
+        PRETRAINED, default=['mobilenet_v1_0.25'], slow=['mobilenet_v2_0.35']
+    ),
 )
 def test_genuine_networks_give_what_keras_predicts(name, shared, tmp_path):
     make = shared / 'pretrained' / 'make.py'

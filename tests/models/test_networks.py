@@ -64,7 +64,7 @@ FAST = {
 }
 
 # Those that OpenVINO runs too, as on a CPU; of the Inceptions two are enough.
-COMPILED = full_size.chosen(STUDY, {'inception_v4', 'inception_resnet_v2'})
+COMPILED = set(STUDY) - {'inception_v4', 'inception_resnet_v2'}
 
 # One of each builder; what differs in the others is what the golden outputs show.
 FAMILIES = {
@@ -73,10 +73,9 @@ FAMILIES = {
 
 every_net = pytest.mark.parametrize(
     'name',
-    [
-        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-        for name in STUDY
-    ],
+    full_size.marked(
+        STUDY, default=FAST, slow=set(STUDY) - FAST - full_size.LIKE_OTHERS
+    ),
 )
 
 
@@ -184,10 +183,9 @@ def test_a_checkpoint_gives_what_it_gave_in_tf_slims_graph(name, tmp_path):
 @pytest.mark.usefixtures('forget_models')
 @pytest.mark.parametrize(
     'name',
-    [
-        pytest.param(name, marks=() if name == 'mobilenet_v1' else pytest.mark.slow)
-        for name in FAMILIES
-    ],
+    full_size.marked(
+        FAMILIES, default=['mobilenet_v1'], slow=['densenet_121', 'nasnet_mobile']
+    ),
 )
 def test_a_converted_checkpoint_holds_the_same_values(name, tmp_path):
     arch = architectures.ARCHITECTURES[name]
@@ -299,13 +297,11 @@ def test_kernels_start_as_in_tf_slims_arg_scope(name):
 @pytest.mark.usefixtures('forget_models')
 @pytest.mark.parametrize(
     'name',
-    [
-        pytest.param(
-            name,
-            marks=() if name in ('mobilenet_v1', 'mobilenet_v2') else pytest.mark.slow,
-        )
-        for name in FAMILIES
-    ],
+    full_size.marked(
+        FAMILIES,
+        default=['mobilenet_v1', 'mobilenet_v2'],
+        slow=['inception_v3', 'densenet_121', 'nasnet_mobile'],
+    ),
 )
 def test_gradients_reach_every_variable_and_a_step_lowers_the_loss(name):
     model = models.build(

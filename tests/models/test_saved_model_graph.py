@@ -34,7 +34,7 @@ def signature(path, name='serving_default'):
 
 
 @pytest.mark.parametrize(
-    'name', ['classifier', pytest.param('mobilenet', marks=pytest.mark.slow)]
+    'name', ['classifier', pytest.param('mobilenet', marks=pytest.mark.exhaustive)]
 )
 def test_features_are_what_keras_predicts_and_its_export_gives(name, tmp_path):
     model = getattr(saved_models, name)()

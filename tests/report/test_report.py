@@ -476,7 +476,7 @@ def test_the_collector_of_cycles_is_left_as_it_was(study, tmp_path):
     assert gc.isenabled() and gc.get_freeze_count() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_at_random_moments_it_leaves_whole_files_alone(program, tmp_path):
     done = program('tests.support.kills', 'report', EXAMPLE, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -18,8 +18,6 @@ from tests.support import tiny
 from tests.support.studies import left_by_runs
 from tfxfer import leases, storage
 
-pytestmark = pytest.mark.slow
-
 # 1 pretrain, 1 logistic, 2 + 1 trials by halving and 1 final: 6 Runs.
 STUDY = (
     '--config=configs/quickstart.py',
@@ -73,6 +71,7 @@ def workers(workdir):
     return [int(text) for text in found.stdout.split()]
 
 
+@pytest.mark.slow
 def test_two_drivers_killed_six_times_lose_nothing(undisturbed, tmp_path):
     chance, drivers = random.Random(0), {}
     kills = {'driver': 0, 'Run': 0}
@@ -113,6 +112,7 @@ def test_two_drivers_killed_six_times_lose_nothing(undisturbed, tmp_path):
     assert not list(tmp_path.glob('*/ckpt'))
 
 
+@pytest.mark.slow
 def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
     from tensorboard import program
 
@@ -193,6 +193,7 @@ def ray_cluster():
         process.communicate()
 
 
+@pytest.mark.exhaustive
 def test_a_ray_cluster_that_loses_a_node_gives_the_same(undisturbed, tmp_path):
     if not importlib.util.find_spec('ray'):  # Not imported: see test_ray_executor.
         pytest.skip('no Ray')

@@ -65,8 +65,9 @@ _SETTING_UP = {
     'bash tools/test.sh': By(
         'tests/test_scripts.py::test_a_second_start_installs_nothing'
     ),
-    'bash tools/test.sh --all': By(
-        'tests/test_scripts.py::test_slow_tests_run_when_asked_for_and_in_ci'
+    **dict.fromkeys(
+        ('bash tools/test.sh --slow', 'bash tools/test.sh --all'),
+        By('tests/test_scripts.py::test_slow_tests_run_when_asked_for_and_in_ci'),
     ),
     'ruff check .': Script('tools/test.sh'),
     'ruff format --check .': Script('tools/test.sh'),

@@ -1,21 +1,24 @@
-"""Which networks the slow tests take at full size: one of each family, or all."""
+"""Marks of tests that are carried out for many networks: default, slow, exhaustive."""
 
-import os
 from collections.abc import Collection, Iterable
 
-# TFXFER_ALL_NETWORKS=1 takes all: that is an hour more.
-EVERY = bool(os.environ.get('TFXFER_ALL_NETWORKS'))
-# Deeper or wider ones of a family that others here are of.
-_LIKE_OTHERS = {
+import pytest
+
+# Deeper or wider ones of a family that others are of.
+LIKE_OTHERS = {
     'resnet_101', 'resnet_152', 'densenet_169', 'densenet_201', 'mobilenet_v2_1.4',
     'nasnet_large',
 }  # fmt: skip
 
 
-def chosen(names: Iterable[str], left_out: Collection[str]) -> list[str]:
-    """Those of these networks that are tested; left_out: others that need not be."""
+def marked(names: Iterable, *, default: Collection = (), slow: Collection = ()) -> list:
+    """Parameters: those in neither collection are exhaustive."""
     return [
-        name
+        pytest.param(
+            name,
+            marks=()
+            if name in default
+            else (pytest.mark.slow if name in slow else pytest.mark.exhaustive),
+        )
         for name in names
-        if EVERY or not (name in _LIKE_OTHERS or name in left_out)
     ]

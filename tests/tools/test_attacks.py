@@ -120,7 +120,7 @@ def test_attacks_have_names_of_their_own():
     assert len(names) > 300
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_quick_attacks_survive(tmp_path):
     quick = collections.defaultdict(list)
     for one in program.every():

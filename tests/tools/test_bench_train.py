@@ -7,7 +7,7 @@ from tfxfer.cli import app
 from tools import bench_train
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_ours_and_keras_are_timed_from_all_feeds(program):
     done = program(
         'tools.bench_train', '--archs=mobilenet_v1_0.25:32', '--batch=4', '--rounds=1',

@@ -46,7 +46,7 @@ def test_no_seed_is_in_two_repetitions():
     assert seeds == [(0, 1, 2), (3, 4, 5), (6, 7, 8)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_repetitions_with_other_seeds_and_threads(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     app.call(

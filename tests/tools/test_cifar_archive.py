@@ -86,7 +86,7 @@ def test_tensorflow_datasets_reads_pixels_and_labels_of_the_pngs(
     assert images.unverified == (archive,)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_records_and_notes_name_archives_that_are_not_the_authors(
     fakes, tmp_path, monkeypatch
 ):

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.support import full_size
 from tfxfer.cli import app
 from tools import simulate_statistics as simulation
 
@@ -19,8 +20,9 @@ def test_the_simulated_classifiers_have_the_accuracy_that_they_are_judged_by():
     assert 0.7 < scenario.accuracy < 0.95
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('count', simulation.COUNTS)
+@pytest.mark.parametrize(
+    'count', full_size.marked(simulation.COUNTS, slow=[simulation.COUNTS[0]])
+)
 @pytest.mark.parametrize('scenario', simulation.SCENARIOS[:-1], ids=lambda s: s.name)
 def test_of_equals_the_best_is_rarely_significant_and_its_interval_right(
     scenario, count

@@ -73,7 +73,7 @@ def test_weights_that_a_preset_does_not_have_are_said_with_those_it_has(saved, f
             resolve.resolve(made(saved, weights=weights), ExecutionOptions('runs'))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_exported_vision_transformer_predicts_what_its_run_stored(
     saved, photographs, tmp_path
 ):
