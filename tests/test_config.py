@@ -23,6 +23,7 @@ OTHER = {
     'seed': 1,
     'weights': 'keras',
     'per_class': 3,
+    'share': 0.5,
     'image_size': 32,
     'metric': 'voc_map',
     'skip_broken': True,

@@ -86,6 +86,8 @@ class Run:
             path of a checkpoint or a Run.
         per_class: training images per class, a stratified and nested subset; None: all.
             Validation images are cut to the same share of theirs.
+        share: of the train, valid and test images, above 0 and below 1, a stratified
+            and nested subset, as a race takes; None: all.
         image_size: side in pixels; None: the architecture's own.
         metric: key of METRICS; None: the dataset's own.
         skip_broken: go on without image files that cannot be read.
@@ -119,6 +121,7 @@ class Run:
     seed: int = 0
     weights: str = ''
     per_class: int | None = None
+    share: float | None = None
     image_size: int | None = None
     metric: str | None = None
     skip_broken: bool = False
@@ -206,6 +209,10 @@ def _check_numbers(run: Run) -> None:
             raise errors.InputError(
                 f'{name} must be at least 1 (or unset for all); got {value}.'
             )
+    if run.share is not None and not 0 < run.share < 1:
+        raise errors.InputError(
+            f'share must be above 0 and below 1 (or unset for all); got {run.share}.'
+        )
     if run.white is not None and not 1 <= run.white <= 65_535:
         raise errors.InputError(f'white must be 1 to 65535; got {run.white}.')
     if (run.image_size or 0) > LARGEST_IMAGE:

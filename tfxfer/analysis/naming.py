@@ -18,8 +18,8 @@ TRIED = ('lr', 'wd')  # Hyperparameters that trials choose; the rest are the rec
 # others are of the recipe, those that a later version adds too.
 _NO_RECIPE = (
     'arch', 'arch_digest', 'dataset', 'dataset_digest', 'setting', 'hparams', 'phase',
-    'seed', 'weights', 'weights_digest', 'per_class', 'image_size', 'metric', 'until',
-    'trials', 'search', 'resume', 'length',
+    'seed', 'weights', 'weights_digest', 'per_class', 'share', 'image_size', 'metric',
+    'until', 'trials', 'search', 'resume', 'length',
 )  # fmt: skip
 _OF_RUN = tuple(
     field.name

@@ -99,6 +99,30 @@ def few(
     return {**splits, **{name: _sorted(part) for name, part in parts.items()}}
 
 
+def part(
+    labels: np.ndarray,
+    splits: Mapping[str, np.ndarray],
+    share: float,
+    keys: Sequence[object] | None = None,
+) -> dict[str, np.ndarray]:
+    """Cuts every split to a share of its images, stratified, at least one per class.
+
+    Of a class of m images the floor or the ceiling of share x m is taken, so that
+    smaller shares are parts of larger ones.
+
+    splits: {name: i64 indices into labels}.
+    """
+    return {
+        name: _sorted(
+            [
+                images[: max(1, round(share * len(images)))]
+                for images in _ordered(labels, indices, 0, keys).values()
+            ]
+        )
+        for name, indices in splits.items()
+    }
+
+
 def _ordered(
     labels: np.ndarray,
     indices: np.ndarray,

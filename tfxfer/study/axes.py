@@ -161,6 +161,7 @@ def base_run(
         seed=combination.seed,
         weights=combination.weights,
         per_class=combination.per_class or None,
+        share=study.share,
         image_size=study.image_size,
         metric=study.metric,
         skip_broken=study.skip_broken,
@@ -223,6 +224,8 @@ def _training_images(study: Study, run: config.Run) -> int:
     """Images in train + valid; 0: not read yet, as at a first look at the names."""
     dataset = datasets.find(run.dataset)
     count = study.images.get(run.dataset) or sum((dataset.sizes or (0,))[:2])
+    if run.share is not None:
+        count = round(run.share * count)
     if run.per_class and dataset.classes:
         subset = run.per_class * dataset.classes
         return min(count, subset) if count else subset

@@ -29,6 +29,16 @@ class Sizes(typing.NamedTuple):
     test: int
     classes: int
 
+    def part(self, share: float | None) -> 'Sizes':
+        """With a share of the images of all splits; None: all."""
+        if share is None:
+            return self
+        return self._replace(
+            train=round(share * self.train),
+            valid=round(share * self.valid),
+            test=round(share * self.test),
+        )
+
     def subset(self, per_class: int | None) -> 'Sizes':
         """With so many training images per class, and the same share of validation."""
         if not per_class:
@@ -75,7 +85,7 @@ def loads(study_cells: Sequence[Cell], sizes: AllSizes) -> Loads:
 def _of_trials(cell: Cell, sizes: AllSizes) -> Loads:
     run, before, total = cell.base, 0, Load()
     batch = axes.training(run).batch
-    valid = sizes[run.dataset].subset(run.per_class).valid
+    valid = _sizes(run, sizes).subset(run.per_class).valid
     for count, stop in zip(cell.grid.planned(), cell.grid.stops, strict=True):
         steps = count * (stop - before)
         total += Load(count, steps, steps * batch, count * valid)
@@ -86,7 +96,7 @@ def _of_trials(cell: Cell, sizes: AllSizes) -> Loads:
 def _of_training(run: config.Run, sizes: AllSizes) -> Loads:
     """Of a final Run that trains a network."""
     hparams = axes.training(run)
-    images, test = hparams.steps * hparams.batch, sizes[run.dataset].test
+    images, test = hparams.steps * hparams.batch, _sizes(run, sizes).test
     return {Kind(run.setting, 'final', run.arch): Load(1, hparams.steps, images, test)}
 
 
@@ -95,14 +105,20 @@ def _of_features(runs: Iterable[config.Run], sizes: AllSizes) -> Loads:
     found: Loads = collections.defaultdict(Load)
     groups = collections.defaultdict(list)
     for run in runs:
-        groups[run.arch, run.weights, run.weights_digest, run.dataset].append(run)
-    for (arch, _, _, dataset), group in groups.items():
-        whole = sizes[dataset]
+        weights = run.weights, run.weights_digest
+        groups[run.arch, *weights, run.dataset, run.share].append(run)
+    for (arch, *_), group in groups.items():
+        whole = _sizes(group[0], sizes)
         subsets = [whole.subset(run.per_class) for run in group]
         asked = sum(subset.train + subset.valid for subset in subsets)
         seen = min(asked, whole.train + whole.valid) + whole.test
         found[Kind('logistic', 'final', arch)] += Load(runs=len(group), seen=seen)
     return found
+
+
+def _sizes(run: config.Run, sizes: AllSizes) -> Sizes:
+    """Of the images that a Run may see, before `per_class`."""
+    return sizes[run.dataset].part(run.share)
 
 
 class Rate(typing.NamedTuple):

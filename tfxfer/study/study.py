@@ -35,7 +35,7 @@ class Study:
             or a path with `{arch}` in it, which stands for each network's name, where
             model files have their own weights.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
-        image_size, metric, skip_broken, accept_counts, white, precision, tf32: as in
+        share, image_size, metric, skip_broken, accept_counts, white, precision, tf32: as in
             config.Run.
         feature_dtype: likewise, for logistic.
         pretrain_also: other values of `pretrain`, {hyperparameter: value}; each network
@@ -77,6 +77,7 @@ class Study:
     lengths: tuple[int, ...] = ()
     weights: str = 'slim'
     source: str = ''
+    share: float | None = None
     image_size: int | None = None
     metric: str | None = None
     skip_broken: bool = False

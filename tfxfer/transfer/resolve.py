@@ -80,6 +80,9 @@ def resolve(run: config.Run, options: ExecutionOptions) -> ResolvedRun:
     weights = find_weights(run, arch, options)
     if run.per_class:
         images = subset(images, run.per_class, run.seed)
+    if run.share:
+        parts = splits.part(images.labels, images.splits, run.share, images.keys)
+        images = dataclasses.replace(images, splits=parts)
     readers.check_scorable(dataset, images)
     for kind, planned, present in (
         ('network', run.arch_digest, arch_digest),
