@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 import numpy as np
 from scipy import stats as scipy_stats
 
-from tfxfer import architectures, config, datasets, errors, results
+from tfxfer import architectures, config, datasets, errors, race_log, results
 from tfxfer.analysis import naming, stats
 
 SETTINGS = tuple(name for name in config.HPARAMS if name != 'pretrain')
@@ -134,6 +134,11 @@ class Cell:
         return float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
 
     @property
+    def share(self) -> float:
+        """Of the images of the dataset, for training and for testing; 1 is all."""
+        return self.records[0].run.share or 1.0
+
+    @property
     def test_images(self) -> int:
         return self.records[0].images['test']
 
@@ -223,6 +228,8 @@ def read_folder(workdir: str | os.PathLike) -> results.Folder:
     found = results.read_folder(workdir)
     for sentence in found.left_out:
         logging.warning('%s', sentence)
+    compared = race_log.compared(workdir)
+    found = found._replace(records=of_one_share(found.records, compared))
     if not found.records:
         raise errors.InputError(
             ' '.join(found.left_out)
@@ -230,6 +237,29 @@ def read_folder(workdir: str | os.PathLike) -> results.Folder:
             f'tfxfer.run --config=configs/logistic.py --workdir={workdir}'
         )
     return found
+
+
+def of_one_share(
+    records: Sequence[results.Record], compared: float | None = None
+) -> list[results.Record]:
+    """Those of one share of the images, which alone are of the same test images.
+
+    compared: the share that a race has come to, which holds until as many networks are
+    measured on all images; None: the largest that there is.
+    """
+    finals = [
+        record
+        for record in records
+        if record.run.phase == 'final' and record.run.setting != 'pretrain'
+    ]
+    networks = collections.defaultdict(set)
+    for record in finals:
+        networks[record.run.share or 1.0].add((record.run.arch, record.run.weights))
+    share = max(networks, default=1.0)
+    if compared is not None and len(networks[compared]) > len(networks[1.0]):
+        share = compared
+    left_out = {r.run.id for r in finals if (r.run.share or 1.0) != share}
+    return [record for record in records if record.run.id not in left_out]
 
 
 def cells(records: Sequence[results.Record]) -> list[Cell]:

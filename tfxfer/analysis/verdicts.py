@@ -163,24 +163,28 @@ def _differ(one, other):
     )
 
 
-def _verdict(best, seen):
-    """The Verdict of Seen, the best first."""
+def crossed_outcomes(seen: Sequence[Seen]) -> crossed.Outcomes:
+    """What the Cells of one task made of the same images, weighted as in its metric."""
     label = seen[0].label
     n, stratum = len(label), np.zeros(len(label), int)
     weight = np.full(n, 1 / n)
-    if best.metric == 'mean_per_class':
+    if seen[0].cell.metric == 'mean_per_class':
         names, stratum, counts = np.unique(
             label, return_inverse=True, return_counts=True
         )
         weight = 1 / (len(names) * counts[stratum])
-    outcomes = crossed.Outcomes(
+    return crossed.Outcomes(
         [one.right for one in seen],
         weight,
         stratum,
         [one.cell.varies for one in seen],
         paired=paired([one.cell for one in seen]),
     )
-    found = crossed.spread(outcomes)
+
+
+def _verdict(best, seen):
+    """The Verdict of Seen, the best first."""
+    found = crossed.spread(crossed_outcomes(seen))
     low, high = crossed.intervals(found)
     won = crossed.winner(found)
     rows = _compared(seen, crossed.pairs(found))

@@ -2,6 +2,7 @@
 
     tfxfer compare my/images
     tfxfer compare my/images --networks=resnet_50,inception_v3 --settings=logistic
+    tfxfer compare my/images --minutes=60
 
 The images are a folder with one sub-folder per class, a CSV file of path,label, or the
 name of a dataset. A first look at them is printed before anything runs. Without
@@ -9,24 +10,29 @@ name of a dataset. A first look at them is printed before anything runs. Without
 ends with the ranking, the answer and the path of the report. Stopped at any moment, the
 same command goes on where it was.
 
-It is tools.sweep with configs/images.py, and prints that command. --plan, --status and
---config.FIELD=VALUE are as there.
+With --minutes networks race on growing shares of the images, those that are
+significantly worse leave, and the answer comes in time. Without, it is tools.sweep with
+configs/images.py, and prints that command. --plan, --status and --config.FIELD=VALUE
+are as there.
 """
 
 import pathlib
 import shlex
+import time
+from collections.abc import Callable, Mapping
 
 from absl import flags
 
 from tfxfer import errors
 from tfxfer.cli import app, sweep
-from tfxfer.comparison import prepare, question
-from tfxfer.study import checks, study_file
+from tfxfer.comparison import inputs, prepare, question, racing
+from tfxfer.race import race
+from tfxfer.study import checks, executors, failures, study_file
 from tfxfer.study.study import Study
 from tfxfer.transfer.options import ExecutionOptions
 
 # Flags that `tools.sweep` gets in another form.
-OWN = ('networks', 'settings', 'seeds', 'workdir')
+OWN = ('networks', 'settings', 'seeds', 'workdir', 'minutes')
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
@@ -44,6 +50,13 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
         None,
         "Folder for results. Default: runs/NAME, the images' own name, unless that has "
         'results of others.',
+    )
+    define.number(
+        'minutes',
+        None,
+        'Races the networks, and answers after so many minutes with what is settled '
+        'then; the same command goes on with more.',
+        least=0.0,
     )
     sweep.define_study(define, f'configs/{question.CONFIG}.py')
     return define.given
@@ -75,12 +88,19 @@ def main(given: app.Given) -> None:
         return
     named = bool(given.networks) or given.was_given('config', 'config.archs')
 
-    def prepared() -> Study:
-        study = prepare.comparison(asked, options, named=named, say=_say)
+    def prepared() -> inputs.Inputs:
+        return prepare.comparison(asked, options, named=named, say=_say)
+
+    if given.minutes is not None:
+        _race(given, workdir, options, prepared, asked)
+        return
+
+    def said() -> Study:
+        study = prepared().study
         _say(f'Equivalent: {command(study, workdir, given)}')
         return study
 
-    outcome = sweep.carry_out(workdir, given, prepared)
+    outcome = sweep.carry_out(workdir, given, said)
     from tfxfer.comparison import result  # Matplotlib.
 
     found = result.Result(workdir)
@@ -88,6 +108,67 @@ def main(given: app.Given) -> None:
     print(found.summary())
     print(path)
     sweep.check_failed(outcome, workdir)
+
+
+def _race(
+    given: app.Given,
+    workdir: pathlib.Path,
+    options: ExecutionOptions,
+    prepared: Callable[[], inputs.Inputs],
+    asked: Mapping,
+) -> None:
+    """Races until the deadline, or Ctrl-C, and answers with what is known then.
+
+    Raises:
+        KeyboardInterrupt: after the answer.
+        app.Failed, errors.InputError: see sweep.
+    """
+    started = time.monotonic()
+    shard = sweep.shard_of(given.shard)
+    sweep.executor_of(given, workdir)  # Refuses wrong flags.
+    race.check(checks.study_from(asked), given.minutes)
+    found = prepared()
+    if given.retry_failed:
+        failures.forget(workdir)
+    try:
+        failed = racing.carry_out(
+            found,
+            options,
+            race.Terms(
+                minutes=given.minutes,
+                jobs=executors.share(given.jobs, given.threads).jobs,
+                rates={},
+                executor=lambda: sweep.executor_of(given, workdir),
+                say=_say,
+                shard=shard,
+                wait=given.wait,
+            ),
+            started,
+        )
+    except KeyboardInterrupt:
+        _answer(workdir)
+        raise
+    path = _answer(workdir)
+    if path:
+        print(path)
+    if failed:
+        raise app.Failed(
+            f'{len(failed)} Runs failed {failures.ATTEMPTS} times or more. '
+            f'--retry_failed tries them again. Their logs: {workdir}/ID/log.txt'
+        )
+
+
+def _answer(workdir: pathlib.Path) -> pathlib.Path | None:
+    """Prints what is known, and writes the report; None where nothing is."""
+    from tfxfer.comparison import result  # Matplotlib.
+
+    try:
+        found = result.Result(workdir)
+    except errors.InputError:  # No Run is done.
+        _say(racing.nothing(workdir))
+        return None
+    _say(found.summary())
+    return found.report()
 
 
 def command(study: Study, workdir: pathlib.Path, given: app.Given) -> str:

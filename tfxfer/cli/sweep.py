@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 from absl import flags, logging
 
-from tfxfer import architectures, errors, results
+from tfxfer import architectures, errors, race_log, results
+from tfxfer.analysis import cells
 from tfxfer.cli import app, sweep_plan
 from tfxfer.comparison import inputs
 from tfxfer.report import formats
@@ -201,7 +202,9 @@ def show_results(workdir: pathlib.Path, summary: Summary | None) -> None:
     from tfxfer import report  # Matplotlib, which --plan does without.
 
     path = report.write(workdir)
-    records = results.read_folder(workdir).records  # What is left out was said.
+    records = cells.of_one_share(  # What is left out was said.
+        results.read_folder(workdir).records, race_log.compared(workdir)
+    )
     print(report.summary(records, workdir))
     if summary:
         print(summary(records))

@@ -2,15 +2,17 @@
 
 import os
 import pathlib
+import time
 import typing
 from collections.abc import Mapping, Sequence
 
 from absl import logging
 
 from tfxfer import config_files, errors
-from tfxfer.comparison import prepare, question
+from tfxfer.comparison import prepare, question, racing
 from tfxfer.comparison.result import Result
-from tfxfer.study import driver, executors, failures
+from tfxfer.race import race
+from tfxfer.study import checks, driver, executors, failures
 from tfxfer.transfer.options import ExecutionOptions
 
 
@@ -22,6 +24,7 @@ def compare(
     seeds: Sequence[int] | None = None,
     workdir: str | os.PathLike | None = None,
     jobs: int | None = None,
+    minutes: float | None = None,
     **fields: typing.Any,
 ) -> Result:
     """Compares networks on images; what `tfxfer compare` does, with the same records.
@@ -36,6 +39,8 @@ def compare(
         workdir: folder for results; None: runs/NAME, of the images' own name, unless
             that has results of other images.
         jobs: Runs at the same time; None: one per GPU, without GPUs one per core.
+        minutes: until it answers: networks race on growing shares of the images, and
+            those that are significantly worse leave; None: all are measured on all.
         **fields: others of configs/images.py; of hyperparameters those that change:
             finetune={'steps': 2000}.
 
@@ -49,18 +54,28 @@ def compare(
     asked = question.asked(base, name, archs=networks, settings=settings, seeds=seeds)
     options = ExecutionOptions(folder)
     named = bool(networks) or 'archs' in fields
-    study = prepare.comparison(asked, options, named=named, say=print)
+    if minutes is not None:
+        race.check(checks.study_from(asked), minutes)
+    started = time.monotonic()
+    found = prepare.comparison(asked, options, named=named, say=print)
     share = executors.share(jobs)
     failures.forget(folder)
-    executor = executors.Local(
-        folder,
-        jobs=share.jobs,
-        arguments=[f'--threads={share.threads}'],
-        gpus=share.gpus,
-    )
-    outcome = driver.Driver(study, folder, executor).carry_out()
-    if outcome.failed:
-        _tell(outcome, folder)
+
+    def executor() -> executors.Local:
+        return executors.Local(
+            folder,
+            jobs=share.jobs,
+            arguments=[f'--threads={share.threads}'],
+            gpus=share.gpus,
+        )
+
+    if minutes is None:
+        outcome = driver.Driver(found.study, folder, executor()).carry_out()
+        if outcome.failed:
+            _tell(outcome, folder)
+    else:
+        terms = race.Terms(minutes, share.jobs, {}, executor, print)
+        racing.carry_out(found, options, terms, started)
     result = Result(folder)
     result.report()
     return result

@@ -31,11 +31,18 @@ def ready(
         errors.InputError: see `read`; or the workdir is of another schema version.
         OSError: nothing can be written there.
     """
+    return written(study, options, known).study
+
+
+def written(
+    study: Study, options: ExecutionOptions, known: Mapping[str, Read] | None = None
+) -> Inputs:
+    """As `ready`, with the sizes of its datasets."""
     storage.writable(options.workdir)
     study_file.check_schema(options.workdir)
-    study = read(study, options, known=known).study
-    study_file.write(options.workdir, study)
-    return study
+    found = read(study, options, known=known)
+    study_file.write(options.workdir, found.study)
+    return found
 
 
 def read(

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from tfxfer import datasets, storage
 from tfxfer.comparison import first_look, inputs, networks, question
 from tfxfer.study import checks
-from tfxfer.study.study import Study
 from tfxfer.transfer.options import ExecutionOptions
 
 
@@ -15,7 +14,7 @@ def comparison(
     *,
     named: bool,
     say: Callable[[str], object],
-) -> Study:
+) -> inputs.Inputs:
     """The Study of a config's fields, of one dataset, ready to be carried out.
 
     Args:
@@ -44,4 +43,4 @@ def comparison(
     say(first_look.describe(seen))
     if seen.fault:
         raise seen.fault
-    return inputs.ready(study, options, {name: (seen.dataset, seen.images)})
+    return inputs.written(study, options, {name: (seen.dataset, seen.images)})

@@ -8,7 +8,15 @@ import typing
 from tfxfer import errors
 from tfxfer.analysis import cells
 from tfxfer.comparison import ranking
-from tfxfer.report import build, formats, rendering, section, sections, text
+from tfxfer.report import (
+    build,
+    formats,
+    race_text,
+    rendering,
+    section,
+    sections,
+    text,
+)
 
 if typing.TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +75,9 @@ class Result:
     @property
     def paragraphs(self) -> list[str]:
         """The paragraphs of `answer`."""
-        found = [*text.write(self._study.cells, self._study.judged).first]
+        race = self._study.race
+        found = race_text.paragraphs(race) if race else []
+        found += text.write(self._study.cells, self._study.judged).first
         if self._study.missing:
             found.append(f'Not measured yet: {len(self._study.missing)}.')
         return found

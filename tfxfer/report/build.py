@@ -18,6 +18,7 @@ from tfxfer.report import (
     methods,
     notes,
     page,
+    race_text,
     section,
     sections,
     text,
@@ -27,7 +28,7 @@ from tfxfer.report.sections import results as main_results
 # Tables that stand beside the figures of the choice.
 CHOSEN = ('runs', 'sources')
 # Tables that have a place of their own on the page.
-PLACED = (main_results.NAME, 'classes', 'mistakes', 'missing', *CHOSEN)
+PLACED = (main_results.NAME, 'race', 'classes', 'mistakes', 'missing', *CHOSEN)
 
 
 def write(
@@ -145,9 +146,10 @@ def summary(
     folder = None if results_dir is None else pathlib.Path(results_dir)
     study = section.of(records, folder=folder)
     parts = [formats.md(main_results.main_table(study.cells, study.missing))]
+    raced = race_text.paragraphs(study.race) if study.race else []
     parts += [
         textwrap.fill(paragraph, 88) + '\n'
-        for paragraph in text.write(study.cells, study.judged).first
+        for paragraph in (*raced, *text.write(study.cells, study.judged).first)
     ]
     if study.missing:
         parts.append(f'Not measured yet: {len(study.missing)}.\n')
@@ -172,7 +174,10 @@ def _page_sections(study, figures, tables, galleries, unfinished):
         page.Section('The answer', _answer(study), card=True),
         page.Section(
             'Ranking',
-            [*_of_tasks(figures, 'ranking', 'rankings'), *named(main_results.NAME)],
+            [
+                *_of_tasks(figures, 'ranking', 'rankings'),
+                *named('race', main_results.NAME),
+            ],
         ),
         page.Section('Accuracy and cost', _of_tasks(figures, 'cost', 'costs')),
         page.Section(
@@ -229,7 +234,8 @@ def _answer(study):
     if not study.records:
         return page.paragraphs([text.published_alone(study.published)])
     answer = text.write(study.cells, study.judged)
-    parts: list[page.Part] = [*page.paragraphs(answer.first)]
+    raced = race_text.paragraphs(study.race) if study.race else []
+    parts: list[page.Part] = [*page.paragraphs([*raced, *answer.first])]
     if answer.tasks:
         summary = f'Each of the {len(answer.tasks)} tasks'
         parts.append(page.Fold(summary, page.paragraphs(answer.tasks)))

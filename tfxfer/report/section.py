@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tfxfer import results
 from tfxfer.analysis import cells as study_cells
-from tfxfer.analysis import verdicts
+from tfxfer.analysis import races, verdicts
 from tfxfer.analysis.cells import Cell, Missing
 from tfxfer.analysis.published import Published
 from tfxfer.report import formats, style
@@ -47,6 +47,11 @@ class Study:
         """{network: colour and marker}, the same in every figure."""
         networks = {cell.network for cell in self.cells}
         return style.network_styles(networks or {one.network for one in self.published})
+
+    @functools.cached_property
+    def race(self) -> races.Raced | None:
+        """The race in the folder; None: there was none."""
+        return races.read(self.folder) if self.folder else None
 
     @functools.cached_property
     def missing(self) -> list[Missing]:

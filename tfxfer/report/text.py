@@ -4,7 +4,7 @@ import typing
 from collections.abc import Iterable, Sequence
 
 from tfxfer import number_format
-from tfxfer.analysis import cells, paired_tests, points, stats, verdicts
+from tfxfer.analysis import cells, paired_tests, points, races, stats, verdicts
 from tfxfer.analysis.published import Published
 from tfxfer.report import formats
 
@@ -84,6 +84,8 @@ def _task(group, verdict):
     where = f'On {_dataset(group[0])}'
     if group[0].per_class is not None:
         where += f' with {group[0].per_class} images per class'
+    if group[0].share < 1:
+        where += f' with {races.named(group[0].share)}, for training and for testing'
     if top is None:
         return f'{where}, every Run diverged; try smaller learning rates.'
     if len(group) == 1:

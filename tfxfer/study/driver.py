@@ -5,6 +5,7 @@ one of them work on it, records say what is done, and RUN/failures.json what fai
 """
 
 import contextlib
+import math
 import os
 import pathlib
 import shutil
@@ -66,8 +67,12 @@ class Driver:
         self._first_signs: dict[str, float] = {}
         self._last_log = time.monotonic()
 
-    def carry_out(self) -> Outcome:
+    def carry_out(self, until: float = math.inf) -> Outcome:
         """Runs all of the study that is not done.
+
+        Args:
+            until: a time of time.monotonic at which what still runs is stopped, to go
+                on another time.
 
         Raises:
             errors.InputError: the folder was removed meanwhile.
@@ -76,17 +81,21 @@ class Driver:
         self.done = status.read_done(self.workdir)
         plan = self._plan()
         self._remove_checkpoints(plan)
+        elsewhere: Holders = {}
         with _watched(self.workdir) as check, self.executor, _progress_bar(plan) as bar:
             self._show(bar, plan)
             while True:
                 check()
+                if (left := until - time.monotonic()) <= 0:
+                    bar.refresh()
+                    return Outcome(plan.done, self.failed, len(elsewhere))
                 plan, elsewhere = self._start(plan)
                 if not self.executor.running:
                     if not self._waits_for(elsewhere):
                         bar.refresh()
                         return Outcome(plan.done, self.failed, len(elsewhere))
-                    time.sleep(WAIT)
-                ended = self.executor.finished(WAIT)
+                    time.sleep(min(WAIT, left))
+                ended = self.executor.finished(min(WAIT, left))
                 check()
                 for name, exit_status in ended.items():
                     self._note(name, exit_status, bar)

@@ -72,6 +72,36 @@ def measure(
         gc.collect()
 
 
+def measure_inference(
+    name: str,
+    size: int | None = None,
+    precision: str = 'float32',
+    *,
+    tf32: bool = False,
+) -> float:
+    """Images per second of an architecture once through; arguments as of `measure`.
+
+    Raises:
+        errors.InputError: see measure.
+    """
+    float32.allow_tf32(tf32)
+    arch = architectures.find(name)
+    fixed = arch.file is not None and model_file.is_saved_model(arch.file.path)
+    devices = distribution.strategy()
+    try:
+        with devices.scope():
+            weights = architectures.MODEL if fixed else None
+            options = models.NetworkOptions(size, policy=config.POLICIES[precision])
+            model = models.build(arch, CLASSES, weights, options)
+        if devices.num_replicas_in_sync == 1 and openvino.available():
+            with contextlib.suppress(openvino.Unsupported):
+                return _inference_rate(model)
+        return _tensorflow_rate(model)
+    finally:
+        keras.backend.clear_session()
+        gc.collect()
+
+
 def _train_rate(model, devices):
     batch = BATCH * devices.num_replicas_in_sync
     hparams = config.Finetune(batch=batch, wd=1e-6)

@@ -23,6 +23,7 @@ from tfxfer.report.sections import (
     option_effects,
     public_and_own,
     published,
+    race,
     ranking,
     results,
     scores,
@@ -34,6 +35,7 @@ from tfxfer.report.sections import (
 
 # Of tables and of figures alike.
 SECTIONS = (
+    race.SECTION,
     ranking.SECTION,
     cost.SECTION,
     classes.SECTION,

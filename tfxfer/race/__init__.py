@@ -1,0 +1,1 @@
+"""Networks raced under a time budget: on ever more images, the worse ones out."""

@@ -1,0 +1,400 @@
+"""Carries out a race: a study whose networks leave it one by one, and a deadline.
+
+Every stage is an ordinary study of those that are still in, on a share of the images,
+carried out by study.driver: so it can be killed at any moment, and several processes
+can share it. What is decided stands in race.json.
+"""
+
+import dataclasses
+import math
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from tfxfer import architectures, errors, number_format, race_log, results
+from tfxfer.analysis import cells, race_odds, races, verdicts
+from tfxfer.race import pace
+from tfxfer.race import shares as race_shares
+from tfxfer.study import driver, executors, planning
+from tfxfer.study.cost import Sizes
+from tfxfer.study.study import TRAINED, Study
+
+FIXED = 'logistic'
+SURE = 0.01  # A network with more than this probability of being best stays in.
+# Seconds before the deadline at which Runs are stopped: for the answer and the report.
+RESERVE = 15.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What a race is run under.
+
+    Attributes:
+        minutes: until it answers.
+        jobs: Runs at the same time.
+        rates: images per second by network, see pace.Pace.
+        executor: makes what carries Runs out, once for each stage.
+        shard, wait: see driver.Driver.
+        say: what is done with each sentence about the race.
+    """
+
+    minutes: float
+    jobs: int
+    rates: Mapping[str, float]
+    executor: Callable[[], executors.Executor]
+    say: Callable[[str], object]
+    shard: tuple[int, int] = (0, 1)
+    wait: bool = True
+
+
+def check(study: Study, minutes: float) -> None:
+    """Refuses what cannot be raced.
+
+    Raises:
+        errors.InputError: as said.
+    """
+    if not 0 < minutes < math.inf:
+        raise errors.InputError(f'--minutes must be above 0; got {minutes:g}.')
+    if FIXED not in study.settings:
+        raise errors.InputError(
+            'Under --minutes networks race by logistic regression on their features, '
+            f'and the settings are {", ".join(study.settings)}. Add it: '
+            f'--settings={FIXED},{",".join(study.settings)}.'
+        )
+    if study.per_class != (0,) or study.share is not None:
+        raise errors.InputError(
+            'Under --minutes the race chooses how many images are used. Leave '
+            'per_class and share out.'
+        )
+
+
+class Race:
+    """One study, one folder, one deadline.
+
+    Its state: what of the folder was read last, and when this start began.
+    """
+
+    def __init__(
+        self, study: Study, sizes: Sizes, workdir: str | pathlib.Path, terms: Terms
+    ) -> None:
+        """sizes: of the one dataset of the study.
+
+        Raises:
+            errors.InputError: see `check`.
+        """
+        check(study, terms.minutes)
+        self.study, self.sizes, self.terms = study, sizes, terms
+        self.workdir = pathlib.Path(workdir)
+        self.shares = race_shares.shares(sizes)
+        self.begun = time.monotonic()
+        log = race_log.read(self.workdir)
+        self.before = log.elapsed if log else 0.0
+        self._read: dict[str, results.Record] = {}  # By Run id.
+        self.until = self.begun + max(60 * terms.minutes - RESERVE, 0.0)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of the race over all of its starts."""
+        return self.before + time.monotonic() - self.begun
+
+    @property
+    def left(self) -> float:
+        """Seconds until Runs are stopped."""
+        return self.until - time.monotonic()
+
+    def carry_out(self) -> dict[str, list]:
+        """Races until the deadline, or until nothing is left to measure.
+
+        Returns:
+            {Run id: failures} of Runs that failed for good.
+
+        Raises:
+            errors.InputError, OSError: see driver.Driver.carry_out.
+        """
+        failed: dict[str, list] = {}
+        self._announce()
+        try:
+            for share in self.shares:
+                if not self._stage(share, failed):
+                    break
+            else:
+                self._train(failed)
+        except KeyboardInterrupt:
+            self._end('interrupted')
+            raise
+        self._end('time is up' if self.left <= 0 else 'nothing more fits')
+        return failed
+
+    def _end(self, why: str) -> None:
+        """Notes why the race ends here, and what more time would buy."""
+        names = self._contenders(1.0)
+        more = self._pace().wall((name, 1.0) for name in names)
+        if more:
+            why += (
+                f'; the {len(names)} networks that are still in on all images: about '
+                f'{number_format.duration(more)} more'
+            )
+        else:
+            why = 'all that is still in is measured on all images'
+        elapsed = self.elapsed
+        event = race_log.event('stopped', elapsed, f'{why[0].upper()}{why[1:]}.')
+        race_log.change(self.workdir, [event], elapsed=round(elapsed, 1))
+
+    # What is said before anything runs.
+
+    def _announce(self) -> None:
+        say, now = self.terms.say, self._pace()
+        networks = self._contenders(self.shares[0])
+        first = now.wall((name, self.shares[0]) for name in networks)
+        whole = now.wall((name, 1.0) for name in networks)
+        count = len(self.study.archs)
+        sentences = [
+            f'A race of {count} network{"s" if count > 1 else ""} under '
+            f'{self.terms.minutes:g} minutes, on '
+            f'{", ".join(races.named(share) for share in self.shares)}.',
+            f'Expected: all on {races.named(self.shares[0])} in '
+            f'{number_format.duration(first)}; all on all images in '
+            f'{number_format.duration(whole)}.',
+        ]
+        for name in networks:
+            rate = now.rate(name)
+            if rate:
+                measured = 'measured' if name in now.rates else 'estimated'
+                sentences.append(
+                    f'  {architectures.short(name)}: {rate:.3g} images/s ({measured})'
+                )
+        shortest = min(
+            (now.seconds(name, self.shares[0]) for name in networks), default=0.0
+        )
+        if shortest > self.left:
+            sentences.append(
+                'The first network takes about '
+                f'{number_format.duration(shortest)}: --minutes='
+                f'{math.ceil(2 * shortest / 60) + 1} gives an answer.'
+            )
+        text = '\n'.join(sentences)
+        say(text)
+        race_log.change(
+            self.workdir,
+            [race_log.event('planned', self.elapsed, ' '.join(sentences[:2]))],
+            networks=self.study.archs,
+            shares=self.shares,
+            minutes=self.terms.minutes,
+        )
+
+    # One stage.
+
+    def _stage(self, share: float, failed: dict[str, list]) -> bool:
+        """Measures at a share all that fit; whether the race goes on after it."""
+        names = self._contenders(share)
+        if len(names) == 1 and share < 1 and self._measured(names, share) != names:
+            self._decide('settled', f'{architectures.short(names[0])} alone is left.')
+            return True  # It is measured on all images, and nothing in between.
+        fitting = self._fitting(names, share)
+        if fitting:
+            outcome = self._drive(fitting, share, (FIXED,))
+            failed |= outcome.failed
+            self._note_failures(fitting, share, outcome)
+        measured = self._measured(names, share)
+        alive = [name for name in fitting if name not in self._failed_at(share)]
+        if set(alive) - set(measured):
+            return False  # The deadline came.
+        if len(measured) > 1 or (measured and share == 1):
+            race_log.change(self.workdir, compared=share)
+            self._judge(share)
+        return bool(measured) and self.left > 0
+
+    def _contenders(self, share: float) -> list[str]:
+        """Networks that no smaller share has thrown out, the most promising first."""
+        log = race_log.read(self.workdir) or race_log.RaceLog()
+        out = {
+            one.network
+            for one in log.events
+            if one.kind == 'dropped' and (one.share or 0) < share
+        }
+        names = [name for name in self.study.archs if name not in out]
+        chance = race_odds.probabilities(self._stages())
+        labels = self._labels()
+        return sorted(
+            names,
+            key=lambda name: (
+                -chance.get(labels.get(name, ''), 0.0),
+                -(self._source(name) or 0.0),
+            ),
+        )
+
+    def _source(self, name: str) -> float | None:
+        arch = architectures.known(name)
+        if arch is None:
+            return None
+        return arch.top1(self.study.weights_of(name))
+
+    def _fitting(self, names: Sequence[str], share: float) -> list[str]:
+        """Those that can be measured before the deadline; of others it is noted."""
+        now, fitting = self._pace(), []
+        room = self.left * self.terms.jobs
+        for name in names:
+            takes = now.seconds(name, share)
+            if takes <= min(room, self.left):
+                fitting.append(name)
+                room -= takes
+            else:
+                where = f'{architectures.short(name)} on {races.named(share)}'
+                self._decide(
+                    'unfit',
+                    f'{where} would take about {number_format.duration(takes)}; '
+                    f'{number_format.duration(max(self.left, 0.0))} are left.',
+                    share,
+                    name,
+                )
+        return fitting
+
+    def _drive(
+        self, names: Sequence[str], share: float, settings: Sequence[str]
+    ) -> driver.Outcome:
+        return driver.Driver(
+            self._study(names, share, settings),
+            self.workdir,
+            self.terms.executor(),
+            shard=self.terms.shard,
+            wait=self.terms.wait,
+        ).carry_out(self.until)
+
+    def _study(
+        self, names: Sequence[str], share: float, settings: Sequence[str]
+    ) -> Study:
+        return dataclasses.replace(
+            self.study,
+            archs=tuple(names),
+            settings=tuple(settings),
+            share=share if share < 1 else None,
+        )
+
+    def _note_failures(
+        self, names: Sequence[str], share: float, outcome: driver.Outcome
+    ) -> None:
+        runs = {run.id: run for run in self._finals(names, share)}
+        for name in outcome.failed:
+            if name in runs:
+                arch = runs[name].arch
+                self._decide(
+                    'dropped',
+                    f'{architectures.short(arch)}: its Run failed '
+                    f'({self.workdir}/{name}/log.txt).',
+                    share,
+                    arch,
+                )
+
+    def _failed_at(self, share: float) -> set[str]:
+        log = race_log.read(self.workdir) or race_log.RaceLog()
+        return {
+            one.network
+            for one in log.events
+            if one.kind == 'dropped' and one.share == share
+        }
+
+    def _judge(self, share: float) -> None:
+        """Throws out what is significantly worse than the best of a share."""
+        measured = self._cells(share)
+        judged, _ = verdicts.verdicts(measured, self.workdir)
+        if not judged:
+            return
+        (verdict,) = judged
+        chance = race_odds.probabilities(self._stages())
+        looks = max(len(self.shares) - 1, 1)
+        best = verdict.best
+        self._decide(
+            'compared',
+            f'{len(measured)} networks on {races.named(share)}: highest '
+            f'{best.network}, {number_format.percent(best.score)} % of '
+            f'{best.test_images} test images.',
+            share,
+        )
+        if share >= 1:
+            return
+        for row in verdict.comparisons:
+            p = row.p_adjusted
+            worse = p is not None and p <= verdicts.SIGNIFICANT / looks
+            if worse and chance.get(row.b.network, 0.0) <= SURE:
+                self._decide(
+                    'dropped',
+                    f'{row.b.network} is {number_format.percent(row.difference)} '
+                    f'points below {best.network} on {races.named(share)} (p = '
+                    f'{number_format.p_value(p or 0.0)}, corrected for all pairs).',
+                    share,
+                    row.b.records[0].run.arch,
+                )
+
+    # What follows the race.
+
+    def _train(self, failed: dict[str, list]) -> None:
+        """Trains the shortlist in what time is left, where the settings ask for it."""
+        settings = [name for name in self.study.settings if name in TRAINED]
+        if not settings or self.left <= 0:
+            return
+        chance = race_odds.probabilities(self._stages())
+        shortlist, _ = race_odds.likely(chance)
+        labels = self._labels()
+        verdict = verdicts.verdicts(self._cells(1.0), self.workdir)[0]
+        if verdict:  # On all images: those that are not told apart.
+            close = (verdict[0].best, *verdict[0].close)
+            shortlist = [cell.network for cell in close]
+        names = [name for name in self.study.archs if labels.get(name) in shortlist]
+        if names:
+            shown = ', '.join(map(architectures.short, names))
+            self._decide('trained', f'{", ".join(settings)} of {shown}.', 1.0)
+            failed |= self._drive(names, 1.0, settings).failed
+
+    # What the folder says.
+
+    def _decide(
+        self, kind: str, why: str, share: float | None = None, network: str = ''
+    ) -> None:
+        """Notes a decision, and says it if it is new."""
+        event = race_log.event(kind, self.elapsed, why, share=share, network=network)
+        if event in race_log.change(self.workdir, [event]).events:
+            elapsed = number_format.duration(self.elapsed)
+            self.terms.say(f'{elapsed:>9}  {kind:8}  {why}')
+
+    def _finals(self, names: Sequence[str], share: float) -> list:
+        study = self._study(names, share, (FIXED,))
+        return [cell.base for cell in planning.cells(study)]
+
+    def _records(self) -> dict[tuple[str, float], results.Record]:
+        """Of the logistic Runs of this study, by network and share."""
+        found = {}
+        for share in self.shares:
+            for run in self._finals(self.study.archs, share):
+                if run.id not in self._read:
+                    record = results.read_done(self.workdir / run.id)
+                    if record is None:
+                        continue
+                    self._read[run.id] = record
+                found[run.arch, share] = self._read[run.id]
+        return found
+
+    def _measured(self, names: Sequence[str], share: float) -> list[str]:
+        found = self._records()
+        return [name for name in names if (name, share) in found]
+
+    def _cells(self, share: float) -> list[cells.Cell]:
+        found = self._records()
+        return cells.cells([found[key] for key in found if key[1] == share])
+
+    def _labels(self) -> dict[str, str]:
+        """{network of the study: its name in Cells}."""
+        return {
+            cell.records[0].run.arch: cell.network
+            for share in self.shares
+            for cell in self._cells(share)
+        }
+
+    def _stages(self) -> list[race_odds.Stage]:
+        found = (
+            race_odds.stage(share, self._cells(share), str(self.workdir))
+            for share in self.shares
+        )
+        return [one for one in found if one is not None]
+
+    def _pace(self) -> pace.Pace:
+        return pace.Pace(self.sizes, self.terms.jobs, self.terms.rates, self._records())

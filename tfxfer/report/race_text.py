@@ -1,0 +1,80 @@
+"""What a race under a time budget has found, in words."""
+
+from collections.abc import Iterator
+
+from tfxfer import number_format
+from tfxfer.analysis import race_odds, races
+
+
+def paragraphs(raced: races.Raced) -> list[str]:
+    """The answer so far, and what of it is not settled."""
+    found = (_best(raced), _course(raced))
+    return [text for text in found if text]
+
+
+def _best(raced: races.Raced) -> str:
+    last = raced.last
+    spent = _minutes(raced.log.elapsed)
+    if not last:
+        return f'After {spent}, no network has been measured: {_why(raced)}'
+    if not raced.chance:
+        return (
+            f'After {spent}, {_count(len(last))} measured; how probably each is the '
+            'best on all images cannot be said.'
+        )
+    names, chance = race_odds.likely(raced.chance)
+    measured = '; '.join(
+        f'{name} {number_format.percent(last[name].score)} % on '
+        f'{races.named(last[name].share)} ({last[name].test_images} test images)'
+        for name in names
+    )
+    if all(last[name].share >= 1 for name in raced.chance):
+        return f'After {spent}, all networks that were left are measured on all images.'
+    of = 'is' if len(names) == 1 else f'is one of these {len(names)}'
+    return (
+        f'After {spent}: of the networks that were measured, the one that scores '
+        f'highest on all of the images by logistic regression {of}, with '
+        f'{_chance(chance)}: {measured}.'
+    )
+
+
+def _course(raced: races.Raced) -> str:
+    return ' '.join(_sentences(raced))
+
+
+def _sentences(raced: races.Raced) -> Iterator[str]:
+    last, out = raced.last, raced.out()
+    if out:
+        yield f'{_count(len(out))} dropped on the way: {", ".join(sorted(out))}.'
+    never = [name for name in raced.unseen() if name not in out]
+    if never:
+        yield f'Not measured, for lack of time: {", ".join(never)}.'
+    if raced.log.compared is not None and raced.log.compared < 1 and last:
+        yield (
+            f'What follows compares those that were measured on '
+            f'{races.named(raced.log.compared)}.'
+        )
+    if why := _why(raced):
+        yield f'The race ended: {why}'
+    if any(last[name].share < 1 for name in last if name not in out) or never:
+        yield 'The same command with more --minutes goes on from here.'
+
+
+def _why(raced: races.Raced) -> str:
+    stopped = [one for one in raced.log.events if one.kind == 'stopped']
+    if not stopped:
+        return ''
+    why = stopped[-1].why
+    return f'{why[0].lower()}{why[1:]}'
+
+
+def _count(n: int) -> str:
+    return f'{n} network{" was" if n == 1 else "s were"}'
+
+
+def _chance(p: float) -> str:
+    return 'more than 99 %' if p > 0.99 else f'{100 * p:.0f} %'
+
+
+def _minutes(seconds: float) -> str:
+    return number_format.duration(seconds)
