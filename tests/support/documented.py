@@ -82,6 +82,9 @@ _OWN_IMAGES = {
     '--settings=logistic,finetune --seeds=0,1,2 --workdir=runs/mine': (
         Called(PLAN, 'finetune trial')
     ),
+    'tfxfer compare /my/images --minutes=60 --workdir=runs/mine': By(
+        'tests/study/test_anywhere.py::test_a_race_killed_four_times_ends_as_one_that_was_not'
+    ),
     'tfxfer compare /my/list.csv --workdir=runs/mine': (
         Chained('images', f'{PRETRAINED} --threads=1')
     ),
