@@ -163,12 +163,12 @@ def _differ(one, other):
     )
 
 
-def _verdict(best, seen):
-    """The Verdict of Seen, the best first."""
+def spread(seen: Sequence[Seen]) -> crossed.Spread:
+    """How sure the scores of Seen are, all of one task and of the same test images."""
     label = seen[0].label
     n, stratum = len(label), np.zeros(len(label), int)
     weight = np.full(n, 1 / n)
-    if best.metric == 'mean_per_class':
+    if seen[0].cell.metric == 'mean_per_class':
         names, stratum, counts = np.unique(
             label, return_inverse=True, return_counts=True
         )
@@ -180,7 +180,12 @@ def _verdict(best, seen):
         [one.cell.varies for one in seen],
         paired=paired([one.cell for one in seen]),
     )
-    found = crossed.spread(outcomes)
+    return crossed.spread(outcomes)
+
+
+def _verdict(best, seen):
+    """The Verdict of Seen, the best first."""
+    found = spread(seen)
     low, high = crossed.intervals(found)
     won = crossed.winner(found)
     rows = _compared(seen, crossed.pairs(found))
