@@ -267,7 +267,7 @@ def print_claims(
     """How often shortlists hold the best, each dataset by what the others say."""
     made = []
     for i, task in enumerate(tasks):
-        learned = relation.learn([*profiles[:i], *profiles[i + 1 :]])
+        learned = _learned([*profiles[:i], *profiles[i + 1 :]])
         made += claims(task, learned, count=count, images=images)
     scored = f'probes of {images} simulated images' if images else 'probes as given'
     print(f'\n| {len(made)} resampled tasks, {scored}: said | mean | hold the best |')
@@ -296,8 +296,15 @@ def print_claims(
             for key in groups
         ]
         print(f'Said 75 to 85 %, held in % by {what}: {", ".join(shares)}.')
-    slope, spread, gain = relation.learn(profiles)
+    slope, spread, gain = _learned(profiles)
     print(f'Relation(slope={slope:.4f}, spread={spread:.4f}, gain={gain:.3f})')
+
+
+def _learned(profiles):
+    try:
+        return relation.learn(profiles)
+    except ValueError as error:
+        raise errors.InputError(f'There is nothing to learn. {error}') from error
 
 
 if __name__ == '__main__':
