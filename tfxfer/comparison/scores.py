@@ -230,9 +230,11 @@ def _answer(names, count, found):
             'probability that is asked for.'
         )
     which = ' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))
+    percent = 100 * found.probability
+    sure = f'{percent:.0f} %' if percent < 99.5 else 'more than 99 %'
     return (
         f'Fine-tune {which}: the best of these {count} networks, once fine-tuned, is '
-        f'among them with a probability of {100 * found.probability:.0f} %. '
+        f'among them with a probability of {sure}. '
         f'Fine-tuning no others loses {found.loss:.2f} percentage points on average, '
         f'and at most {found.most:.1f} with a probability of '
         f'{100 * shortlist.AT_MOST:.0f} %.'

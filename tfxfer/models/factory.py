@@ -138,7 +138,8 @@ def build(
 
 
 def source_classifier(
-    arch: architectures.Architecture, weights: str | os.PathLike | None
+    arch: architectures.Architecture | str,
+    weights: str | os.PathLike | Weights | None,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Kernel [d, k] and bias [k] by which weights tell their source classes apart.
 
@@ -146,7 +147,7 @@ def source_classifier(
     first class is the background.
 
     Args:
-        arch: of the weights.
+        arch: Architecture, or the name of one.
         weights: as `build`; None: random.
 
     Returns:
@@ -156,6 +157,8 @@ def source_classifier(
     Raises:
         errors.InputError: weights are missing.
     """
+    if isinstance(arch, str):
+        arch = architectures.find(arch)
     if arch.graph not in ('slim', 'keras'):
         return None
     held = _weights(arch, weights, None)
