@@ -15,11 +15,17 @@ probe) and finetune, in per cent. Printed are
    images;
 3. the relation itself, learned from all datasets: the constants of
    tfxfer/ranking/relation.py.
+
+    python -m tools.bench_ranking --times=3000x2048x37
+
+prints what each score takes for so many images, features and classes.
 """
 
 import csv
 import dataclasses
+import re
 import sys
+import time
 import typing
 from collections.abc import Callable, Iterable, Sequence
 
@@ -30,7 +36,7 @@ from scipy import special, stats
 from tfxfer import errors
 from tfxfer.analysis import stats as own_stats
 from tfxfer.cli import app
-from tfxfer.ranking import relation, shortlist
+from tfxfer.ranking import relation, scores, shortlist, source_labels
 
 COLUMNS = ('dataset', 'network', 'imagenet_top1', 'head', 'finetune')
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -220,6 +226,7 @@ def share_held(made: Sequence[Claim], level: float) -> tuple[float, float, int]:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define = app.Define(values)
     define.string('table', None, f'CSV file: {",".join(COLUMNS)}, in per cent.')
+    define.string('times', None, 'IMAGESxFEATURESxCLASSES: times the scores on these.')
     define.strings('left_out', [], 'Networks that a second pool leaves out.')
     define.strings('doubted', [], 'Datasets without which all is computed once more.')
     define.integer('pools', 50, 'Resampled tasks of each number of networks.', least=1)
@@ -228,6 +235,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 
 
 def main(given: typing.Any) -> None:
+    if given.times:
+        print_times(given.times)
+        return
     if not given.table:
         raise errors.InputError('Say which table: --table=finetuned.csv')
     tasks = read(given.table)
@@ -246,6 +256,32 @@ def main(given: typing.Any) -> None:
             fewer = without(part, given.left_out)
             print_ranks(fewer, f'without {", ".join(given.left_out)}')
         print_claims(part, [profiles[i] for i in index], given.pools, given.images)
+
+
+def print_times(shape: str) -> None:
+    """Seconds of each score, of made features and 1,000 source classes.
+
+    Raises:
+        errors.InputError: the shape is not three whole numbers that go together.
+    """
+    match = re.fullmatch(r'(\d+)x(\d+)x(\d+)', shape)
+    n, d, classes = map(int, match.groups()) if match else (0, 0, 0)
+    if not (d and 2 <= classes <= n):
+        raise errors.InputError(
+            f'--times takes images x features x classes, as 3000x2048x37; {shape!r}.'
+        )
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % classes
+    centres = 0.3 * rng.standard_normal((classes, d))
+    f = np.maximum(rng.standard_normal((n, d)) + centres[y], 0).astype(np.float32)
+    kernel = rng.standard_normal((d, 1000)) / np.sqrt(d)
+    p = source_labels.probabilities(f, kernel, np.zeros(1000))
+    few = slice(0, n, 5)
+    sample = scores.Sample(f, y, f[few], y[few], classes, p=p)
+    for one in scores.SCORES.values():
+        start = time.perf_counter()
+        one.compute(sample)
+        print(f'{one.title:14}{time.perf_counter() - start:8.2f} s', flush=True)
 
 
 def print_ranks(tasks: Sequence[relation.Task], title: str) -> None:
@@ -296,6 +332,16 @@ def print_claims(
             for key in groups
         ]
         print(f'Said 75 to 85 %, held in % by {what}: {", ".join(shares)}.')
+    known = [
+        claim
+        for task in tasks
+        for claim in claims(task, relation.RELATION, count=count, images=images)
+    ]
+    stated, held, _ = share_held(known, 0.8)
+    print(
+        f'By the constants of relation.py, said {100 * stated:.1f} % (75 to 85 %): '
+        f'{100 * held:.1f} % held.'
+    )
     slope, spread, gain = _learned(profiles)
     print(f'Relation(slope={slope:.4f}, spread={spread:.4f}, gain={gain:.3f})')
 

@@ -296,6 +296,14 @@ _BENCHMARKS = {
         'tests/tools/test_simulate_statistics.py'
         '::test_the_program_prints_a_row_for_each_number_of_classifiers'
     ),
+    'python -m tools.bench_ranking --table=eleven_networks_finetuned_and_head.csv '
+    '--left_out=resnet101,resnet152,densenet201 --doubted=sun397': By(
+        'tests/tools/test_bench_ranking.py::'
+        'test_the_program_prints_scores_and_what_shortlists_said'
+    ),
+    'python -m tools.bench_ranking --times=3000x2048x37': By(
+        'tests/tools/test_bench_ranking.py::test_the_program_times_every_score'
+    ),
     'python -m tools.bench_verdicts --workdir=runs/verdicts': By(
         'tests/tools/test_bench_verdicts.py::'
         'test_two_repetitions_with_other_seeds_and_threads'

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import SHARED
 from tfxfer import errors
 from tfxfer.cli import app
-from tfxfer.ranking import relation
+from tfxfer.ranking import relation, scores
 from tools import bench_ranking
 
 STRONG = ['resnet101', 'resnet152', 'densenet201']
@@ -121,6 +121,16 @@ def test_the_program_prints_scores_and_what_shortlists_said(table, capsys):
         assert out.count(f'| {name} |') == 2  # All datasets, and without x.
     assert re.search(r'75 to 85 % \(\d+ sets\)', out)
     assert re.search(r'Relation\(slope=', out)
+
+
+def test_the_program_times_every_score(capsys):
+    app.call(bench_ranking, ['--times=60x20x3'])
+    out = capsys.readouterr().out
+    for one in scores.SCORES.values():
+        assert re.search(rf'{one.title} +\d+\.\d\d s', out)
+    for shape in ('60x20', '60x0x3', '3x20x60'):
+        with pytest.raises(errors.InputError, match='3000x2048x37'):
+            app.call(bench_ranking, [f'--times={shape}'])
 
 
 @pytest.mark.parametrize(
