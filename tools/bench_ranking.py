@@ -301,10 +301,17 @@ def print_claims(
     images: int,
 ) -> None:
     """How often shortlists hold the best, each dataset by what the others say."""
-    made = []
+    made, wide, known = [], [], []
     for i, task in enumerate(tasks):
-        learned = _learned([*profiles[:i], *profiles[i + 1 :]])
-        made += claims(task, learned, count=count, images=images)
+        others = [*profiles[:i], *profiles[i + 1 :]]
+        learned = _learned(others)
+        of_all = learned._replace(spread=relation.residual_spread(others))
+        for listed, used in (
+            (made, learned),
+            (wide, of_all),
+            (known, relation.RELATION),
+        ):
+            listed += claims(task, used, count=count, images=images)
     scored = f'probes of {images} simulated images' if images else 'probes as given'
     print(f'\n| {len(made)} resampled tasks, {scored}: said | mean | hold the best |')
     print('|---|---|---|')
@@ -332,18 +339,15 @@ def print_claims(
             for key in groups
         ]
         print(f'Said 75 to 85 %, held in % by {what}: {", ".join(shares)}.')
-    known = [
-        claim
-        for task in tasks
-        for claim in claims(task, relation.RELATION, count=count, images=images)
-    ]
-    stated, held, _ = share_held(known, 0.8)
-    print(
-        f'By the constants of relation.py, said {100 * stated:.1f} % (75 to 85 %): '
-        f'{100 * held:.1f} % held.'
-    )
+    for what, other in (
+        ('the spread of all residuals', wide),
+        ('the constants of relation.py', known),
+    ):
+        stated, held, _ = share_held(other, 0.8)
+        print(f'By {what}, of {100 * stated:.1f} % said {100 * held:.1f} % held.')
     slope, spread, gain = _learned(profiles)
     print(f'Relation(slope={slope:.4f}, spread={spread:.4f}, gain={gain:.3f})')
+    print(f'Spread of all residuals: {relation.residual_spread(profiles):.4f}')
 
 
 def _learned(profiles):

@@ -54,6 +54,8 @@ def test_what_is_learned_is_what_the_table_was_made_with(ratio):
     assert found.slope / found.spread == pytest.approx(ratio, rel=0.3)
     assert found.slope == pytest.approx(0.1, rel=0.3)
     assert found.gain == pytest.approx(1.0, abs=0.1)
+    spread = relation.residual_spread(profiles)
+    assert spread == pytest.approx(0.1 / ratio, rel=0.3)
 
 
 def test_resampled_tasks_have_parts_of_the_networks_with_their_numbers():

@@ -166,6 +166,13 @@ _NETWORKS = {
     '--checkpoint=resnet_v1_50_2016_08_28.tar.gz --output=resnet_50.weights.h5': By(
         'tests/cli/test_convert_checkpoint.py::test_the_summary_is_printed'
     ),
+    **dict.fromkeys(
+        (
+            'tfxfer scores --workdir=runs/mine',
+            'tfxfer scores --workdir=runs/mine --source_head --probability=0.9',
+        ),
+        By('tests/cli/test_scores.py::test_a_table_and_a_shortlist_of_cached_features'),
+    ),
     'python -m tools.diagnose --workdir=runs/mine --dataset=digits_5_9': By(
         'tests/cli/test_diagnose.py::test_table_cka_and_figures_are_written'
     ),

@@ -100,27 +100,32 @@ class Profile(typing.NamedTuple):
     Attributes:
         likelihood: [len(RATIOS)], log of the probability of the best.
         products, squares: of score and centred fine-tuned log odds, of the score.
+        total: squares of centred fine-tuned log odds.
+        freedom: their degrees of freedom.
         gain: as in Relation.
     """
 
     likelihood: np.ndarray
     products: float
     squares: float
+    total: float
+    freedom: float
     gain: float
 
 
 def profile(task: Task, count: int = 50, seed: int = 0) -> Profile:
     """The Profile of a task, from `count` resampled ones of each number of networks."""
-    likelihood, products, squares = np.zeros(len(RATIOS)), 0.0, 0.0
+    likelihood, sums = np.zeros(len(RATIOS)), np.zeros(4)
     tasks = resampled(task, count, seed)
     for one in tasks:
         s = score(stats.log_odds(one.probe), stats.log_odds(one.source))
         y = stats.log_odds(one.finetuned)
         likelihood += _log_chance(s, int(y.argmax())) / len(tasks)
-        products += float(s @ (y - y.mean())) / len(tasks)
-        squares += float(s @ s) / len(tasks)
+        y -= y.mean()
+        sums += np.array([s @ y, s @ s, y @ y, len(y) - 1]) / len(tasks)
     gain = np.mean(stats.log_odds(task.finetuned)) - np.mean(stats.log_odds(task.probe))
-    return Profile(likelihood, products, squares, float(gain))
+    products, squares, total, freedom = map(float, sums)
+    return Profile(likelihood, products, squares, total, freedom, float(gain))
 
 
 def _log_chance(s, best):
@@ -150,3 +155,13 @@ def learn(profiles: Iterable[Profile]) -> Relation:
         )
     gain = float(np.mean([one.gain for one in profiles]))
     return Relation(slope, slope / float(RATIOS[total.argmax()]), gain)
+
+
+def residual_spread(profiles: Iterable[Profile]) -> float:
+    """Standard deviation of all residuals from the line of the score, in log odds.
+
+    That of weak networks, mostly; see the module's docstring.
+    """
+    _, products, squares, total, freedom, _ = zip(*profiles, strict=True)
+    left = sum(total) - sum(products) ** 2 / sum(squares)
+    return float(np.sqrt(left / (sum(freedom) - 1)))
