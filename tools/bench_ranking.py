@@ -244,6 +244,12 @@ def main(given: typing.Any) -> None:
     names = {name: None for task in tasks for name in task.networks}
     for name in given.left_out:
         errors.find('network of the table', names, name)
+    if smallest := [
+        task.name for task in without(tasks, given.left_out) if len(task.networks) < 3
+    ]:
+        raise errors.InputError(
+            f'--left_out leaves fewer than 3 networks of {smallest[0]}: leave out fewer.'
+        )
     for name in given.doubted:
         errors.find('dataset of the table', {task.name: None for task in tasks}, name)
     profiles = [relation.profile(task, given.pools) for task in tasks]

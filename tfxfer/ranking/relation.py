@@ -21,7 +21,7 @@ from tfxfer.analysis import stats
 
 LEAST = 4  # Networks of a resampled task.
 RATIOS = np.geomspace(0.1, 10, 93)  # Of slope to spread, among which is searched.
-_GRID = np.linspace(-6.0, 6.0, 81)  # Of a normal number, for its integral.
+_GRID = np.linspace(-6.0, 6.0, 41)  # Of a normal number, for its integral.
 
 
 class Relation(typing.NamedTuple):
