@@ -206,7 +206,7 @@ def _evidence(task, images, rng):
     level = special.ndtri(task.probe) * np.sqrt(1.25)
     common, own = rng.standard_normal(images), rng.standard_normal((k, images))
     right = level[:, None] + common + 0.5 * own > 0
-    return shortlist.evidence(task.networks, right, task.source)
+    return shortlist.evidence(task.networks, right, own_stats.log_odds(task.source))
 
 
 def share_held(made: Sequence[Claim], level: float) -> tuple[float, float, int]:
@@ -248,7 +248,7 @@ def main(given: typing.Any) -> None:
         task.name for task in without(tasks, given.left_out) if len(task.networks) < 3
     ]:
         raise errors.InputError(
-            f'--left_out leaves fewer than 3 networks of {smallest[0]}: leave out fewer.'
+            f'--left_out leaves fewer than 3 networks of {smallest[0]}.'
         )
     for name in given.doubted:
         errors.find('dataset of the table', {task.name: None for task in tasks}, name)

@@ -80,6 +80,12 @@ def test_a_network_whose_source_accuracy_is_not_known_is_left_out_and_said(study
     assert 'these 3 networks' in found.sentences[0]
 
 
+def test_a_source_accuracy_of_100_percent_is_that_of_its_images(study):
+    found = rank(study((*TOP1[:3], 1.0)))
+    assert found.rows[0].network == 'densenet_121'
+    assert all(np.isfinite(row.shortlist) for row in found.rows)
+
+
 def test_networks_of_unlike_source_tasks_have_no_shortlist(study):
     folder = study()
     source = {'dataset': 'cifar10', 'score': 0.9, 'images': 100}

@@ -5,7 +5,7 @@ from scipy import special, stats
 from tfxfer.ranking import relation, shortlist
 
 FOLLOWING = relation.Relation(slope=0.1, spread=0.08, gain=0.5)
-SOURCE = [0.70, 0.74, 0.76, 0.71]
+SOURCE = special.logit([0.70, 0.74, 0.76, 0.71])
 
 
 def sure(probe, source=SOURCE):
@@ -15,7 +15,7 @@ def sure(probe, source=SOURCE):
         tuple(map(str, range(k))),
         special.logit(probe),
         np.zeros((k, k)),
-        special.logit(source),
+        np.asarray(source),
     )
 
 
@@ -40,7 +40,7 @@ def test_the_covariance_is_that_of_a_bootstrap_of_images():
 
 
 def test_of_two_networks_the_probability_is_the_normal_distributions():
-    known = sure([0.8, 0.83], [0.70, 0.74])
+    known = sure([0.8, 0.83], [0.85, 1.05])
     found = shortlist.shortlist(known, following=FOLLOWING, samples=200_000)
     # Two z scores of -1 and 1 each.
     expected = stats.norm.cdf(0.1 * 4 / (0.08 * np.sqrt(2)))
@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_a_simulation_by_hand():
     known = sure([0.80, 0.83, 0.84, 0.78])
     found = shortlist.shortlist(known, level=0.5, following=FOLLOWING)
     rng = np.random.default_rng(5)
-    h, t = special.logit([0.80, 0.83, 0.84, 0.78]), special.logit(SOURCE)
+    h, t = special.logit([0.80, 0.83, 0.84, 0.78]), SOURCE
     y = 0.1 * (stats.zscore(h) + stats.zscore(t)) + h.mean() + 0.5
     y = special.expit(y + 0.08 * rng.standard_normal((100_000, 4)))
     lost = 100 * (y.max(axis=1) - y[:, list(found.chosen)].max(axis=1))
@@ -93,7 +93,7 @@ def test_probes_that_differ_by_chance_alone_do_not_decide():
     right = predictions(n=40)
     right[:] = right[0]
     right[1, :2] = True  # One or two images more.
-    known = shortlist.evidence('abcd', right, [0.70, 0.701, 0.699, 0.76])
+    known = shortlist.evidence('abcd', right, special.logit([0.70, 0.701, 0.699, 0.76]))
     found = shortlist.shortlist(known, following=FOLLOWING)
     assert found.chance.argmax() == 3  # That of the best source accuracy.
 
@@ -125,7 +125,7 @@ def test_what_is_said_is_true_of_tasks_that_follow_the_model(images):
             + 0.5 * rng.standard_normal((6, images))
             > 0
         )
-        known = shortlist.evidence('abcdef', right, special.expit(t))
+        known = shortlist.evidence('abcdef', right, t)
         found = shortlist.shortlist(known, following=FOLLOWING, samples=2000)
         said.append(found.probability)
         held.append(int(y.argmax()) in found.chosen)

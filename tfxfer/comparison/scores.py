@@ -5,15 +5,17 @@ import os
 import typing
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from absl import logging
 
 from tfxfer import errors
-from tfxfer.analysis import cells, verdicts
+from tfxfer.analysis import cells, stats, verdicts
 from tfxfer.ranking import scores, shortlist, source_labels
 from tfxfer.report import columns, formats
 from tfxfer.transfer.options import ExecutionOptions
 
 SETTING = 'logistic'  # Whose features are scored, and whose accuracy is the probe's.
+IMAGENET = 50_000  # Validation images, of which top-1 is a share.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,9 +178,11 @@ def _shortlisted(
 ) -> tuple[dict[str, dict[str, typing.Any]], list[str]]:
     """({name of a Cell: fields of its Row}, sentences)."""
     source = {
-        cell.name: cell.source['score']
+        cell.name: float(
+            stats.log_odds(cell.source['score'], cell.source['images'] or IMAGENET)
+        )
         for cell in group
-        if cell.source and cell.source['score']
+        if cell.source and cell.source['score'] is not None
     }
     known = [cell for cell in group if cell.name in source]
     sources = {cell.source['dataset'] for cell in known if cell.source}
@@ -202,7 +206,7 @@ def _shortlisted(
     evidence = shortlist.of_spread(
         [one.cell.name for one in seen],
         verdicts.spread(seen),
-        [source[one.cell.name] for one in seen],
+        np.array([source[one.cell.name] for one in seen]),
     )
     found = shortlist.shortlist(evidence, level=level)
     listed = {

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from tfxfer.analysis import crossed, stats
+from tfxfer.analysis import crossed
 from tfxfer.ranking import relation
 
 LEVEL = 0.8  # Probability that the shortlist holds the best.
@@ -50,7 +50,7 @@ class Evidence:
 
 
 def evidence(
-    networks: Sequence[str], right: np.ndarray, source: Sequence[float]
+    networks: Sequence[str], right: np.ndarray, source: np.ndarray
 ) -> Evidence:
     """The Evidence of predictions of the same images.
 
@@ -60,7 +60,7 @@ def evidence(
     Args:
         networks: k names.
         right: [k, n], 1 where the probe of a network is right about an image, else 0.
-        source: [k], source accuracies, 0-1, neither end.
+        source: [k], log odds of source accuracy.
     """
     n = right.shape[1]
     seen = crossed.Outcomes(
@@ -73,14 +73,14 @@ def evidence(
 
 
 def of_spread(
-    networks: Sequence[str], found: crossed.Spread, source: Sequence[float]
+    networks: Sequence[str], found: crossed.Spread, source: np.ndarray
 ) -> Evidence:
     """The Evidence of scores whose Spread over images is known; see `evidence`."""
     return Evidence(
         tuple(networks),
         special.logit(found.proportion),
         found.images / np.outer(found.binomial, found.binomial),
-        stats.log_odds(np.asarray(source, float)),
+        np.asarray(source, float),
     )
 
 
