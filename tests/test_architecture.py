@@ -15,7 +15,9 @@ from tfxfer import config
 
 PACKAGE = ROOT / 'tfxfer'
 BELOW_TRANSFER = {'data', 'models', 'logreg', 'training'}
-ABOVE_TRANSFER = {'analysis', 'study', 'race', 'transfer', 'report', 'export'}
+ABOVE_TRANSFER = {
+    'analysis', 'ranking', 'study', 'race', 'transfer', 'report', 'export'
+}  # fmt: skip
 # What else than itself and the vocabulary (the files at the root) a package imports.
 MAY_IMPORT = {
     'vocabulary': set(),
@@ -25,6 +27,7 @@ MAY_IMPORT = {
     'training': set(),
     'analysis': set(),
     'study': set(),
+    'ranking': {'analysis'},
     'transfer': BELOW_TRANSFER | {'analysis.feature_diagnostics'},
     'report': {'analysis', 'data.thumbnails'},
     'export': BELOW_TRANSFER | {'transfer', 'analysis.stats'},

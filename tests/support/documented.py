@@ -170,6 +170,13 @@ _NETWORKS = {
     '--checkpoint=resnet_v1_50_2016_08_28.tar.gz --output=resnet_50.weights.h5': By(
         'tests/cli/test_convert_checkpoint.py::test_the_summary_is_printed'
     ),
+    **dict.fromkeys(
+        (
+            'tfxfer scores --workdir=runs/mine',
+            'tfxfer scores --workdir=runs/mine --source_head --probability=0.9',
+        ),
+        By('tests/cli/test_scores.py::test_a_table_and_a_shortlist_of_cached_features'),
+    ),
     'python -m tools.diagnose --workdir=runs/mine --dataset=digits_5_9': By(
         'tests/cli/test_diagnose.py::test_table_cka_and_figures_are_written'
     ),
@@ -299,6 +306,14 @@ _BENCHMARKS = {
     'python -m tools.simulate_statistics --studies=1000': By(
         'tests/tools/test_simulate_statistics.py'
         '::test_the_program_prints_a_row_for_each_number_of_classifiers'
+    ),
+    'python -m tools.bench_ranking --table=eleven_networks_finetuned_and_head.csv '
+    '--left_out=resnet101,resnet152,densenet201 --doubted=sun397': By(
+        'tests/tools/test_bench_ranking.py::'
+        'test_the_program_prints_scores_and_what_shortlists_said'
+    ),
+    'python -m tools.bench_ranking --times=3000x2048x37': By(
+        'tests/tools/test_bench_ranking.py::test_the_program_times_every_score'
     ),
     'python -m tools.bench_verdicts --workdir=runs/verdicts': By(
         'tests/tools/test_bench_verdicts.py::'

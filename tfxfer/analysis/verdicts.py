@@ -182,9 +182,14 @@ def crossed_outcomes(seen: Sequence[Seen]) -> crossed.Outcomes:
     )
 
 
+def spread(seen: Sequence[Seen]) -> crossed.Spread:
+    """How sure the scores of Seen are, all of one task and of the same test images."""
+    return crossed.spread(crossed_outcomes(seen))
+
+
 def _verdict(best, seen):
     """The Verdict of Seen, the best first."""
-    found = crossed.spread(crossed_outcomes(seen))
+    found = spread(seen)
     low, high = crossed.intervals(found)
     won = crossed.winner(found)
     rows = _compared(seen, crossed.pairs(found))

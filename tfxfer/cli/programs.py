@@ -18,6 +18,7 @@ PROGRAMS = (
     'convert_checkpoint',
     'run',
     'sweep',
+    'scores',
     'dataset_size',
     'report',
     'export_tables',

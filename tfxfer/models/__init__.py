@@ -14,6 +14,7 @@ if typing.TYPE_CHECKING:
         TRAINING,
         NetworkOptions,
         build,
+        source_classifier,
     )
     from tfxfer.models.network import TransferNetwork, set_batch_norm_momentum
     from tfxfer.models.scaling import SCALINGS, scaled
@@ -37,6 +38,7 @@ __all__ = [
     'scaled',
     'seeded',
     'set_batch_norm_momentum',
+    'source_classifier',
 ]
 _MODULES = ('factory', 'applications', 'network', 'scaling', 'seeds', 'weights_h5')
 

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable, Iterator
 
 import keras
+import numpy as np
 from keras import layers
 
 from tfxfer import architectures, errors
@@ -134,6 +135,34 @@ def build(
         new = held.unfit_heads(classes) if options.head_seed is None else HEADS
         held.assign_to(model, skip=new)
     return model
+
+
+def source_classifier(
+    arch: architectures.Architecture | str,
+    weights: str | os.PathLike | Weights | None,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Kernel [d, k] and bias [k] by which weights tell their source classes apart.
+
+    logits = features @ kernel + bias, of the features that `build` gives. TF-Slim's
+    first class is the background.
+
+    Args:
+        arch: Architecture, or the name of one.
+        weights: as `build`; None: random.
+
+    Returns:
+        None where there is no classifier: random weights, files without one, presets
+        of keras-hub, a user's own models.
+
+    Raises:
+        errors.InputError: weights are missing.
+    """
+    if isinstance(arch, str):
+        arch = architectures.find(arch)
+    if arch.graph not in ('slim', 'keras'):
+        return None
+    held = _weights(arch, weights, None)
+    return held.classifier() if held else None
 
 
 def _weights(

@@ -61,6 +61,17 @@ class Weights:
             kernel = self.values.get(f'{self.scopes[head]}/weights')
         return None if kernel is None else kernel.shape[-1]
 
+    def classifier(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Kernel [d, k] and bias [k] of the classifier; None without one."""
+        if self.classes() is None:
+            return None
+        scope = 'logits' if self.scopes is None else self.scopes['logits']
+        names = ('kernel', 'bias') if self.scopes is None else ('weights', 'biases')
+        kernel, bias = (self.values.get(f'{scope}/{name}') for name in names)
+        if kernel is None or bias is None:
+            raise errors.InputError(f'{self.path!r} has a classifier without a bias.')
+        return kernel.reshape(kernel.shape[-2:]), bias
+
     def unfit_heads(self, classes: int) -> list[str]:
         """Those of HEADS that have another number of classes here, or are missing."""
         return [head for head in HEADS if self.classes(head) != classes]

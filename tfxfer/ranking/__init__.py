@@ -1,0 +1,1 @@
+"""Networks ranked before any is fine-tuned: scores of features, and a shortlist."""
