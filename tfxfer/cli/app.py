@@ -404,6 +404,8 @@ def _unknown_field(text: str) -> str:
     near = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
     hint = f' Did you mean {near[1]!r}?' if near else ''
     field = near[2] if near else text.strip('\'"')
+    if field == 'tf32':
+        return 'tf32 is a precision: --config.precision=tf32 instead of --config.tf32.'
     return (
         f'The config has no field {field!r}.{hint} The file after --config= lists the '
         'fields.'

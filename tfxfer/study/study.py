@@ -35,7 +35,7 @@ class Study:
             or a path with `{arch}` in it, which stands for each network's name, where
             model files have their own weights.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
-        image_size, metric, skip_broken, accept_counts, white, precision, tf32: as in
+        image_size, metric, skip_broken, accept_counts, white, precision: as in
             config.Run.
         feature_dtype: likewise, for logistic.
         pretrain_also: other values of `pretrain`, {hyperparameter: value}; each network
@@ -83,7 +83,6 @@ class Study:
     accept_counts: bool = False
     white: int | None = None
     precision: str = 'float32'
-    tf32: bool = False
     feature_dtype: str = 'float32'
     logistic: dict = dataclasses.field(default_factory=dict)
     finetune: dict = dataclasses.field(default_factory=dict)

@@ -130,7 +130,7 @@ def _start_tensorflow(run: config.Run) -> typing.Any:
 
     from tfxfer.models import float32
 
-    float32.allow_tf32(run.tf32)
+    float32.allow_tf32(run.precision == 'tf32')
     devices = distribution.strategy()  # Of several workers: before all else.
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()

@@ -33,8 +33,6 @@ def measure(
     name: str,
     size: int | None = None,
     precision: str = 'float32',
-    *,
-    tf32: bool = False,
 ) -> Rate:
     """The Rate of an architecture with images in memory; input is left out.
 
@@ -42,12 +40,11 @@ def measure(
         name: as architectures.find takes it.
         size: image size in pixels; None: the architecture's own.
         precision: a key of config.POLICIES, of training; features are in float32.
-        tf32: as in config.Run.
 
     Raises:
         errors.InputError: no GPU here has TF32.
     """
-    float32.allow_tf32(tf32)
+    float32.allow_tf32(precision == 'tf32')
     arch = architectures.find(name)
     fixed = arch.file is not None and model_file.is_saved_model(arch.file.path)
     devices = distribution.strategy()
