@@ -256,7 +256,7 @@ def test_a_run_computes_without_tf32_and_its_record_says_so(weights, tmp_path, s
 def test_a_network_trained_in_tf32_is_scored_in_float32(weights, tmp_path, monkeypatch):
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
     seen = {'training': set(), 'scoring': set()}
-    advance, scored = step.TrainStep.advance, predict.predict
+    advance, scored = step.TrainStep._advance, predict.predict
 
     def trained(self, *batch):
         seen['training'].add(enabled())
@@ -268,7 +268,7 @@ def test_a_network_trained_in_tf32_is_scored_in_float32(weights, tmp_path, monke
 
     # As on a GPU that has it; a CPU computes in float32 all the same.
     monkeypatch.setattr(float32, '_available', lambda: True)
-    monkeypatch.setattr(step.TrainStep, 'advance', trained)
+    monkeypatch.setattr(step.TrainStep, '_advance', trained)
     monkeypatch.setattr(predict, 'predict', predicted)
     tuned = made('finetune', weights, precision='tf32')
     record = execute.execute(tuned, ExecutionOptions(tmp_path))

@@ -220,6 +220,16 @@ class Define:
             'names one: for files whose makers you trust.',
         )
 
+    def jit_compile(self) -> None:
+        """--jit_compile: None (auto), True or False; also --nojit_compile."""
+        flag: flags.Flag = flags.Flag(
+            _AutoOrBoolean(), flags.ArgumentSerializer(), 'jit_compile', None,
+            'Training steps by XLA: auto, true or false. Default: auto, where it is '
+            'estimated to pay, on GPUs alone. It rounds differently, and the record '
+            'says what was done.', boolean=True,
+        )  # fmt: skip
+        flags.DEFINE_flag(flag, **self._to('jit_compile'))
+
     def image_cache(self) -> None:
         """--keep, --keep_in and --keep_gib: the cache of training images."""
         self.choice(
@@ -235,6 +245,21 @@ class Define:
     def _to(self, name: str) -> dict[str, typing.Any]:
         self.given._names.append(name)
         return {'flag_values': self._values}
+
+
+class _AutoOrBoolean(flags.ArgumentParser):
+    """auto is None; a flag without a value is true, with `no` before it false."""
+
+    def parse(self, argument: typing.Any) -> bool | None:
+        if argument is None or str(argument).lower() == 'auto':
+            return None
+        try:
+            return flags.BooleanParser().parse(argument)
+        except ValueError:
+            raise ValueError('it is auto, true or false') from None
+
+    def flag_type(self) -> str:
+        return 'auto, true or false'
 
 
 class Program(typing.Protocol):

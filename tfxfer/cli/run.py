@@ -43,7 +43,7 @@ def _define_training(define: app.Define) -> None:
         'Minutes between checkpoints; 0: by steps alone.',
         least=0.0,
     )
-    define.boolean('jit_compile', False, 'Training steps by XLA: much slower on CPUs.')
+    define.jit_compile()
 
 
 def _define_tensorboard(define: app.Define) -> None:

@@ -106,6 +106,7 @@ def _define_execution(define: app.Define) -> None:
     define.number(
         'gpus', 0.0, 'GPUs of each Run on a Ray cluster; 0.5: two share one.', least=0
     )
+    define.jit_compile()
     define.boolean('retry_failed', False, 'Tries Runs again that failed for good.')
 
 
@@ -248,6 +249,7 @@ def _run_flags(given: app.Given, threads: int) -> list[str]:
         'threads': threads,
         'checkpoints': given.checkpoints,
         'data': given.data,
+        'jit_compile': given.jit_compile,
     }
     if given.trust:
         values['trust'] = True

@@ -189,7 +189,7 @@ def _record(
         fault=result.fault,
         seconds=seconds,
         model=model,
-        versions=environment.versions(task.devices, task.training.jit_compile),
+        versions=environment.versions(task.devices, task.compilation),
         unverified=images.unverified,
     )
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
 from tfxfer.data import image_cache, image_set, pipeline, preprocess
 from tfxfer.models import float32, predict, seeds
-from tfxfer.training import distribution, schedules
+from tfxfer.training import compilation, distribution, schedules
 from tfxfer.training.options import Options
 from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
@@ -36,6 +36,8 @@ class Task:
         self.resolved, self.options = resolved, options
         self.devices = devices or distribution.strategy()
         self.training = options.training or Options()
+        # How the steps of a training were computed, once there was one.
+        self.compilation: compilation.Choice | None = None
         # What the features took that were in the cache already.
         self.cached_seconds = 0.0
 
@@ -175,7 +177,7 @@ class Task:
         if summaries.written_here() and not (self.folder / 'ckpt').exists():
             summaries.begin(self, next(iter(batches(0)))['image'].numpy())
         workdir = pathlib.Path(self.options.workdir)
-        loop.fit(
+        self.compilation = loop.fit(
             loop.Training(
                 model,
                 batches,
