@@ -285,6 +285,8 @@ def run(program: Program | types.ModuleType, argv: Sequence[str] | None = None) 
         argv: the command line, the program's name first; default: sys.argv.
     """
     _quiet_tensorflow()
+    # Memory of GPUs as it is needed: other processes may use them too.
+    os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
     # Figures are files: no window that is chosen for other programs.
     os.environ['MPLBACKEND'] = 'agg'
     given = program.define_flags()
@@ -464,6 +466,8 @@ def _guard(program: Program | types.ModuleType, given: Given) -> None:
     except Exception as error:
         if storage.disk_is_full(error):
             stop(describe_full_disk(error), status=1)
+        if gpu_is_full(error):
+            stop(describe_full_gpu(error), status=1)
         if not isinstance(error, OSError):
             raise
         known = error.errno in _ADVICE or isinstance(error, FileNotFoundError)
@@ -511,6 +515,30 @@ def describe_full_disk(error: Exception) -> str:
     path = re.search(r'(/[^;:]+); (?:No space left|File too large)', str(error))
     number = storage.full_errno(error)
     return describe(OSError(number, os.strerror(number), path[1] if path else None))
+
+
+# Of CUDA's driver, cuBLAS, cuDNN, TensorFlow's and XLA's allocators.
+_GPU_FULL = re.compile(
+    r'CUDA_ERROR_OUT_OF_MEMORY|CU(BLAS|DNN)_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)|'
+    r'by allocator GPU_|Out of memory while trying to allocate|'
+    r'DNN library initialization failed|[Ff]ailed to create cublas handle'
+)
+
+
+def gpu_is_full(error: object) -> bool:
+    """Whether an error, or the text of one, says that a GPU has no memory left."""
+    return bool(_GPU_FULL.search(str(error)))
+
+
+def describe_full_gpu(error: Exception) -> str:
+    """What TensorFlow says of a GPU without memory, as a sentence with the way out."""
+    lines = str(error).splitlines()
+    said = next((line for line in lines if gpu_is_full(line)), '').strip()
+    return (
+        f'The GPU has no memory left ({said[:200]}). If other processes use it '
+        '(nvidia-smi lists them), wait for them, take another one '
+        '(CUDA_VISIBLE_DEVICES=1), or in a sweep fewer Runs per GPU (--jobs_per_gpu).'
+    )
 
 
 def _lacks_inodes(path: typing.Any) -> bool:

@@ -26,6 +26,14 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
         least=1,
         most=app.THREADS,
     )
+    define.number(
+        'gpu_memory',
+        None,
+        'Share of the memory of each GPU that this process takes at most, where others '
+        'run on it too; 0.5: half. Default: as much as it needs.',
+        least=0.01,
+        most=1.0,
+    )
     define.checkpoints()
     define.data()
     define.trust()
@@ -101,6 +109,7 @@ def main(given: app.Given) -> None:
             training=options,
             image_cache=keep,
             probes=tuple(given.transfer),
+            gpu_memory=given.gpu_memory or 1.0,
             trust=given.trust,
         ),
     )

@@ -55,7 +55,7 @@ def compare(
     executor = executors.Local(
         folder,
         jobs=share.jobs,
-        arguments=[f'--threads={share.threads}'],
+        arguments=[f'--{name}={value}' for name, value in share.flags().items()],
         gpus=share.gpus,
     )
     outcome = driver.Driver(study, folder, executor).carry_out()
