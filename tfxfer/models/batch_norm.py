@@ -3,7 +3,6 @@
 import tensorflow as tf
 from keras import layers
 
-
 HALF = (tf.bfloat16, tf.float16)
 
 
