@@ -218,6 +218,8 @@ def test_divergence_is_a_result_with_score_zero(weights, tmp_path):
     )
     assert (record.status, record.score) == ('diverged', 0.0)
     assert record.fault['lr'] == 1e9 and 1 <= record.fault['step'] <= 30
+    assert record.versions['jit_compile'] is False
+    assert record.versions['jit_compile_reason'] in ('no GPU', 'too few steps')
     trial = made('scratch', weights, phase='trial', hparams=wild)
     record = execute.execute(trial, ExecutionOptions(tmp_path))
     assert (record.status, record.valid_score, record.score) == ('diverged', 0.0, None)

@@ -1,5 +1,7 @@
 """Max pooling whose gradient XLA computes without a scatter."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 from keras import layers
 
@@ -31,7 +33,7 @@ def max_pool(
     """
 
     @tf.custom_gradient
-    def pooled(x: tf.Tensor):
+    def pooled(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         y = tf.nn.max_pool2d(x, size, strides, padding)
 
         def gradient(dy: tf.Tensor) -> tf.Tensor:
