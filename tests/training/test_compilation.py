@@ -15,7 +15,8 @@ from tests.support.training import (
     weights_of,
 )
 from tfxfer import config, errors, models
-from tfxfer.training import compilation, loop
+from tfxfer.models import pooling
+from tfxfer.training import compilation, loop, step
 from tfxfer.training.compilation import Choice
 from tfxfer.training.options import Options
 
@@ -111,6 +112,16 @@ def with_pool(kind=layers.MaxPooling2D):
 def test_max_pooling_of_keras_itself_is_a_scatter():
     work = compilation.work_of(with_pool(), HPARAMS, gpu=True, replicas=1)
     assert work.scatters and work.layers == 4
+
+
+def test_the_compiled_step_of_a_network_with_max_pooling_has_no_scatter():
+    model = with_pool(pooling.MaxPooling2D)
+    assert not compilation.work_of(model, HPARAMS, gpu=True, replicas=1).scatters
+    compiled = step.TrainStep(model, HPARAMS, 24, devices=ONE_DEVICE, jit_compile=True)
+    batch = {'image': tf.ones((8, 8, 8, 3)), 'label': tf.zeros(8, tf.int32)}
+    read = compiled.replica_step.experimental_get_compiler_ir(batch, tf.zeros(2))
+    assert 'scatter' not in read(stage='hlo')
+    assert not model.layers[1].by_comparison  # Graphs for prediction stay plain.
 
 
 def fit(model, folder=None, *, hparams=HPARAMS, until=None, **options):

@@ -4,6 +4,7 @@ The decision depends on the training alone, not on a clock nor on how far it has
 a training that is stopped, and one in several parts, goes on as it was begun.
 """
 
+import contextlib
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -108,11 +109,20 @@ def work_of(
     )
 
 
-def prepare(model: keras.Model, jit_compile: bool) -> None:
-    """Has max pooling compute its gradient as is best with XLA, or without."""
-    for layer in _layers(model):
-        if hasattr(layer, 'by_comparison'):
-            layer.by_comparison = jit_compile
+@contextlib.contextmanager
+def gradients_for(model: keras.Model, jit_compile: bool) -> Iterator[None]:
+    """What is traced in the block has the gradients of max pooling that suit XLA.
+
+    Only the step of training does: graphs for prediction stay plain.
+    """
+    pools = [layer for layer in _layers(model) if hasattr(layer, 'by_comparison')]
+    for layer in pools:
+        layer.by_comparison = jit_compile
+    try:
+        yield
+    finally:
+        for layer in pools:
+            layer.by_comparison = False
 
 
 def _scatters(layer: keras.Layer) -> bool:

@@ -138,7 +138,6 @@ class TrainStep:
     def compile(self, jit_compile: bool) -> None:
         """Makes the functions of a step anew, by XLA or without."""
         self.jit_compile = jit_compile
-        compilation.prepare(self.model, jit_compile)
         self.replica_step = tf.function(
             self._replica_step, jit_compile=jit_compile, autograph=False
         )
@@ -193,7 +192,8 @@ class TrainStep:
         A variable on which the loss does not depend has a gradient of zeros.
         """
         hparams, variables = self.hparams, self.model.trainable_variables
-        with tf.GradientTape() as tape:
+        suited = compilation.gradients_for(self.model, self.jit_compile)
+        with suited, tf.GradientTape() as tape:
             outputs = self.model(images, training=True)
             loss = total = self._summed(labels, outputs['logits']) / hparams.batch
             if hparams.aux:
