@@ -15,7 +15,7 @@ from absl import logging
 
 from tfxfer import config
 
-# Of ResNet-50 at 224 pixels in batches of 256 on an NVIDIA H200 (docs/gpu.md). Other
+# Of ResNet-50 at 224 pixels in batches of 256 on an NVIDIA H200 (docs/gpu.md). Slower
 # GPUs take longer for a step and no longer to compile it, so there compiling pays
 # earlier than is computed here.
 COMPILE_SECONDS = 27.0
