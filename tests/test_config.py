@@ -30,7 +30,6 @@ OTHER = {
     'accept_counts': True,
     'white': 4095,
     'precision': 'bfloat16',
-    'tf32': True,
     'feature_dtype': 'float16',
     'arch_digest': 'a',
     'dataset_digest': 'x',
@@ -122,8 +121,13 @@ def test_id_is_the_same_in_another_process():
             {'hparams': {'batch': 8, 'microbatch': 3}},
             '8 does not divide by microbatch 3',
         ),
-        ({'precision': 'float64'}, 'Known: float32, bfloat16, float16'),
-        ({'setting': 'logistic', 'precision': 'float16'}, 'Known: float32, bfloat16.'),
+        ({'precision': 'float64'}, 'Known: float32, tf32, bfloat16, float16'),
+        (
+            {'setting': 'logistic', 'precision': 'float16'},
+            'Known: float32, tf32, bfloat16.',
+        ),
+        ({'tf32': 1}, "'tf32' was true or false; got 1"),
+        ({'tf32': True, 'precision': 'bfloat16'}, "precision is 'bfloat16'"),
         ({'feature_dtype': 'float16'}, 'feature_dtype is for fixed features'),
         ({'seed': True}, 'takes int'),
         ({'seed': -1}, 'from 0 to 4294967295; got -1'),
@@ -155,6 +159,15 @@ def test_id_is_the_same_in_another_process():
 def test_bad_fields_are_refused_with_what_would_work(change, message):
     with pytest.raises(errors.InputError, match=message):
         config.from_dict({**FIELDS, **change})
+
+
+def test_runs_whose_tf32_was_a_field_of_its_own_have_the_ids_that_they_had():
+    old = {tf32: config.from_dict({**FIELDS, 'tf32': tf32}) for tf32 in (True, False)}
+    assert old[True] == config.from_dict({**FIELDS, 'precision': 'tf32'})
+    assert old[False] == config.from_dict(FIELDS)
+    # Of the version that had the field.
+    assert old[True].id == 'a-d-finetune-final-602ee6a60dcc'
+    assert old[False].id == 'a-d-finetune-final-f58c05e4cf3c'
 
 
 def test_a_missing_field_is_named():

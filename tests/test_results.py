@@ -45,6 +45,21 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
         np.testing.assert_array_equal(array, SEEN[name])
 
 
+@pytest.mark.parametrize('tf32', [True, False])
+def test_a_record_whose_tf32_was_a_field_of_its_own_is_read(tmp_path, tf32):
+    run = dataclasses.replace(RUN, precision='tf32' if tf32 else 'float32')
+    results.write(tmp_path, dataclasses.replace(RECORD, run=run), SEEN)
+    path = results.folder(tmp_path, run) / 'record.json'
+    fields = json.loads(path.read_text())
+    fields['run'] |= {'precision': 'float32', 'tf32': tf32}
+    path.write_text(json.dumps(fields))
+    assert results.read_named(path.parent).run == run
+    fields['run'] |= {'precision': 'bfloat16', 'tf32': True}
+    path.write_text(json.dumps(fields))
+    with pytest.raises(results.Damaged, match='tf32=true goes with float32 alone'):
+        results.read(path.parent)
+
+
 def test_predicted_classes_of_a_folder_that_has_logits_alone(tmp_path):
     logits = np.array([[0.1, 0.2], [0.4, 0.3]], np.float32)
     np.savez(tmp_path / 'predictions.npz', logits=logits, index=np.arange(2))

@@ -30,6 +30,7 @@ __all__ = [  # With the names of hyperparameters, which all that read a Run need
     'CACHE_FORMS',
     'CACHE_PLACES',
     'FEATURE_DTYPES',
+    'FORMER_FIELDS',
     'GRIDS',
     'HPARAMS',
     'LARGEST_IMAGE',
@@ -51,14 +52,16 @@ __all__ = [  # With the names of hyperparameters, which all that read a Run need
     'hparams_from',
     'log_spaced',
     'to_dict',
+    'with_precision',
 ]
 
 PHASES = ('trial', 'final')
 SEARCHES = ('grid', 'halving', 'asha')
-PRECISIONS = ('float32', 'bfloat16')  # Of inference.
+PRECISIONS = ('float32', 'tf32', 'bfloat16')  # Of inference.
 # Of training: Keras' dtype policies.
 POLICIES = {
     'float32': 'float32',
+    'tf32': 'float32',  # What GPUs make of its products, Keras does not see.
     'bfloat16': 'mixed_bfloat16',
     'float16': 'mixed_float16',
 }
@@ -96,9 +99,8 @@ class Run:
             those of the dataset use, see data.image_files.white_of.
         precision: of the network's products: for logistic in inference, one of
             PRECISIONS; for the other settings in training, a key of POLICIES (their
-            scores are of the trained weights in float32).
-        tf32: GPUs that can may compute float32 products in TF32: faster, and less exact
-            (docs/gpu.md).
+            scores are of the trained weights in float32). 'tf32': GPUs that can may
+            compute float32 products in TF32, faster and less exact (docs/gpu.md).
         feature_dtype: in which features are cached, one of FEATURE_DTYPES.
         arch_digest: of a model file or preset; its path is not part of the id.
         dataset_digest: of a folder's files; its path is not part of the id.
@@ -128,7 +130,6 @@ class Run:
     accept_counts: bool = False
     white: int | None = None
     precision: str = 'float32'
-    tf32: bool = False
     feature_dtype: str = 'float32'
     arch_digest: str | None = None
     dataset_digest: str | None = None
@@ -156,6 +157,9 @@ class Run:
         # How the values were found does not change the number.
         for name in _NOT_IN_ID:
             identity.pop(name, None)
+        if self.precision == 'tf32':  # As it was written before it was a precision.
+            del identity['precision']
+            identity['tf32'] = True
         if self.arch_digest:
             identity['arch'] = architectures.pathless(self.arch)
         if self.dataset_digest:
@@ -171,6 +175,7 @@ class Run:
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Run)}
 _ALWAYS = ('phase', 'seed', 'weights')
+FORMER_FIELDS = ('tf32',)  # Of records that exist; see with_precision.
 _NOT_IN_ID = ('trials', 'search', 'resume', 'length')
 
 
@@ -186,7 +191,7 @@ def from_dict(fields: Mapping[str, typing.Any]) -> Run:
         errors.InputError: an unknown or missing field, setting or phase, or a value of
             another type than the field's.
     """
-    fields = dict(fields)
+    fields = with_precision(fields)
     setting, values = fields.get('setting', ''), fields.pop('hparams', {})
     if not isinstance(setting, str) or not isinstance(values, Mapping):
         raise errors.InputError(
@@ -200,6 +205,29 @@ def from_dict(fields: Mapping[str, typing.Any]) -> Run:
     _check_until(run)
     _check_weights(run)
     return run
+
+
+def with_precision(fields: Mapping[str, typing.Any]) -> dict[str, typing.Any]:
+    """Fields of a Run or Study; `tf32`, once a field of its own, as their precision.
+
+    Raises:
+        errors.InputError: both TF32 and half a precision, which no Run has any more.
+    """
+    fields = dict(fields)
+    tf32 = fields.pop('tf32', False)
+    if not isinstance(tf32, bool):
+        raise errors.InputError(
+            f"'tf32' was true or false; got {tf32!r}. Say precision='tf32' instead."
+        )
+    if tf32:
+        precision = fields.get('precision', 'float32')
+        if precision not in ('float32', 'tf32'):
+            raise errors.InputError(
+                f'tf32=true goes with float32 alone, and precision is {precision!r}. '
+                "Say precision='tf32' or leave tf32 out."
+            )
+        fields['precision'] = 'tf32'
+    return fields
 
 
 def _check_numbers(run: Run) -> None:

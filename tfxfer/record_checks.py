@@ -78,7 +78,7 @@ def check_types(path: str | os.PathLike, cls: type, values: Mapping) -> None:
 
 def _unknown_of_run(run: Mapping) -> set[str]:
     """Names of fields that no Run has, nor the hyperparameters of its setting."""
-    known = {'id', *fields.types_of(config.Run)}
+    known = {'id', *config.FORMER_FIELDS, *fields.types_of(config.Run)}
     hparams, setting = run.get('hparams'), run.get('setting')
     if not isinstance(hparams, dict) or not isinstance(setting, str):
         return run.keys() - known

@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from tests.conftest import ROOT
 from tfxfer import errors
-from tfxfer.cli import app
+from tfxfer.cli import app, run
 
 
 class Echo:
@@ -120,8 +121,6 @@ def test_positional_arguments_are_taken_by_those_that_define_them():
 
 
 def test_help_has_the_docstring_and_the_programs_flags_alone():
-    from absl import flags
-
     given = Echo().define_flags(flags.FlagValues())
     text = app.describe_program(Echo(), given)
     assert text.startswith(Echo.__doc__)
@@ -140,17 +139,20 @@ def test_importing_the_package_sets_no_variable_and_a_program_quiets_tensorflow(
         'class Program:\n'
         '    """Help."""\n'
         '    define_flags = staticmethod(lambda: app.Define(app.flags.FLAGS).given)\n'
-        '    main = lambda given: print(os.environ["TF_CPP_MIN_LOG_LEVEL"])\n'
-        'assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ\n'
+        '    main = lambda given: print(*map(os.environ.get, sys.argv[1:]))\n'
+        'assert not [name for name in os.environ if name.startswith("TF_")]\n'
         'app.run(Program, ["program"])\n'
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith('TF_')}
     done = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, env=environment, capture_output=True,
-        text=True,
+        [
+            *(sys.executable, '-c', code),
+            *('TF_CPP_MIN_LOG_LEVEL', 'TF_FORCE_GPU_ALLOW_GROWTH'),
+        ],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] in ('2', '3')
+    assert done.stdout.splitlines()[-1] in ('2 true', '3 true')
 
 
 @pytest.mark.parametrize('status', [0, 7])
@@ -248,6 +250,54 @@ def test_a_full_disk_is_one_line_whichever_library_met_it(capsys, error, path):
     (line,) = capsys.readouterr().err.splitlines()
     remedy = 'ulimit' if 'too large' in str(error) else 'make room'
     assert line.startswith('error: ') and path in line and remedy in line
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'failed call to cuDevicePrimaryCtxRetain: CUDA_ERROR_OUT_OF_MEMORY: no memory',
+        'OOM when allocating tensor with shape[64,112,112,64] and type float on '
+        '/job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc',
+        'Out of memory while trying to allocate 2147483648 bytes.',
+        'CUDNN_STATUS_ALLOC_FAILED',
+        'Attempting to perform BLAS operation: failed to create cublas handle',
+        'DNN library initialization failed. Look at the errors above.',
+    ],
+)
+def test_a_full_gpu_is_one_line_with_the_way_out(capsys, text):
+    class Full(Echo):
+        def main(self, given):
+            raise RuntimeError(f'Graph execution error:\n\n{text}\n\t [[{{node a}}]]')
+
+    with pytest.raises(SystemExit) as ended:
+        app._guard(Full(), None)
+    assert ended.value.code == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert text[:100] in said and '--jobs_per_gpu' in said
+
+
+def test_another_error_is_not_taken_for_a_full_gpu():
+    for text in ('by allocator cpu', 'No space left on device', 'CUDA_ERROR_NO_DEVICE'):
+        assert not app.gpu_is_full(RuntimeError(text))
+
+
+@pytest.mark.parametrize(
+    'arguments, value',
+    [
+        ([], None),
+        (['--jit_compile=auto'], None),
+        (['--jit_compile'], True),
+        (['--jit_compile=true'], True),
+        (['--jit_compile=False'], False),
+        (['--nojit_compile'], False),
+    ],
+)
+def test_a_flag_may_be_auto_true_or_false(arguments, value):
+    given = run.define_flags(flags.FlagValues())
+    given._parse(['run', *arguments, '--workdir=x'])
+    assert given.jit_compile is value and given.workdir == 'x'
+    with pytest.raises(errors.InputError, match='auto, true or false'):
+        given._parse(['run', '--jit_compile=always'])
 
 
 def test_where_no_temporary_folder_can_be_written_the_variable_is_named():

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from absl import flags
 
 from tests.conftest import ROOT
 from tests.support import studies, tiny
@@ -157,18 +158,44 @@ def instant(monkeypatch):
     return used
 
 
+@pytest.mark.parametrize(
+    'asked, gpus, memory',
+    [
+        ('--jobs_per_gpu=4', 0.25, ['--gpu_memory=0.25']),
+        ('--gpus=0.5', 0.5, ['--gpu_memory=0.5']),
+        ('--gpus=2', 2, []),
+        ('--gpus=0', 0, []),
+    ],
+)
+def test_runs_on_ray_have_parts_of_gpus_and_of_their_memory(
+    monkeypatch, tmp_path, asked, gpus, memory
+):
+    made = {}
+    monkeypatch.setattr(
+        sweep.ray_executor, 'Ray', lambda workdir, **options: made.update(options)
+    )
+    given = sweep.define_flags(flags.FlagValues())
+    given._parse(['sweep', '--executor=ray', '--threads=3', asked])
+    sweep.executor_of(given, tmp_path)
+    assert made['gpus'] == gpus and made['cpus'] == 3
+    assert made['arguments'] == ['--threads=3', *memory]
+    given._parse(['sweep', '--gpus=0.5', '--jobs_per_gpu=2'])
+    with pytest.raises(errors.InputError, match='both say'):
+        sweep.executor_of(given, tmp_path)
+
+
 def test_a_sweep_ends_with_its_report_or_says_that_runs_failed(tool, instant, tmp_path):
     flags = (
         CONFIG, f'--workdir={tmp_path}', '--config.archs=mobilenet_v1_0.25',
         '--config.settings=scratch', '--config.scratch.lrs=0.1', '--config.seeds=0',
         '--jobs=1', '--threads=2', '--keep=encoded', '--keep_gib=0',
-        f'--data={tmp_path}',
+        f'--data={tmp_path}', '--nojit_compile',
     )  # fmt: skip
     out = tool(*flags)
     assert out.splitlines()[-1] == str(tmp_path / 'report.html')
     assert instant[0].options['arguments'] == [
-        '--threads=2', f'--data={tmp_path}', '--keep=encoded', '--keep_in=memory',
-        '--keep_gib=0.0',
+        '--threads=2', f'--data={tmp_path}', '--jit_compile=False', '--keep=encoded',
+        '--keep_in=memory', '--keep_gib=0.0',
     ]  # fmt: skip
     assert len(instant[0].started) == 2
     # The same command finds all done, and what failed is counted.

@@ -35,6 +35,21 @@ def test_batch_norm_trains_as_keras_own(options, policy):
     assert np.abs(found[0][-2] - 1).max() > 0.1  # The variance has moved.
 
 
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_statistics_of_half_precision_are_of_float32(dtype):
+    # 100 and its neighbours are half apart in bfloat16: squares would cancel.
+    x = np.random.default_rng(0).normal(100, 1, (16, 8, 8, 3)).astype(dtype)
+    with models.dtype_policy(f'mixed_{dtype}'):
+        layer = batch_norm.BatchNormalization(momentum=0.0)
+    y = layer(tf.constant(x), training=True)
+    exact = np.asarray(x, np.float64)
+    mean, variance = exact.mean((0, 1, 2)), exact.var((0, 1, 2))
+    np.testing.assert_allclose(layer.moving_mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, variance, rtol=1e-4)
+    normed = (exact - mean) / np.sqrt(variance + layer.epsilon)
+    np.testing.assert_allclose(np.asarray(y, np.float64), normed, atol=2e-2)
+
+
 def test_every_batch_norm_of_a_network_is_the_fast_one():
     for arch in ('mobilenet_v1_0.25', 'mobilenet_v2_0.35'):
         model = models.build(arch, 3, options=models.NetworkOptions(image_size=32))

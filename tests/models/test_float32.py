@@ -28,8 +28,17 @@ def test_float32_is_float32_unless_tf32_is_asked_for(as_tensorflow_starts, monke
     float32.allow_tf32(True)
     assert enabled() and float32.tf32_allowed()
     gpu['compute_capability'] = (7, 5)  # A T4 has no TF32.
-    with pytest.raises(errors.InputError, match='Leave tf32 out'):
+    with pytest.raises(errors.InputError, match='Use precision=float32'):
         float32.allow_tf32(True)
+
+
+def test_tf32_is_off_for_a_while_and_then_as_it_was(as_tensorflow_starts):
+    for before in (True, False):
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+        with pytest.raises(KeyError), float32.without_tf32():
+            assert not enabled()
+            raise KeyError
+        assert enabled() is before
 
 
 @pytest.mark.skipif(

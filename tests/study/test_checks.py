@@ -2,6 +2,7 @@ import pytest
 
 from tests.support import studies
 from tfxfer import errors
+from tfxfer.study import checks
 
 
 def test_names_on_an_axis_may_come_as_one_flag_gives_them():
@@ -9,6 +10,12 @@ def test_names_on_an_axis_may_come_as_one_flag_gives_them():
     assert study.archs == ('mobilenet_v1', 'mobilenet_v2')
     study = studies.study(datasets=('digits,mnist', 'folder:/of/Smith, John'))
     assert study.datasets == ('digits', 'mnist', 'folder:/of/Smith, John')
+
+
+def test_a_study_whose_tf32_was_a_field_of_its_own_is_one_of_that_precision():
+    old = studies.study(tf32=True)
+    assert old == studies.study(precision='tf32') != studies.study(tf32=False)
+    assert {run.precision for run in checks.first_runs(old)} == {'tf32'}
 
 
 @pytest.mark.parametrize(

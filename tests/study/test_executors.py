@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from tfxfer import config, results
+from tfxfer import config, errors, results
 from tfxfer.study import executors
 
 
@@ -64,6 +64,44 @@ def test_every_run_has_its_log_its_status_and_a_gpu_of_its_own(says, tmp_path):
 def test_gpus_are_dealt_out(tmp_path, jobs, gpus, expected):
     local = executors.Local(tmp_path, jobs=jobs, gpus=gpus)
     assert [list(local.devices(slot)) for slot in range(jobs)] == expected
+
+
+@pytest.mark.parametrize(
+    'gpus, asked, jobs, memory',
+    [
+        ('0,1', {}, 2, 1.0),
+        ('0,1', {'jobs_per_gpu': 3}, 6, 1 / 3),
+        ('0,1', {'jobs': 4, 'jobs_per_gpu': 3}, 4, 1 / 3),
+        ('0,1', {'jobs': 3}, 3, 0.5),  # Two of them share one.
+        ('0,1', {'jobs': 1}, 1, 1.0),  # Mirrored over both.
+        ('', {'jobs': 5}, 5, 1.0),
+    ],
+)
+def test_runs_that_share_a_gpu_share_its_memory(monkeypatch, gpus, asked, jobs, memory):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', gpus)
+    share = executors.share(threads=2, **asked)
+    assert (share.jobs, share.threads, share.gpu_memory) == (jobs, 2, memory)
+    shared = {'gpu_memory': round(memory, 6)} if memory < 1 else {}
+    assert share.flags() == {'threads': 2, **shared}
+    if not gpus:
+        return
+    # No GPU has more jobs than its memory is shared by.
+    local = executors.Local('x', jobs=jobs, gpus=share.gpus)
+    used = [name for slot in range(jobs) for name in local.devices(slot)]
+    assert all(used.count(name) * memory <= 1 for name in used)
+
+
+@pytest.mark.parametrize(
+    'gpus, asked, message',
+    [
+        ('', {'jobs_per_gpu': 2}, '--jobs_per_gpu=2: there is no GPU here'),
+        ('0', {'jobs': 3, 'jobs_per_gpu': 2}, '--jobs=3 are more than'),
+    ],
+)
+def test_jobs_that_no_gpu_can_take_are_refused(monkeypatch, gpus, asked, message):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', gpus)
+    with pytest.raises(errors.InputError, match=message):
+        executors.share(**asked)
 
 
 @pytest.mark.parametrize(

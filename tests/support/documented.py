@@ -73,6 +73,11 @@ _SETTING_UP = {
     'ruff format --check .': Script('tools/test.sh'),
     'mypy': Script('tools/test.sh'),
     'python -m pytest tests/data': Script('tools/test.sh'),
+    'python -m pytest -m slow tests/gpu': Script('tools/test.sh'),
+    f'{_SWEEP}/quickstart.py --workdir=runs/shared_gpu --jobs_per_gpu=3': By(
+        'tests/cli/test_sweep.py::'
+        'test_runs_on_ray_have_parts_of_gpus_and_of_their_memory'
+    ),
 }
 _OWN_IMAGES = {
     'tfxfer compare /my/images --workdir=runs/mine': (

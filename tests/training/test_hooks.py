@@ -21,7 +21,7 @@ from tfxfer.training import checkpoints, hooks
 def test_checkpoints_by_the_clock(fakes, tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        checkpoints.Checkpoints, 'save', lambda self, step: saved.append(step)
+        checkpoints.Checkpoints, 'save', lambda self, step, _: saved.append(step)
     )
     fit(tiny_network(), tmp_path, save_minutes=0.0001 / 60)
     assert saved == list(range(1, 13))

@@ -78,6 +78,7 @@ def test_what_cached_features_took_is_known_by_image(images, tmp_path):
         {'metadata': {**METADATA, 'dataset': 'v'}},
         {'size': 16},
         {'dtype': 'float16'},
+        {'precision': 'tf32'},
     ],
 )
 def test_whatever_changes_the_numbers_changes_the_key(images, tmp_path, change):

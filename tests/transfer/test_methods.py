@@ -13,7 +13,8 @@ from tfxfer import architectures, config, datasets, errors, metrics, models, res
 from tfxfer.analysis import cells
 from tfxfer.data import pipeline, preprocess, readers
 from tfxfer.data.cache_options import CacheOptions
-from tfxfer.models import convert, slim
+from tfxfer.models import convert, float32, predict, slim
+from tfxfer.training import step
 from tfxfer.transfer import execute, features, methods, resolve
 from tfxfer.transfer.options import ExecutionOptions
 from tfxfer.transfer.task import Task
@@ -217,6 +218,8 @@ def test_divergence_is_a_result_with_score_zero(weights, tmp_path):
     )
     assert (record.status, record.score) == ('diverged', 0.0)
     assert record.fault['lr'] == 1e9 and 1 <= record.fault['step'] <= 30
+    assert record.versions['jit_compile'] is False
+    assert record.versions['jit_compile_reason'] in ('no GPU', 'too few steps')
     trial = made('scratch', weights, phase='trial', hparams=wild)
     record = execute.execute(trial, ExecutionOptions(tmp_path))
     assert (record.status, record.valid_score, record.score) == ('diverged', 0.0, None)
@@ -250,6 +253,39 @@ def test_a_run_computes_without_tf32_and_its_record_says_so(weights, tmp_path, s
     record = execute.execute(made(setting, weights), ExecutionOptions(tmp_path))
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
     assert record.versions['tf32'] is False
+
+
+def test_a_network_trained_in_tf32_is_scored_in_float32(weights, tmp_path, monkeypatch):
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    seen = {'training': set(), 'scoring': set()}
+    advance, scored = step.TrainStep._advance, predict.predict
+
+    def trained(self, *batch):
+        seen['training'].add(enabled())
+        return advance(self, *batch)
+
+    def predicted(*arguments):
+        seen['scoring'].add(enabled())
+        return scored(*arguments)
+
+    # As on a GPU that has it; a CPU computes in float32 all the same.
+    monkeypatch.setattr(float32, '_available', lambda: True)
+    monkeypatch.setattr(step.TrainStep, '_advance', trained)
+    monkeypatch.setattr(predict, 'predict', predicted)
+    tuned = made('finetune', weights, precision='tf32')
+    record = execute.execute(tuned, ExecutionOptions(tmp_path))
+    assert seen == {'training': {True}, 'scoring': {False}}
+    assert record.versions['tf32'] is True
+    plain = execute.execute(made('finetune', weights), ExecutionOptions(tmp_path))
+    assert plain.score == record.score and plain.run.id != record.run.id
+
+
+def test_tf32_on_a_machine_that_lacks_it_is_one_line(weights, tmp_path):
+    for setting in ('logistic', 'finetune'):
+        with pytest.raises(errors.InputError, match='Use precision=float32'):
+            execute.execute(
+                made(setting, weights, precision='tf32'), ExecutionOptions(tmp_path)
+            )
 
 
 def test_an_option_that_the_network_lacks_is_refused_before_training(weights, tmp_path):

@@ -220,6 +220,16 @@ class Define:
             'names one: for files whose makers you trust.',
         )
 
+    def jit_compile(self) -> None:
+        """--jit_compile: None (auto), True or False; also --nojit_compile."""
+        flag: flags.Flag = flags.Flag(
+            _AutoOrBoolean(), flags.ArgumentSerializer(), 'jit_compile', None,
+            'Training steps by XLA: auto, true or false. Default: auto, where it is '
+            'estimated to pay, on GPUs alone. It rounds differently, and the record '
+            'says what was done.', boolean=True,
+        )  # fmt: skip
+        flags.DEFINE_flag(flag, **self._to('jit_compile'))
+
     def image_cache(self) -> None:
         """--keep, --keep_in and --keep_gib: the cache of training images."""
         self.choice(
@@ -235,6 +245,21 @@ class Define:
     def _to(self, name: str) -> dict[str, typing.Any]:
         self.given._names.append(name)
         return {'flag_values': self._values}
+
+
+class _AutoOrBoolean(flags.ArgumentParser):
+    """auto is None; a flag without a value is true, with `no` before it false."""
+
+    def parse(self, argument: typing.Any) -> bool | None:
+        if argument is None or str(argument).lower() == 'auto':
+            return None
+        try:
+            return flags.BooleanParser().parse(argument)
+        except ValueError:
+            raise ValueError('it is auto, true or false') from None
+
+    def flag_type(self) -> str:
+        return 'auto, true or false'
 
 
 class Program(typing.Protocol):
@@ -260,6 +285,8 @@ def run(program: Program | types.ModuleType, argv: Sequence[str] | None = None) 
         argv: the command line, the program's name first; default: sys.argv.
     """
     _quiet_tensorflow()
+    # Memory of GPUs as it is needed: other processes may use them too.
+    os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')
     # Figures are files: no window that is chosen for other programs.
     os.environ['MPLBACKEND'] = 'agg'
     given = program.define_flags()
@@ -404,6 +431,8 @@ def _unknown_field(text: str) -> str:
     near = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
     hint = f' Did you mean {near[1]!r}?' if near else ''
     field = near[2] if near else text.strip('\'"')
+    if field == 'tf32':
+        return 'tf32 is a precision: --config.precision=tf32 instead of --config.tf32.'
     return (
         f'The config has no field {field!r}.{hint} The file after --config= lists the '
         'fields.'
@@ -437,6 +466,8 @@ def _guard(program: Program | types.ModuleType, given: Given) -> None:
     except Exception as error:
         if storage.disk_is_full(error):
             stop(describe_full_disk(error), status=1)
+        if gpu_is_full(error):
+            stop(describe_full_gpu(error), status=1)
         if not isinstance(error, OSError):
             raise
         known = error.errno in _ADVICE or isinstance(error, FileNotFoundError)
@@ -484,6 +515,30 @@ def describe_full_disk(error: Exception) -> str:
     path = re.search(r'(/[^;:]+); (?:No space left|File too large)', str(error))
     number = storage.full_errno(error)
     return describe(OSError(number, os.strerror(number), path[1] if path else None))
+
+
+# Of CUDA's driver, cuBLAS, cuDNN, TensorFlow's and XLA's allocators.
+_GPU_FULL = re.compile(
+    r'CUDA_ERROR_OUT_OF_MEMORY|CU(BLAS|DNN)_STATUS_(ALLOC_FAILED|NOT_INITIALIZED)|'
+    r'by allocator GPU_|Out of memory while trying to allocate|'
+    r'DNN library initialization failed|[Ff]ailed to create cublas handle'
+)
+
+
+def gpu_is_full(error: object) -> bool:
+    """Whether an error, or the text of one, says that a GPU has no memory left."""
+    return bool(_GPU_FULL.search(str(error)))
+
+
+def describe_full_gpu(error: Exception) -> str:
+    """What TensorFlow says of a GPU without memory, as a sentence with the way out."""
+    lines = str(error).splitlines()
+    said = next((line for line in lines if gpu_is_full(line)), '').strip()
+    return (
+        f'The GPU has no memory left ({said[:200]}). If other processes use it '
+        '(nvidia-smi lists them), wait for them, take another one '
+        '(CUDA_VISIBLE_DEVICES=1), or in a sweep fewer Runs per GPU (--jobs_per_gpu).'
+    )
 
 
 def _lacks_inodes(path: typing.Any) -> bool:

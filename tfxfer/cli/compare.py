@@ -136,7 +136,9 @@ def _race(
             options,
             race.Terms(
                 minutes=given.minutes,
-                jobs=executors.share(given.jobs, given.threads).jobs,
+                jobs=executors.share(
+                    given.jobs, given.threads, given.jobs_per_gpu
+                ).jobs,
                 rates={},
                 executor=lambda: sweep.executor_of(given, workdir),
                 say=_say,

@@ -26,6 +26,14 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
         least=1,
         most=app.THREADS,
     )
+    define.number(
+        'gpu_memory',
+        None,
+        'Share of the memory of each GPU that this process takes at most, where others '
+        'run on it too; 0.5: half. Default: as much as it needs.',
+        least=0.01,
+        most=1.0,
+    )
     define.checkpoints()
     define.data()
     define.trust()
@@ -43,7 +51,7 @@ def _define_training(define: app.Define) -> None:
         'Minutes between checkpoints; 0: by steps alone.',
         least=0.0,
     )
-    define.boolean('jit_compile', False, 'Training steps by XLA: much slower on CPUs.')
+    define.jit_compile()
 
 
 def _define_tensorboard(define: app.Define) -> None:
@@ -101,6 +109,7 @@ def main(given: app.Given) -> None:
             training=options,
             image_cache=keep,
             probes=tuple(given.transfer),
+            gpu_memory=given.gpu_memory or 1.0,
             trust=given.trust,
         ),
     )

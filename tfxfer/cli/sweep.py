@@ -12,7 +12,8 @@ On several machines that share the workdir, start the same command on each, as
 
 import pathlib
 import re
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
 
 from absl import flags, logging
 
@@ -106,6 +107,15 @@ def _define_execution(define: app.Define) -> None:
     define.number(
         'gpus', 0.0, 'GPUs of each Run on a Ray cluster; 0.5: two share one.', least=0
     )
+    define.integer(
+        'jobs_per_gpu',
+        None,
+        'Runs at the same time on each GPU, each with its share of the memory. '
+        'Default: one. A small network alone does not fill a GPU.',
+        least=1,
+        most=app.THREADS,
+    )
+    define.jit_compile()
     define.boolean('retry_failed', False, 'Tries Runs again that failed for good.')
 
 
@@ -233,24 +243,46 @@ def shard_of(text: str) -> tuple[int, int]:
 
 def executor_of(given: app.Given, workdir: pathlib.Path) -> executors.Executor:
     """The executor that the flags ask for."""
-    share = executors.share(given.jobs, given.threads)
-    arguments = _run_flags(given, share.threads)
     if given.executor == 'ray' or given.ray_address:
+        gpus = _gpus_of_each(given)
+        threads = executors.share(given.jobs, given.threads).threads
+        flags = {'threads': threads, **executors.gpu_flags(gpus)}
         return ray_executor.Ray(
-            workdir, address=given.ray_address, cpus=share.threads, gpus=given.gpus,
-            arguments=arguments,
+            workdir, address=given.ray_address, cpus=threads, gpus=gpus,
+            arguments=_run_flags(given, flags),
         )  # fmt: skip
+    share = executors.share(given.jobs, given.threads, given.jobs_per_gpu)
     return executors.Local(
-        workdir, jobs=share.jobs, arguments=arguments, gpus=share.gpus
+        workdir,
+        jobs=share.jobs,
+        arguments=_run_flags(given, share.flags()),
+        gpus=share.gpus,
     )
 
 
-def _run_flags(given: app.Given, threads: int) -> list[str]:
-    """The flags that the program of each Run gets."""
+def _gpus_of_each(given: app.Given) -> float:
+    """GPUs of each Run on a Ray cluster.
+
+    Raises:
+        errors.InputError: --gpus and --jobs_per_gpu say different things.
+    """
+    if not given.jobs_per_gpu:
+        return given.gpus
+    if given.gpus:
+        raise errors.InputError(
+            f'--gpus={given.gpus:g} and --jobs_per_gpu={given.jobs_per_gpu} both say '
+            'how many GPUs a Run gets. Leave one of them out.'
+        )
+    return 1 / given.jobs_per_gpu
+
+
+def _run_flags(given: app.Given, share: Mapping[str, typing.Any]) -> list[str]:
+    """The flags that the program of each Run gets; share: those of its resources."""
     values = {
-        'threads': threads,
+        **share,
         'checkpoints': given.checkpoints,
         'data': given.data,
+        'jit_compile': given.jit_compile,
     }
     if given.trust:
         values['trust'] = True

@@ -102,14 +102,11 @@ def measure_rates(study: Study, path: pathlib.Path) -> dict[str, cost.Rate]:
 
     versions = environment.versions()
     device = f'{versions["device"]}, {versions["threads"]} threads'
-    precision = f'{study.precision}{" in TF32" if study.tf32 else ""}'
     known, rates = throughput.read(path), {}
     for name in tqdm.tqdm(study.archs, 'Measuring', unit='network'):
-        key = f'{name}, {study.image_size or "own"} pixels, {precision}, {device}'
+        key = f'{name}, {study.image_size or "own"} pixels, {study.precision}, {device}'
         if key not in known:
-            known[key] = throughput.measure(
-                name, study.image_size, study.precision, tf32=study.tf32
-            )
+            known[key] = throughput.measure(name, study.image_size, study.precision)
             throughput.write(path, known)
         rates[name] = cost.Rate(*known[key])
     return rates

@@ -65,7 +65,7 @@ def compare(
         return executors.Local(
             folder,
             jobs=share.jobs,
-            arguments=[f'--threads={share.threads}'],
+            arguments=[f'--{name}={value}' for name, value in share.flags().items()],
             gpus=share.gpus,
         )
 

@@ -51,9 +51,7 @@ def rates(study: Study, options: ExecutionOptions) -> dict[str, float]:
         size = study.image_size or 'own'
         key = f'{name}, {size} pixels, {study.precision}, once through, {device}'
         if key not in known:
-            rate = throughput.measure_inference(
-                name, study.image_size, study.precision, tf32=study.tf32
-            )
+            rate = throughput.measure_inference(name, study.image_size, study.precision)
             known[key] = throughput.Rate(rate / 3, rate)
             throughput.write(path, known)
         found[name] = known[key].infer

@@ -10,7 +10,15 @@ import keras
 import numpy as np
 
 from tfxfer import architectures, errors
-from tfxfer.models import batch_norm, blocks, network, scaling, seeds, weights
+from tfxfer.models import (
+    batch_norm,
+    blocks,
+    network,
+    pooling,
+    scaling,
+    seeds,
+    weights,
+)
 
 
 def graph(
@@ -130,7 +138,7 @@ def _application(
 
 
 def _copied(model: keras.Model) -> keras.Model:
-    """The network with layers of our own: other names, and our batch norm.
+    """The network with layers of our own: other names, our batch norm and max pooling.
 
     Keras' own layers are left alone. The copy has their values; making it leaves
     the random numbers of later layers as they were.
@@ -144,6 +152,8 @@ def _copied(model: keras.Model) -> keras.Model:
             return keras.layers.Identity(name=layer.name)  # scaling.scaled does it.
         if kind is keras.layers.BatchNormalization:
             kind = batch_norm.BatchNormalization
+        if kind is keras.layers.MaxPooling2D:
+            kind = pooling.MaxPooling2D
         config = layer.get_config()
         if layer.name in names:  # Not of operations that are no layer.
             config['name'] = names[layer.name]

@@ -3,6 +3,8 @@
 import tensorflow as tf
 from keras import layers
 
+HALF = (tf.bfloat16, tf.float16)
+
 
 class BatchNormalization(layers.BatchNormalization):
     """Keras' layer, the same to rounding.
@@ -24,8 +26,9 @@ class BatchNormalization(layers.BatchNormalization):
         channels = inputs.shape[-1]
         zeros = tf.zeros(channels)
         normed = tf.raw_ops.FusedBatchNormV3(
-            # As Keras': in float32 under any policy.
-            x=tf.cast(inputs, tf.float32),
+            # The kernel reads half precision and computes in float32, as Keras does by
+            # casting all of the activation first.
+            x=inputs if inputs.dtype in HALF else tf.cast(inputs, tf.float32),
             scale=tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels),
             offset=tf.convert_to_tensor(self.beta) if self.center else zeros,
             mean=[],

@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from tfxfer import errors
+from tfxfer.models import pooling
 from tfxfer.models.batch_norm import BatchNormalization
 
 BATCH_NORM = '/BatchNorm'
@@ -234,7 +235,7 @@ def max_pool(
     padding: str = 'same',
 ) -> keras.KerasTensor:
     """slim.max_pool2d; SAME pads with minus infinity."""
-    return layers.MaxPooling2D(size, strides, padding)(x)
+    return pooling.MaxPooling2D(size, strides, padding)(x)
 
 
 def avg_pool(

@@ -1,5 +1,8 @@
 """Whether float32 is float32 on a GPU, or TF32, with a mantissa of 10 bits."""
 
+import contextlib
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from tfxfer import errors
@@ -19,8 +22,8 @@ def allow_tf32(allowed: bool) -> None:
     """
     if allowed and not _available():
         raise errors.InputError(
-            'tf32=true is for NVIDIA GPUs of compute capability 8.0 (A100, RTX 30) and '
-            'newer, and there is none here. Leave tf32 out: float32 is then float32.'
+            'precision=tf32 is for NVIDIA GPUs of compute capability 8.0 (A100, RTX '
+            '30) and newer, and there is none here. Use precision=float32.'
         )
     tf.config.experimental.enable_tensor_float_32_execution(allowed)
 
@@ -28,6 +31,17 @@ def allow_tf32(allowed: bool) -> None:
 def tf32_allowed() -> bool:
     """Whether they may be."""
     return tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Float32 products are float32 for as long, whatever they were before and after."""
+    allowed = tf32_allowed()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(allowed)
 
 
 def _available() -> bool:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import config, errors, openvino_runtime, storage
+from tfxfer import errors, openvino_runtime, storage
 
 # Any of them multiplies bfloat16 numbers; without, the same takes longer than float32.
 BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
@@ -47,15 +47,16 @@ def check(precision: str, cpuinfo: str | os.PathLike = '/proc/cpuinfo') -> None:
     """Whether networks can run in a precision here.
 
     Args:
-        precision: one of config.PRECISIONS.
+        precision: one of openvino_runtime.PRECISIONS.
         cpuinfo: where Linux says what the CPU can do.
 
     Raises:
         errors.InputError: unknown, or something that it needs is lacking.
     """
-    if precision not in config.PRECISIONS:
+    known = openvino_runtime.PRECISIONS
+    if precision not in known:
         raise errors.InputError(
-            f'No precision {precision!r}. Known: {", ".join(config.PRECISIONS)}.'
+            f'No precision {precision!r}. Known: {", ".join(known)}.'
         )
     if precision == 'float32':
         return
@@ -90,7 +91,7 @@ def compiled(
         model: keras.Model: image -> {name: array}.
         spec: tf.TensorSpec of a batch of images, its shape known.
         outputs: names of what to compute; the layers that serve others do not run.
-        precision: of the arithmetic inside, one of config.PRECISIONS.
+        precision: of the arithmetic inside, one of openvino_runtime.PRECISIONS.
 
     Yields:
         A function: images, NumPy [b, h, w, 3] -> a function without arguments that

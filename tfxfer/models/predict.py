@@ -25,7 +25,7 @@ class Inference:
 
     Attributes:
         outputs: which of the model's; nothing else is computed.
-        precision: one of config.PRECISIONS, of the arithmetic inside.
+        precision: of the arithmetic inside, one of openvino_runtime.PRECISIONS.
         devices: tf.distribute.Strategy; the batch must divide by its replicas. None:
             the default one.
         title: of the progress bar.

@@ -294,12 +294,6 @@ _IMAGES = (
     _Fact('seed: {}', lambda record: record.run.seed),
 )
 
-_TF32 = _Fact(
-    'products of float32 on GPUs: {}',
-    lambda record: 'TF32' if record.run.tf32 else 'float32',
-    'float32',
-)
-
 # Sentences, each of facts.
 _LOGISTIC = (
     (
@@ -309,7 +303,6 @@ _LOGISTIC = (
             _start,
         ),
         _Fact('computed in {}', lambda record: record.run.precision, 'float32'),
-        _TF32,
         _Fact('cached in {}', lambda record: record.run.feature_dtype, 'float32'),
     ),
     (
@@ -338,7 +331,6 @@ _TRAINED = (
         _hparam('clip', 'largest norm of the gradient: {}', 0),
         _Fact('batch norm: {}', _batch_norm, _WITH_SCALE),
         _Fact('precision of training: {}', lambda r: r.run.precision, 'float32'),
-        _TF32,
         _hparam('ema', 'scored are averages of the weights with decay: {}', 0),
     ),
     (

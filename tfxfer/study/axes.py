@@ -141,7 +141,6 @@ def pretrain_run(study: Study, arch: str, seed: int, values: Values) -> config.R
         accept_counts=study.accept_counts,
         white=study.white,
         precision=study.precision,
-        tf32=study.tf32,
         dataset_digest=study.digests.get(study.source),
     )
 
@@ -168,7 +167,6 @@ def base_run(
         accept_counts=study.accept_counts,
         white=study.white,
         precision=study.precision,
-        tf32=study.tf32,
         feature_dtype=study.feature_dtype if logistic else 'float32',
         dataset_digest=study.digests.get(combination.dataset),
         weights_digest=study.digests.get(combination.arch) if pretrained else None,

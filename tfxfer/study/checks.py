@@ -14,7 +14,7 @@ def study_from(fields: Mapping) -> Study:
         errors.InputError: unknown or missing field, unknown name on an axis, an empty
             axis or grid, weights that a network does not have.
     """
-    study = config.build('config field', Study, fields)
+    study = config.build('config field', Study, config.with_precision(fields))
     _check_axes(study)
     _check_search(study)
     _check_switches(study)

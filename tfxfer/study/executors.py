@@ -5,6 +5,7 @@ in its folder.
 """
 
 import contextlib
+import math
 import os
 import pathlib
 import re
@@ -16,7 +17,7 @@ import types
 import typing
 from collections.abc import Collection, Sequence
 
-from tfxfer import config, results
+from tfxfer import config, errors, results
 
 POLL = 0.05  # Seconds between looks at the processes.
 PATIENCE = 10  # Seconds that an interrupted Run has to end.
@@ -63,13 +64,43 @@ class Share(typing.NamedTuple):
     jobs: int  # Runs at the same time.
     threads: int  # Of each.
     gpus: list[str]  # Numbers of all.
+    gpu_memory: float  # Share of the memory of its GPU.
+
+    def flags(self) -> dict[str, typing.Any]:
+        """Those of tfxfer.run, by name."""
+        return {'threads': self.threads, **gpu_flags(self.gpu_memory)}
 
 
-def share(jobs: int | None = None, threads: int | None = None) -> Share:
-    """This machine shared out: a job per GPU, without GPUs one per core."""
+def gpu_flags(share: float) -> dict[str, float]:
+    """The flag of tfxfer.run of a Run that has a share of a GPU, not a whole one."""
+    return {'gpu_memory': round(share, 6)} if 0 < share < 1 else {}
+
+
+def share(
+    jobs: int | None = None,
+    threads: int | None = None,
+    jobs_per_gpu: int | None = None,
+) -> Share:
+    """This machine shared out: a job per GPU, or several, without GPUs one per core.
+
+    Raises:
+        errors.InputError: more jobs than the GPUs take; or there is no GPU to share.
+    """
     cores, numbers = len(os.sched_getaffinity(0)), gpus()
-    jobs = jobs or len(numbers) or cores
-    return Share(jobs, threads or max(1, cores // jobs), numbers)
+    if jobs_per_gpu and not numbers:
+        raise errors.InputError(
+            f'--jobs_per_gpu={jobs_per_gpu}: there is no GPU here. Say --jobs instead.'
+        )
+    most = len(numbers) * (jobs_per_gpu or 1)
+    if jobs and jobs_per_gpu and jobs > most:
+        raise errors.InputError(
+            f'--jobs={jobs} are more than --jobs_per_gpu={jobs_per_gpu} on '
+            f'{len(numbers)} GPUs. Leave one of them out.'
+        )
+    jobs = jobs or most or cores
+    per_gpu = jobs_per_gpu or max(1, math.ceil(jobs / max(1, len(numbers))))
+    memory = 1 / per_gpu if numbers else 1.0
+    return Share(jobs, threads or max(1, cores // jobs), numbers, memory)
 
 
 class Local:

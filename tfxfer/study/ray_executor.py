@@ -105,7 +105,8 @@ class Ray:
         total = self._ray.cluster_resources()
         room = int(total.get('CPU', 0) // self.cpus)
         if self.gpus:
-            room = min(room, int(total.get('GPU', 0) // self.gpus))
+            # A fifth is a little more than 1 / 5.
+            room = min(room, int(total.get('GPU', 0) / self.gpus + 1e-6))
         return max(1, 2 * room) - len(self.running)
 
     def start(self, run: config.Run) -> None:

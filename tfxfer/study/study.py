@@ -35,8 +35,8 @@ class Study:
             or a path with `{arch}` in it, which stands for each network's name, where
             model files have their own weights.
         source: the dataset that networks are pretrained on, where weights='pretrain'.
-        share, image_size, metric, skip_broken, accept_counts, white, precision,
-            tf32: as in config.Run.
+        share, image_size, metric, skip_broken, accept_counts, white, precision: as in
+            config.Run.
         feature_dtype: likewise, for logistic.
         pretrain_also: other values of `pretrain`, {hyperparameter: value}; each network
             is then pretrained in several ways, those that `combine` names. What a
@@ -84,7 +84,6 @@ class Study:
     accept_counts: bool = False
     white: int | None = None
     precision: str = 'float32'
-    tf32: bool = False
     feature_dtype: str = 'float32'
     logistic: dict = dataclasses.field(default_factory=dict)
     finetune: dict = dataclasses.field(default_factory=dict)

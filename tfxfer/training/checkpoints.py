@@ -1,14 +1,17 @@
 """The last states of a training, on disk."""
 
+import json
 import os
 import pathlib
 import shutil
+import typing
 
 import tensorflow as tf
 from absl import logging
 
 from tfxfer import path_patterns, storage
 
+NOTE = 'note.json'
 _NEWEST = 2  # So many stay; the older is for when the newer cannot be read.
 
 
@@ -22,9 +25,11 @@ class Checkpoints:
         """Of the checkpoints in the folder, newest first."""
         return _steps_in(self.folder)
 
-    def save(self, step: int) -> None:
+    def save(self, step: int, note: dict[str, typing.Any] | None = None) -> None:
+        """Writes the state; note: what JSON holds of how it came about."""
         with storage.replacing_folder(self.folder / str(step)) as temporary:
             self.state.write(str(temporary / 'state'))
+            (temporary / NOTE).write_text(json.dumps(note or {}), encoding='utf-8')
         self.prune(_NEWEST)
 
     def prune(self, count: int) -> None:
@@ -54,6 +59,10 @@ class Checkpoints:
                 self.state.read(path).assert_consumed()
                 return step
         return 0
+
+    def note(self, step: int) -> dict[str, typing.Any]:
+        """The note of a checkpoint; {} of one that an earlier version wrote."""
+        return storage.read_if_sound(self.folder / str(step) / NOTE) or {}
 
     def adopt(self, folder: pathlib.Path, last: int) -> None:
         """Takes over the newest checkpoint up to step `last` of another training.

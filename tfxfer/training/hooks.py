@@ -19,7 +19,7 @@ import tensorflow as tf
 import tqdm
 
 from tfxfer import errors
-from tfxfer.training import checkpoints, distribution, step
+from tfxfer.training import checkpoints, compilation, distribution, step
 
 
 class StopSignal:
@@ -67,6 +67,7 @@ class Saver:
     Attributes:
         checkpoints: checkpoints.Checkpoints, or None to write none.
         saved_step: step of the newest.
+        choice: how the steps are computed; checkpoints say it.
         saved_time: time.monotonic() of the last call of `save`.
     """
 
@@ -83,6 +84,7 @@ class Saver:
         )
         self.chief = distribution.worker() == 0
         self.saved_step, self.saved_time = 0, time.monotonic()
+        self.choice = compilation.Choice(False, compilation.ASKED)
 
     def restore(self, last: int, resume: pathlib.Path | None) -> int:
         """Reads the newest checkpoint; returns its step, 0 where there is none.
@@ -97,6 +99,13 @@ class Saver:
                     self.checkpoints.adopt(resume, last)
             self.saved_step = self.checkpoints.restore()
         return self.saved_step
+
+    def begun(self) -> compilation.Choice | None:
+        """How the steps up to the restored checkpoint were computed, if any were."""
+        if not (self.checkpoints and self.saved_step):
+            return None
+        note = self.checkpoints.note(self.saved_step)
+        return compilation.choice_from(note)
 
     def due_by_clock(self) -> bool:
         """Whether the chief asks for a checkpoint after the coming step."""
@@ -120,7 +129,7 @@ class Saver:
             if self.chief:
                 if self.check:
                     self.check()
-                self.checkpoints.save(steps)
+                self.checkpoints.save(steps, self.choice._asdict())
             self.saved_step = steps
         self.saved_time = time.monotonic()
 

@@ -18,7 +18,7 @@ import tqdm
 from absl import logging
 
 from tfxfer import config, errors
-from tfxfer.training import distribution, hooks, step
+from tfxfer.training import compilation, distribution, hooks, step
 from tfxfer.training.options import Options
 
 _REPORTS = 50  # At least so many in a training of as many steps, and
@@ -82,7 +82,7 @@ def fit(
     measurements: Measurements | None = None,
     until: int | None = None,
     resume: pathlib.Path | None = None,
-) -> None:
+) -> compilation.Choice:
     """Trains the model in place, from the last checkpoint in `folder` if there is one.
 
     Args:
@@ -94,18 +94,20 @@ def fit(
         resume: folder of the checkpoints of the same training, stopped earlier; used
             where `folder` has none of its own.
 
+    Returns:
+        How the steps were computed, by XLA or not.
+
     Raises:
         step.Diverged: the loss or its gradient is not finite.
         errors.Stopped: SIGTERM came, or another worker is gone; the same call goes on.
         errors.InputError: the batch does not divide by devices and microbatch; memory
-            does not suffice; workers that do not share their folder; what
-            training.check raises.
+            does not suffice; XLA cannot compile the step; workers that do not share
+            their folder; what training.check raises.
     """
     options, hparams = options or Options(), training.hparams
     train_step = step.TrainStep(
-        training.model, hparams, training.images,
-        devices=training.devices, jit_compile=options.jit_compile,
-    )  # fmt: skip
+        training.model, hparams, training.images, devices=training.devices
+    )
     saver = hooks.Saver(
         train_step, folder and folder / 'ckpt',
         every=options.save_every, minutes=options.save_minutes, check=training.check,
@@ -120,12 +122,14 @@ def fit(
     )
     with (
         contextlib.closing(loop),
+        _divergence_told(saver),
         _out_of_memory_explained(train_step),
         _lost_worker_explained(loop),
         _quiet_orbit(),
         loop.control.stop_signal.awaited(),
     ):
         loop.restore(resume)
+        loop.choose_compilation(options.jit_compile)
         loop.batches = _distributed(training, loop.done)
         controller = orbit.Controller(
             global_step=train_step.step,
@@ -140,6 +144,7 @@ def fit(
             saver.prune()  # There may be many such trainings at a time.
     train_step.synchronise()
     train_step.optimizer.averages.take()
+    return saver.choice
 
 
 def _distributed(training, start):
@@ -171,6 +176,7 @@ class _Loop(orbit.AbstractTrainer):
         self.control = hooks.Control(hooks.StopSignal(), saver)
         self.measurements, self.profile = measurements, profile
         self.done, self.last = 0, last
+        self.first = True  # The next step is the first of this process.
         self.every = max(1, min(last // _REPORTS, _MOST_STEPS))
         self.batches: collections.abc.Iterator[typing.Any] = iter(())
         self.bar = tqdm.tqdm(
@@ -196,6 +202,22 @@ class _Loop(orbit.AbstractTrainer):
         for measurement in self.measurements:
             measurement.start(self.done)
 
+    def choose_compilation(self, asked: bool | None) -> None:
+        """Decides whether XLA compiles the steps; asked: see Options."""
+        work = compilation.work_of(
+            self.train_step.model,
+            self.train_step.hparams,
+            gpu=bool(tf.config.list_logical_devices('GPU')),
+            replicas=self.train_step.replicas,
+        )
+        choice = compilation.choose(asked, work, self.saver.begun())
+        compilation.log(choice, work)
+        self._compute_as(choice)
+
+    def _compute_as(self, choice):
+        self.saver.choice = choice
+        self.train_step.compile(choice.jit_compile)
+
     def _at_the_same_step(self):
         devices = self.train_step.devices
         total = distribution.sum_over_replicas(devices, self.done)
@@ -216,7 +238,7 @@ class _Loop(orbit.AbstractTrainer):
     def _advance(self, batch):
         """One step, and what the workers decide together after it."""
         flags = self.control.flags()
-        sums = self.train_step.advance(batch, tf.constant(flags.vector()))
+        sums = self._computed(batch, tf.constant(flags.vector()))
         self.done += 1
         self.bar.update()
         flags = self.control.decided(flags, sums)
@@ -224,6 +246,26 @@ class _Loop(orbit.AbstractTrainer):
             self.saver.save(self.done)
         if flags.stop:
             self.control.stop_signal.end(self.done, self.last)
+
+    def _computed(self, batch, flags):
+        """The step itself; where XLA fails at the first, without, unless asked for."""
+        first, self.first = self.first, False
+        if not (first and self.train_step.jit_compile):
+            return self.train_step.advance(batch, flags)
+        try:
+            return self.train_step.advance(batch, flags)
+        except compilation.FAILURES as error:
+            reason = compilation.reason_of(error)
+            kept = self.done or self.saver.choice.reason == compilation.ASKED
+            if kept or self.control.several:
+                raise errors.InputError(
+                    compilation.refusal(reason, self.done)
+                ) from error
+            logging.warning(
+                'XLA could not compile the training step (%s): it runs without.', reason
+            )
+        self._compute_as(compilation.Choice(False, compilation.FAILED))
+        return self.train_step.advance(batch, flags)
 
     def _report(self, stopwatch, steps):
         """What TensorBoard gets; at every multiple of `every` and at the end."""
@@ -262,6 +304,15 @@ def _quiet_orbit():
             yield
     finally:
         logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def _divergence_told(saver):
+    try:
+        yield
+    except step.Diverged as diverged:
+        diverged.choice = saver.choice
+        raise
 
 
 @contextlib.contextmanager

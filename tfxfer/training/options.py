@@ -13,7 +13,8 @@ class Options:
         valid_every: steps between validations that TensorBoard shows.
         probe_every: steps between the probes of a network that is being trained.
         profile: (first, last) step of a profile for TensorBoard, or None.
-        jit_compile: by XLA. It rounds differently, so records say it.
+        jit_compile: steps by XLA; None: where it pays, see compilation.choose. XLA
+            rounds differently, so records say it.
     """
 
     save_every: int | None = None
@@ -21,4 +22,4 @@ class Options:
     valid_every: int = 2000
     probe_every: int = 2000
     profile: tuple[int, int] | None = None
-    jit_compile: bool = False
+    jit_compile: bool | None = None

@@ -1,16 +1,24 @@
 """One step of training on all replicas."""
 
+import collections.abc
 import typing
 
 import keras
 import tensorflow as tf
 
 from tfxfer import config, errors
-from tfxfer.training import losses, optimizer, schedules
+from tfxfer.training import compilation, losses, optimizer, schedules
 
 
 class Diverged(Exception):
-    """Loss or gradient is not finite. `step` and `lr`: where, from what peak rate."""
+    """Loss or gradient is not finite.
+
+    Attributes:
+        step, lr: where, from what peak rate.
+        choice: how the steps of the training were computed, where that is known.
+    """
+
+    choice: compilation.Choice | None = None
 
     def __init__(self, step: int, hparams: config.Sgd):
         self.step, self.lr = step, hparams.rate
@@ -94,7 +102,13 @@ class TrainStep:
         step: i64, steps done.
         optimizer: optimizer.Optimizer, with its state.
         metrics: Metrics.
+        jit_compile: whether XLA compiles the step.
+        advance: a function of a batch, {'image' [b, s, s, 3], 'label'} of all replicas,
+            and of control flags f32 [2] of this worker, see hooks.Control: one step. It
+            returns the sum over replicas of the control flags, f32 [2].
     """
+
+    advance: collections.abc.Callable[[dict[str, tf.Tensor], tf.Tensor], tf.Tensor]
 
     def __init__(
         self, model: keras.Model, hparams: config.Sgd, images: int, *,
@@ -119,9 +133,15 @@ class TrainStep:
                 model, hparams, schedules.Schedule(hparams, images)
             )
         self.metrics = Metrics()
+        self.compile(jit_compile)
+
+    def compile(self, jit_compile: bool) -> None:
+        """Makes the functions of a step anew, by XLA or without."""
+        self.jit_compile = jit_compile
         self.replica_step = tf.function(
             self._replica_step, jit_compile=jit_compile, autograph=False
         )
+        self.advance = tf.function(self._advance, autograph=False)
 
     @property
     def replicas(self) -> int:
@@ -142,15 +162,9 @@ class TrainStep:
             **({'variances': self.optimizer.variances} if adamw else {}),
         )
 
-    @tf.function(autograph=False)
-    def advance(
+    def _advance(
         self, batch: dict[str, tf.Tensor], control_flags: tf.Tensor
     ) -> tf.Tensor:
-        """One step; returns the sum over replicas of the control flags, f32 [2].
-
-        batch: {'image' [b, s, s, 3], 'label'}, of all replicas; control_flags f32 [2]:
-        of this worker, see hooks.Control.
-        """
         sums = self.devices.run(self.replica_step, args=(batch, control_flags))
         sums = self.devices.experimental_local_results(sums)[0]
         loss, accuracy, *control_flags, norm = tf.unstack(sums)
@@ -178,7 +192,8 @@ class TrainStep:
         A variable on which the loss does not depend has a gradient of zeros.
         """
         hparams, variables = self.hparams, self.model.trainable_variables
-        with tf.GradientTape() as tape:
+        suited = compilation.gradients_for(self.model, self.jit_compile)
+        with suited, tf.GradientTape() as tape:
             outputs = self.model(images, training=True)
             loss = total = self._summed(labels, outputs['logits']) / hparams.batch
             if hparams.aux:

@@ -62,9 +62,9 @@ def diagnose(
         on_features: called for each network whose features vary.
 
     Raises:
-        errors.InputError: as resolve.resolve.
+        errors.InputError: as resolve.resolve; or no GPU here has TF32.
     """
-    float32.allow_tf32(False)
+    float32.allow_tf32(any(one.run.precision == 'tf32' for one in networks))
     rows, notes, kept = [], [], {}
     prepared: list[typing.Any] = tasks(networks, options, selection)
     options.cache.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,9 @@ from importlib import metadata
 import tfxfer
 from tfxfer import errors
 
+if typing.TYPE_CHECKING:
+    from tfxfer.training import compilation
+
 LIBRARIES = (
     'tensorflow',
     'keras',
@@ -24,9 +27,12 @@ THREAD_VARIABLES = ('TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS')
 
 
 def versions(
-    devices: typing.Any = None, jit_compile: bool = False
+    devices: typing.Any = None, compiled: 'compilation.Choice | None' = None
 ) -> dict[str, typing.Any]:
-    """Code, libraries, devices and threads; devices: a tf.distribute.Strategy."""
+    """Code, libraries, devices and threads.
+
+    devices: a tf.distribute.Strategy; compiled: whether XLA compiled training steps.
+    """
     import tensorflow as tf
 
     from tfxfer.models import float32
@@ -39,7 +45,8 @@ def versions(
         **{name: metadata.version(name) for name in LIBRARIES},
         'device': f'{len(physical)} x {_device(tf, physical[0])}',
         'replicas': devices.num_replicas_in_sync if devices else 1,
-        'jit_compile': jit_compile,
+        'jit_compile': compiled.jit_compile if compiled else False,
+        'jit_compile_reason': compiled.reason if compiled else None,
         'tf32': float32.tf32_allowed(),
         'threads': int(os.environ.get(THREAD_VARIABLES[0]) or os.cpu_count() or 1),
         'host': platform.node(),

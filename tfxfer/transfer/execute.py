@@ -88,7 +88,7 @@ def _carry_out(
     from tfxfer.transfer import methods
     from tfxfer.transfer.task import Task
 
-    devices = _start_tensorflow(run)
+    devices = _start_tensorflow(run, options)
     task = Task(resolved, options, devices)
     prepared = time.monotonic()
     result = _measured(task, methods.METHODS[run.setting])
@@ -123,14 +123,17 @@ def _carry_out(
     return record
 
 
-def _start_tensorflow(run: config.Run) -> typing.Any:
+def _start_tensorflow(run: config.Run, options: ExecutionOptions) -> typing.Any:
     """The tf.distribute.Strategy of this process, TensorFlow set to repeat itself."""
     import keras
     import tensorflow as tf
 
     from tfxfer.models import float32
+    from tfxfer.training import gpu_memory
 
-    float32.allow_tf32(run.tf32)
+    if options.gpu_memory < 1:
+        gpu_memory.limit(options.gpu_memory)
+    float32.allow_tf32(run.precision == 'tf32')
     devices = distribution.strategy()  # Of several workers: before all else.
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
@@ -189,7 +192,7 @@ def _record(
         fault=result.fault,
         seconds=seconds,
         model=model,
-        versions=environment.versions(task.devices, task.training.jit_compile),
+        versions=environment.versions(task.devices, task.compilation),
         unverified=images.unverified,
     )
 

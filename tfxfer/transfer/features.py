@@ -55,7 +55,7 @@ class Extraction:
         size: the shorter side of a whole image, and of its central crop, in pixels.
         cache: folder.
         metadata: what else determines the numbers: network, weights, task, versions.
-        precision: of the network's products; see predict.
+        precision: of the network's products, one of config.PRECISIONS.
         dtype: float32 or float16, in which the features are cached.
         batch: images per batch; does not change the numbers beyond rounding.
     """
@@ -80,7 +80,6 @@ class Extraction:
             size=resolved.image_size,
             cache=cache,
             metadata={
-                **({'tf32': True} if run.tf32 else {}),
                 'arch': architectures.described(resolved.arch),
                 'weights': run.weights_digest or run.weights,
                 'dataset': run.dataset_digest or run.dataset,
@@ -176,8 +175,10 @@ def _completed(
         batches = pipeline.evaluation(
             images, missing, extraction.size, preprocess.whole, extraction.batch
         )
+        # TF32 is TensorFlow's choice of float32 products, set for the whole process.
+        precision = extraction.precision.replace('tf32', 'float32')
         inference = predict.Inference(
-            ('features',), extraction.precision, devices, title='Features'
+            ('features',), precision, devices, title='Features'
         )
         rows_left = len(missing)
         for index, rows in _chunks(predict.stream(network(), batches, inference)):

@@ -81,6 +81,7 @@ def trained(task: Task) -> Result:
         model = task.trained('train+valid' if final else 'train')
     except step.Diverged as fault:
         logging.warning('%s', fault)
+        task.compilation = fault.choice
         score = 0.0 if final else None
         return Result(
             score, valid_score if final else 0.0, {}, chosen, curve, 'diverged',

@@ -16,6 +16,8 @@ class ExecutionOptions:
         checkpoints: folder of TF-Slim checkpoints, for weights='slim'; None: the
             environment variable weight_files.ENV.
         trust: run code that model files hold.
+        gpu_memory: share of the memory of each GPU that the process takes at most; 1:
+            as much as it needs.
         data: folder of prepared datasets; None: see image_set.Options.
         training: when training saves and validates; None: the defaults.
         image_cache: which training images are cached, and where; None: none.
@@ -31,6 +33,7 @@ class ExecutionOptions:
     image_cache: CacheOptions | None = None
     probes: tuple[str, ...] = ()
     trust: bool = False
+    gpu_memory: float = 1.0
 
     @property
     def cache(self) -> pathlib.Path:

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfxfer import architectures, config, datasets, errors, metrics, models, results
 from tfxfer.data import image_cache, image_set, pipeline, preprocess
-from tfxfer.models import predict, seeds
-from tfxfer.training import distribution, schedules
+from tfxfer.models import float32, predict, seeds
+from tfxfer.training import compilation, distribution, schedules
 from tfxfer.training.options import Options
 from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
@@ -36,6 +36,8 @@ class Task:
         self.resolved, self.options = resolved, options
         self.devices = devices or distribution.strategy()
         self.training = options.training or Options()
+        # How the steps of a training were computed, once there was one.
+        self.compilation: compilation.Choice | None = None
         # What the features took that were in the cache already.
         self.cached_seconds = 0.0
 
@@ -135,7 +137,7 @@ class Task:
 
     def in_float32(self, model: keras.Model) -> keras.Model:
         """The network as it is scored: in float32, with the weights of `model`."""
-        if self.run.precision == 'float32':
+        if config.POLICIES[self.run.precision] == 'float32':
             return model
         self._float32_network.set_weights(model.get_weights())
         return self._float32_network
@@ -150,7 +152,7 @@ class Task:
         )
 
     def predictions(self, model: keras.Model, split: str) -> dict[str, np.ndarray]:
-        """{logits f32 [n, k], label, index i64 [n]} of the central crops."""
+        """{logits f32 [n, k], label, index i64 [n]} in float32, of central crops."""
         indices = self.indices(split)
         # Of several workers each predicts all: it has all weights, and does not wait.
         devices = self.devices if distribution.workers() == 1 else None
@@ -160,7 +162,8 @@ class Task:
             self.images, indices, size, preprocess.central, batch
         )
         inference = predict.Inference(('logits',), devices=devices)
-        return predict.predict(model, batches, indices, inference)
+        with float32.without_tf32():
+            return predict.predict(model, batches, indices, inference)
 
     def trained(self, split: str) -> keras.Model:
         """The network after SGD on `split`, as it is scored."""
@@ -174,7 +177,7 @@ class Task:
         if summaries.written_here() and not (self.folder / 'ckpt').exists():
             summaries.begin(self, next(iter(batches(0)))['image'].numpy())
         workdir = pathlib.Path(self.options.workdir)
-        loop.fit(
+        self.compilation = loop.fit(
             loop.Training(
                 model,
                 batches,
@@ -234,4 +237,5 @@ class Task:
     def _probe(self, model: keras.Model) -> dict[str, float]:
         """How well a network that is being trained transfers to each probed dataset."""
         one = probe.Probe(self.resolved.probes, self.resolved.image_size)
-        return one(self.in_float32(model))
+        with float32.without_tf32():
+            return one(self.in_float32(model))

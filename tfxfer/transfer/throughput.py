@@ -33,8 +33,6 @@ def measure(
     name: str,
     size: int | None = None,
     precision: str = 'float32',
-    *,
-    tf32: bool = False,
 ) -> Rate:
     """The Rate of an architecture with images in memory; input is left out.
 
@@ -42,64 +40,57 @@ def measure(
         name: as architectures.find takes it.
         size: image size in pixels; None: the architecture's own.
         precision: a key of config.POLICIES, of training; features are in float32.
-        tf32: as in config.Run.
 
     Raises:
         errors.InputError: no GPU here has TF32.
     """
-    float32.allow_tf32(tf32)
-    arch = architectures.find(name)
-    fixed = arch.file is not None and model_file.is_saved_model(arch.file.path)
-    devices = distribution.strategy()
-    try:
-        with devices.scope():
-            policy = config.POLICIES[precision]
-            options = models.NetworkOptions(size, policy=policy)
-            weights = architectures.MODEL if fixed else None
-            model = models.build(arch, CLASSES, weights, options)
+    with _built(name, size, precision) as (model, devices, fixed):
         train = None if fixed else _train_rate(model, devices)
-        infer = None
-        if devices.num_replicas_in_sync == 1 and openvino.available():  # As in predict.
-            with contextlib.suppress(openvino.Unsupported):
-                infer = _inference_rate(model)
+        infer = _openvino_rate(model, devices)
         if train is None:  # A SavedModel, which is not trained.
             infer = infer or _tensorflow_rate(model)
             return Rate(infer / 3, infer)
         # A forward pass is about a third of a step.
         return Rate(train, infer or 3 * train)
-    finally:
-        keras.backend.clear_session()
-        gc.collect()
 
 
 def measure_inference(
-    name: str,
-    size: int | None = None,
-    precision: str = 'float32',
-    *,
-    tf32: bool = False,
+    name: str, size: int | None = None, precision: str = 'float32'
 ) -> float:
     """Images per second of an architecture once through; arguments as of `measure`.
 
     Raises:
         errors.InputError: see measure.
     """
-    float32.allow_tf32(tf32)
+    with _built(name, size, precision) as (model, devices, _):
+        return _openvino_rate(model, devices) or _tensorflow_rate(model)
+
+
+@contextlib.contextmanager
+def _built(name, size, precision):
+    """(The network, the devices it is on, whether it is fixed), and then no more."""
+    float32.allow_tf32(precision == 'tf32')
     arch = architectures.find(name)
     fixed = arch.file is not None and model_file.is_saved_model(arch.file.path)
     devices = distribution.strategy()
     try:
         with devices.scope():
+            policy = config.POLICIES.get(precision, 'float32')
             weights = architectures.MODEL if fixed else None
-            options = models.NetworkOptions(size, policy=config.POLICIES[precision])
+            options = models.NetworkOptions(size, policy=policy)
             model = models.build(arch, CLASSES, weights, options)
-        if devices.num_replicas_in_sync == 1 and openvino.available():
-            with contextlib.suppress(openvino.Unsupported):
-                return _inference_rate(model)
-        return _tensorflow_rate(model)
+        yield model, devices, fixed
     finally:
         keras.backend.clear_session()
         gc.collect()
+
+
+def _openvino_rate(model, devices):
+    """As in predict; None where TensorFlow computes."""
+    if devices.num_replicas_in_sync == 1 and openvino.available():
+        with contextlib.suppress(openvino.Unsupported):
+            return _inference_rate(model)
+    return None
 
 
 def _train_rate(model, devices):
