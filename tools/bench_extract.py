@@ -83,6 +83,7 @@ def rates(
         ) as begin,
     ):
         begin(batch)()
+        decoding()  # What a first pass starts is not counted.
         for i in range(options.rounds):
             for name, side in sides.items():
                 found[name].append(side())

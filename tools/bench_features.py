@@ -232,6 +232,7 @@ def compare(name, options, bench):
             logging.info('%s without %s: %s', name, contender, difference)
         else:
             pipes[contender], differences[contender] = pipe, difference
+            bench.say(f'  {contender}: ready')
     products = {
         precision: started(serve_product, precision) for precision in options.precisions
     }

@@ -132,7 +132,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 
 
 def main(given: app.Given) -> None:
-    options = session.settle(given, QUICK)
+    options = session.settle(given, QUICK, resumes=True)
     fields = session.fields(options, QUICK_FIELDS)
     workdir = pathlib.Path(options.workdir)
     storage.writable(workdir)

@@ -215,7 +215,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 
 
 def main(given: app.Given) -> None:
-    options = session.settle(given, QUICK)
+    options = session.settle(given, QUICK, resumes=True)
     fields, workdir = session.fields(options, QUICK_FIELDS), options.workdir
     storage.writable(workdir)
     checks.study_from(fields)

@@ -41,8 +41,14 @@ def define(define: app.Define) -> None:
 class Options:
     """The values of a program's flags, with --quick those that are quick."""
 
-    def __init__(self, given: app.Given, quick: Mapping[str, typing.Any]):
-        self.given = given
+    def __init__(
+        self,
+        given: app.Given,
+        quick: Mapping[str, typing.Any],
+        *,
+        resumes: bool = False,
+    ):
+        self.given, self.resumes = given, resumes
         self._quick = quick if given.quick else {}
 
     def __getattr__(self, name: str) -> typing.Any:
@@ -74,9 +80,17 @@ def fields(options: Options, quick: Mapping[str, typing.Any]) -> dict[str, typin
     }
 
 
-def settle(given: app.Given, quick: Mapping[str, typing.Any]) -> Options:
-    """The options of a program; quick: {flag: its value with --quick}."""
-    return Options(given, quick)
+def settle(
+    given: app.Given, quick: Mapping[str, typing.Any], *, resumes: bool = False
+) -> Options:
+    """The options of a program.
+
+    Args:
+        given: its flags.
+        quick: {flag: its value with --quick}.
+        resumes: interrupted, the same command goes on from where it was.
+    """
+    return Options(given, quick, resumes=resumes)
 
 
 @dataclasses.dataclass
@@ -163,8 +177,9 @@ def begin(
         yield bench
     if bench.interrupted:
         seconds = time.perf_counter() - start
+        more = ' The same command goes on from there.' if options.resumes else ''
         app.stop(
-            f'Interrupted after {seconds:.0f} s; what was measured is above.',
+            f'Interrupted after {seconds:.0f} s; what was measured is above.{more}',
             status=130,
         )
 
