@@ -132,6 +132,7 @@ class Contest:
         weights, values, peak: ours: [l2s, d + 1, k], [l2s], MiB.
         ways: of the peers, as they ran.
         more: seconds of the fastest peer in the rounds after the first.
+        judged: whether f* is known, so that gaps are.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Contest:
     peak: float = 0.0
     ways: list[Way] = dataclasses.field(default_factory=list)
     more: list[float] = dataclasses.field(default_factory=list)
+    judged: bool = False
 
     def run_ours(self) -> None:
         """One more round of our path."""
@@ -175,6 +177,7 @@ def race(contest: Contest, options: session.Options, say: typing.Callable) -> No
     weights, seconds, _ = child.call(ours, problem.folder, problem.l2s, tight)
     for i, w in enumerate(weights):
         problem.objective(i, w)
+    contest.judged = True
     say(
         f'  f*: {options.tighter:g} times tighter in float64, {seconds:.3g} s; '
         f'ours is up to {contest.worst_gap(contest.values):.2g} tolerances above'
@@ -258,7 +261,7 @@ def cells(contest: Contest) -> tuple[str, ...]:
     solved, peer_seconds, ratio, peer_gap, peer_valid, peer_peak = peer
     return (
         size(problem), solved, f'{seconds:.3g}', peer_seconds, ratio,
-        f'{contest.worst_gap(contest.values):.2g}', peer_gap,
+        f'{contest.worst_gap(contest.values):.2g}' if contest.judged else '', peer_gap,
         f'{accuracy(list(contest.weights), problem.folder):.3f}', peer_valid,
         f'{contest.peak:.0f}', peer_peak, f'{problem.x.nbytes / 2 / 2**20:.0f}',
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import multiprocessing
 import pathlib
 import re
+import signal
 import traceback
 import types
 import typing
@@ -96,9 +97,10 @@ class _Pipe:
 
 
 def _guarded(serve, pipe, *arguments):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who waits for it.
     try:
         serve(_Pipe(pipe), *arguments)
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:  # Nobody does.
         return
     except Exception:
         pipe.send(('raised', traceback.format_exc()))

@@ -44,9 +44,9 @@ class Problem:
 
     def objective(self, i: int, w: np.ndarray) -> float:
         """Of w [d + 1, k] at the i-th l2, in float64; lowers `least`."""
-        value, _ = logreg.loss_and_grad(
-            w.astype(np.float64), self.x, self.y, self.l2s[i]
-        )
+        w, l2 = w.astype(np.float64), self.l2s[i]
+        with threadpoolctl.threadpool_limits(1):  # Not ten times as long beside others.
+            value, _ = logreg.loss_and_grad(w, self.x, self.y, l2)
         self.least[i] = min(self.least[i], value)
         return float(value)
 

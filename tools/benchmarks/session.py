@@ -195,10 +195,7 @@ def head(where: machine.Machine, facts: dict[str, typing.Any]) -> Iterator[str]:
         or f'as each library chooses, of {where.cores} cores'
     )
     if facts['load'] > 0.5:
-        yield (
-            f'Something else runs here (load {facts["load"]:g}): take ratios, not '
-            'times.'
-        )
+        yield f'load of the last minute: {facts["load"]:g}; take ratios, not times'
 
 
 def _opened(folder, program, where):

@@ -1,11 +1,15 @@
 """Heads, --quick, --out, and benchmarks that are interrupted."""
 
+import importlib
 import types
 
 import pytest
+from absl import flags
 
+from tests.conftest import ROOT
 from tfxfer import errors
 from tfxfer.cli import app
+from tfxfer.study import checks, planning
 from tools.benchmarks import machine, rows, session
 
 QUICK = {'rounds': 1, 'workdir': 'quick'}
@@ -103,3 +107,43 @@ def test_rows_of_another_machine_are_not_mixed_with_these(tmp_path):
     rows.write(tmp_path / 'bench_input.json', other, [rows.Row('a', 1, 's')])
     with pytest.raises(errors.InputError, match='64 cores of another'):
         app.call(measured(rows.Row('b', 1, 's')), [f'--out={tmp_path}'])
+
+
+# ------------------------------------------------------------- all benchmarks
+
+
+@pytest.mark.parametrize('name', rows.PROGRAMS)
+def test_every_benchmark_has_quick_and_out_and_names_its_libraries(name):
+    program = importlib.import_module(f'tools.{name}')
+    given = program.define_flags(flags.FlagValues())
+    assert {'quick', 'out', *program.QUICK} <= set(given._names)
+    assert machine.libraries(program.LIBRARIES)['tfxfer']
+
+
+@pytest.mark.parametrize(
+    'name, runs',
+    # Of each setting 1 trial and 1 final, but logistic; 2 trials by the grid.
+    [('bench_verdicts', 1 + 1 + 2 + 2), ('bench_search', 1 + 2 + 1)],
+)
+def test_quick_studies_are_small(name, runs, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    program, found = importlib.import_module(f'tools.{name}'), []
+
+    def main(given):
+        options = session.settle(given, program.QUICK)
+        found.append(session.fields(options, program.QUICK_FIELDS))
+
+    quick = types.SimpleNamespace(
+        __name__=name, define_flags=program.define_flags, main=main
+    )
+    app.call(quick, ['--quick'])
+    app.call(quick, ['--quick', '--config.seeds=0,1,2'])
+    app.call(quick, [])
+    small, given, whole = map(checks.study_from, found)
+    assert small.seeds == (0,) and len(given.seeds) == 3 and whole.seeds != (0,)
+    assert given.archs == whole.archs
+    with_trials = [
+        cell.grid.trials for cell in planning.cells(small) if cell.grid.trials
+    ]
+    finals = len(list(planning.cells(small)))
+    assert 1 + finals + sum(map(len, with_trials)) == runs
