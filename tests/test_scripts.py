@@ -531,14 +531,18 @@ def imported(path):
             yield node.module.partition('.')[0]
 
 
-EXTRA = ('timm', 'torch', 'torchvision')  # [bench]'s modules.
+# [bench]'s modules, and the distributions that they are of.
+EXTRA = {
+    'sklearnex': 'scikit-learn-intelex',
+    **{name: name for name in ('timm', 'torch', 'torchvision')},
+}
 
 
 def test_every_import_is_declared():
     own = {'configs', 'tests', 'tfxfer', 'tools', *sys.stdlib_module_names}
     own |= {path.stem for path in (ROOT / 'tests').glob('*.py')}
     # Extras that need not be installed here.
-    extras = {name: [name] for name in ('ray', *EXTRA)}
+    extras = {name: [of] for name, of in {'ray': 'ray', **EXTRA}.items()}
     distributions = {**extras, **importlib.metadata.packages_distributions()}
     undeclared = set()
     for folder in ('configs', 'tests', 'tfxfer', 'tools'):

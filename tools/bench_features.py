@@ -28,8 +28,14 @@ from tfxfer import architectures, errors, models, openvino_runtime
 from tfxfer.cli import app
 from tfxfer.models import float32, openvino
 from tools import bench_train
+from tools.benchmarks import session
+from tools.benchmarks.rows import Row
 
 PRECISIONS = ('float32', 'bfloat16')
+LIBRARIES = 'tfxfer', 'tensorflow', 'keras', 'openvino', 'numpy', 'torch', 'timm'
+QUICK = {
+    'archs': ['mobilenet_v1_0.25'], 'precisions': ['float32'], 'batch': 8, 'rounds': 1,
+}  # fmt: skip
 ARCHS = 'mobilenet_v1,resnet_50,inception_v3,densenet_121,nasnet_mobile'
 
 # timm has no small NASNet.
@@ -204,8 +210,10 @@ def _precision(contender):
     return 'bfloat16' if 'bfloat16' in contender else 'float32'
 
 
-def compare(name, batch, rounds, precisions=PRECISIONS):
+def compare(name, options, bench):
     """Rates, differences, and operations a second of products by precision.
+
+    Says each as it is measured. Interrupted, the rates are of the rounds until then.
 
     Returns:
         {contender: images per second}, {contender: difference or None} and {precision:
@@ -213,9 +221,9 @@ def compare(name, batch, rounds, precisions=PRECISIONS):
     """
     pipes, differences = {}, {}
     for contender in CONTENDERS:  # One at a time, or they would be in memory's way.
-        if _precision(contender) not in precisions:
+        if _precision(contender) not in options.precisions:
             continue
-        pipe = started(serve, contender, name, batch)
+        pipe = started(serve, contender, name, options.batch)
         try:
             difference = pipe.recv()
         except EOFError:
@@ -224,21 +232,25 @@ def compare(name, batch, rounds, precisions=PRECISIONS):
             logging.info('%s without %s: %s', name, contender, difference)
         else:
             pipes[contender], differences[contender] = pipe, difference
+            bench.say(f'  {contender}: ready')
     products = {
-        precision: started(serve_product, precision) for precision in precisions
+        precision: started(serve_product, precision) for precision in options.precisions
     }
     rates = {key: [] for key in (*pipes, *products)}
-    for _ in range(rounds):
-        for key, pipe in (pipes | products).items():
-            pipe.send(True)
-            rates[key].append(pipe.recv())
-    for pipe in (pipes | products).values():
-        pipe.send(False)
-    medians = {key: statistics.median(values) for key, values in rates.items()}
+    with bench.cut_short():
+        for i in range(options.rounds):
+            for key, pipe in (pipes | products).items():
+                pipe.send(True)
+                rates[key].append(pipe.recv())
+                unit = 'images/s' if key in pipes else 'operations/s in a product'
+                bench.say(f'  round {i + 1}: {key} {rates[key][-1]:.4g} {unit}')
+        for pipe in (pipes | products).values():
+            pipe.send(False)
+    medians = {key: statistics.median(each) for key, each in rates.items() if each}
     return (
-        {contender: medians[contender] for contender in pipes},
+        {contender: medians[contender] for contender in pipes if contender in medians},
         differences,
-        {dtype: medians[dtype] for dtype in products},
+        {dtype: medians.get(dtype, np.nan) for dtype in products},
     )
 
 
@@ -259,22 +271,43 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.strings('precisions', list(PRECISIONS), 'Leave out others.')
     define.integer('batch', 32, 'Images per batch.', least=1)
     define.integer('rounds', 5, 'Turns of each.', least=1)
+    session.define(define)
     return define.given
 
 
 def main(given: app.Given) -> None:
-    for name in given.archs:
+    options = session.settle(given, QUICK)
+    for name in options.archs:
         errors.find('architecture', architectures.ARCHITECTURES, name)
-    for precision in given.precisions:
+    for precision in options.precisions:
         errors.find('precision', dict.fromkeys(PRECISIONS), precision)
-    for name in given.archs:
-        size = architectures.ARCHITECTURES[name].input_size
-        work = bench_train.multiply_adds_of(name, size)
-        found = compare(name, given.batch, given.rounds, given.precisions)
-        for line in lines(name, given.batch, work, *found):
-            print(line, flush=True)
-        keras.backend.clear_session()
-        gc.collect()
+    with session.begin(options, 'bench_features', LIBRARIES) as bench:
+        for name in options.archs:
+            size = architectures.ARCHITECTURES[name].input_size
+            work = bench_train.multiply_adds_of(name, size)
+            found = compare(name, options, bench)
+            for line in lines(name, options.batch, work, *found):
+                bench.say(line)
+            if bench.interrupted:
+                break
+            for precision in options.precisions:
+                if row := row_of(name, precision, found[0]):
+                    bench.record(row)
+            keras.backend.clear_session()
+            gc.collect()
+
+
+def row_of(name: str, precision: str, rates: dict[str, float]) -> Row | None:
+    """A row of the table of all benchmarks: the best of each library."""
+    best = {}  # {library: its rate}
+    for contender, rate in rates.items():
+        if _precision(contender) == precision:
+            library = contender.partition(' ')[0]
+            best[library] = max(rate, best.get(library, 0.0))
+    if 'ours' not in best:
+        return None
+    own = best.pop('ours')
+    return Row(f'{name}, images to features, {precision}', own, 'images/s', best)
 
 
 if __name__ == '__main__':

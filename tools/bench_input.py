@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 import numpy as np
 from absl import flags
@@ -26,11 +27,17 @@ from PIL import Image
 
 from tfxfer import config
 from tfxfer.cli import app
+from tools.benchmarks import session
+from tools.benchmarks.rows import Row
 
 SIZE = 224
 RECIPE = config.Finetune()  # Whose augmentation is taken.
 SHAPE = (375, 500)
 BATCH = 64
+LIBRARIES = (
+    'tfxfer', 'tensorflow', 'keras', 'pillow', 'numpy', 'torch', 'torchvision'
+)  # fmt: skip
+QUICK = {'images': 256, 'repeats': 1}
 SIDES = {
     'training': ('ours', 'keras', 'pytorch'),
     'evaluation': ('ours', 'keras', 'pytorch'),
@@ -162,6 +169,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.integer('cores', len(os.sched_getaffinity(0)), "PyTorch's worker processes.")
     define.string('side', None, 'One SIDE/KIND, in --folder (internal).')
     define.string('folder', None, 'Files for --side (internal).')
+    session.define(define)
     return define.given
 
 
@@ -170,42 +178,90 @@ def main(given: app.Given) -> None:
         side, kind = given.side.split('/')
         print(json.dumps(measure(side, kind, given.folder, given.cores)))
         return
+    options = session.settle(given, QUICK)
+    with (
+        session.begin(options, 'bench_input', LIBRARIES) as bench,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        make_files(pathlib.Path(folder), options.images // BATCH * BATCH)
+        rates = in_turn(folder, options, bench)
+        for line in lines(rates):
+            bench.say(line)
+        if not bench.interrupted:
+            for kind in ('training', 'evaluation'):
+                bench.record(row(kind, rates))
+
+
+def in_turn(
+    folder: str, options: session.Options, bench: session.Session
+) -> dict[tuple[str, str], float]:
+    """{(kind, side): images per second}, medians; interrupted, of those until then."""
     torch = all(importlib.util.find_spec(name) for name in ('torch', 'torchvision'))
-    with tempfile.TemporaryDirectory() as folder:
-        make_files(pathlib.Path(folder), given.images // BATCH * BATCH)
-        rates = {
-            (kind, side): []
-            for kind, sides in SIDES.items()
-            for side in sides
-            if side != 'pytorch' or torch
-        }
-        for _ in range(given.repeats):
+    rates: dict[tuple[str, str], list[float]] = {
+        (kind, side): []
+        for kind, sides in SIDES.items()
+        for side in sides
+        if side != 'pytorch' or torch
+    }
+    bench.say(f'images per second, {options.repeats} rounds, {options.cores} cores')
+    with bench.cut_short():
+        for i in range(options.repeats):
             for (kind, side), values in rates.items():
-                command = [
-                    *(sys.executable, '-m', 'tools.bench_input'),
-                    *(f'--side={side}/{kind}', f'--folder={folder}'),
-                    f'--cores={given.cores}',
-                ]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-                values.append(json.loads(done.stdout.splitlines()[-1]))
-    rates = {key: statistics.median(values) for key, values in rates.items()}
-    print(f'images per second, medians of {given.repeats}, {given.cores} cores')
+                values.append(in_own_process(kind, side, folder, options.cores))
+                bench.say(f'  round {i + 1}: {kind:10} {side:8} {values[-1]:7.0f}')
+    return {key: statistics.median(values) for key, values in rates.items() if values}
+
+
+def in_own_process(kind: str, side: str, folder: str, cores: int) -> float:
+    """What `measure` returns there."""
+    command = [
+        *(sys.executable, '-m', 'tools.bench_input'),
+        *(f'--side={side}/{kind}', f'--folder={folder}', f'--cores={cores}'),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f'{kind} of {side}: {done.stderr[-2000:]}')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def lines(rates: dict[tuple[str, str], float]) -> typing.Iterator[str]:
+    """What is printed of the medians."""
     for (kind, side), rate in rates.items():
         more = '  (not antialiased)' if (kind, side) in OTHER_PIXELS else ''
-        print(f'{kind:10} {side:8} {rate:7.0f}{more}')
-    floor = rates['decoding', 'ours']
+        yield f'{kind:10} {side:8} {rate:7.0f}{more}'
     for kind in ('training', 'evaluation'):
-        own = rates[kind, 'ours']
-        peers = {
-            side: rate
-            for (k, side), rate in rates.items()
-            if k == kind and side != 'ours' and (k, side) not in OTHER_PIXELS
-        }
-        share = f'decoding alone takes {100 * own / floor:.0f} % of the time'
-        if peers:
+        parts = []
+        own, peers = rates.get((kind, 'ours')), peers_of(kind, rates)
+        if own and peers:
             best = max(peers, key=peers.get)
-            share = f'{own / peers[best]:.2f} times {best}; {share}'
-        print(f'{kind}: {share}')
+            parts.append(f'{own / peers[best]:.2f} times {best}')
+        if own and (floor := rates.get(('decoding', 'ours'))):
+            share = 100 * own / floor
+            parts.append(f'decoding alone takes {share:.0f} % of the time')
+        if parts:
+            yield f'{kind}: {"; ".join(parts)}'
+
+
+def peers_of(kind: str, rates: dict[tuple[str, str], float]) -> dict[str, float]:
+    """{side: rate} of those whose images are as ours."""
+    return {
+        side: rate
+        for (k, side), rate in rates.items()
+        if k == kind and side != 'ours' and (k, side) not in OTHER_PIXELS
+    }
+
+
+def row(kind: str, rates: dict[tuple[str, str], float]) -> Row:
+    """The same for the table of all benchmarks."""
+    names = {'keras': 'Keras', 'pytorch': 'PyTorch'}
+    height, width = SHAPE
+    pixels = ", with Pillow's pixels" if kind == 'evaluation' else ''
+    return Row(
+        f'JPEG files ({width} x {height}) to {SIZE}-pixel {kind} batches{pixels}',
+        rates[kind, 'ours'],
+        'images/s',
+        {names[side]: rate for side, rate in peers_of(kind, rates).items()},
+    )
 
 
 if __name__ == '__main__':

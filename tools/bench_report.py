@@ -29,7 +29,11 @@ from absl import flags, logging
 
 from tfxfer import architectures, config, datasets, errors, metrics, results, storage
 from tfxfer.cli import app
+from tools.benchmarks import session
+from tools.benchmarks.rows import Row
 
+LIBRARIES = 'tfxfer', 'numpy', 'pandas', 'matplotlib', 'jinja2'
+QUICK = {'networks': 2, 'datasets': 2, 'share': 0.01}
 NETWORKS = [
     name
     for name, arch in architectures.ARCHITECTURES.items()
@@ -173,25 +177,43 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.string(
         'keep', '', 'Folder for the made-up results, which stay; else a temporary one.'
     )
+    session.define(define)
     return define.given
 
 
 def main(given: app.Given) -> None:
-    networks = NETWORKS[: given.networks]
-    names = DATASETS[: given.datasets]
+    options = session.settle(given, QUICK)
+    networks = NETWORKS[: options.networks]
+    names = DATASETS[: options.datasets]
     with contextlib.ExitStack() as stack:
-        folder = given.keep or stack.enter_context(tempfile.TemporaryDirectory())
+        folder = options.keep or stack.enter_context(tempfile.TemporaryDirectory())
         storage.writable(folder)
         if any(pathlib.Path(folder).glob('*/record.json')):
             raise errors.InputError(f'--keep={folder!r} already holds results.')
-        records = make(folder, networks, names, given.share)
+        bench = stack.enter_context(session.begin(options, 'bench_report', LIBRARIES))
+        records = make(folder, networks, names, options.share)
         size = sum(p.stat().st_size for p in pathlib.Path(folder).glob('*/*'))
-        seconds, peak, page = report(folder)
         cells = len(networks) * len(names) * len(SETTINGS)
-        print(
+        made = (
             f'{cells} cells, {records} Records, {size / 2**20:.0f} MiB '
-            f'({given.share:g} of the test images): {seconds:.1f} s, peak '
-            f'{peak:.0f} MiB, page {page.stat().st_size / 2**20:.1f} MiB'
+            f'({options.share:g} of the test images)'
+        )
+        bench.say(f'{made}: written')
+        seconds, peak, page = report(folder)
+        bench.say(
+            f'{made}: {seconds:.1f} s, peak {peak:.0f} MiB, '
+            f'page {page.stat().st_size / 2**20:.1f} MiB'
+        )
+        whole = cells == len(NETWORKS) * len(DATASETS) * len(SETTINGS)
+        study = 'the whole study' if whole else f'{cells} cells of the study'
+        bench.record(
+            Row(
+                f'the report of {study} (made-up results)',
+                seconds,
+                's',
+                note=f'{peak / 1024:.1f} GiB',
+                record={'made': made},
+            )
         )
 
 

@@ -36,7 +36,6 @@ import dataclasses
 import importlib.util
 import json
 import math
-import os
 import pathlib
 import re
 import statistics
@@ -54,10 +53,17 @@ from tfxfer.cli import app
 from tfxfer.data.cache_options import CacheOptions
 from tfxfer.training.options import Options
 from tools import bench_input
+from tools.benchmarks import session
+from tools.benchmarks.rows import Row
 
 CLASSES = 10
 RECIPE = config.Finetune()  # Whose augmentation is taken.
 FEEDS = ('ready', 'memory', 'files')
+LIBRARIES = 'tfxfer', 'tensorflow', 'keras', 'tf-models-official', 'torch', 'timm'
+QUICK = {
+    'archs': ['mobilenet_v1_0.25:32'], 'batch': 8, 'rounds': 1, 'seconds': 0.5,
+    'every': 2, 'images': 32,
+}  # fmt: skip
 PRODUCT = 2048  # Side of the matrices.
 
 # 10^12 operations a second in float32 (TF32 where there is such), without sparsity, as
@@ -336,17 +342,27 @@ def pairs_to_time(
 
 
 def medians(
-    problem: Problem, pairs: list[tuple[str, str]], rounds: int
+    problem: Problem,
+    pairs: list[tuple[str, str]],
+    rounds: int,
+    bench: session.Session,
 ) -> dict[tuple[str, str], float]:
-    """{(side, feed): median} over the rounds; without sides that lack the network."""
+    """{(side, feed): median} over the rounds; without sides that lack the network.
+
+    Says each as it is measured. Interrupted, the medians are of those until then.
+    """
     rates = {pair: [] for pair in pairs}
-    for _ in range(rounds):
-        for (side, feed), values in rates.items():
-            values.append(in_own_process(side, feed, problem))
+    with bench.cut_short():
+        for i in range(rounds):
+            for (side, feed), values in rates.items():
+                rate = in_own_process(side, feed, problem)
+                values.append(rate)
+                shown = 'has no such network' if rate is None else f'{rate:.4g}'
+                bench.say(f'  round {i + 1}: {side}, {feed}: {shown}')
     return {
         pair: statistics.median(values)
         for pair, values in rates.items()
-        if None not in values
+        if values and None not in values
     }
 
 
@@ -362,6 +378,8 @@ def lines(
     problem: Problem, rates: dict[tuple[str, str], float], reference: Reference
 ) -> typing.Iterator[str]:
     """What is printed of a network: one line per feed."""
+    if ('ours', 'ready') not in rates:  # Interrupted.
+        return
     own = rates['ours', 'ready']
     parts = [f'ours {own:.1f}']
     for side, name in (('keras', 'Keras'), ('pytorch', 'PyTorch'), ('xla', 'XLA')):
@@ -373,8 +391,8 @@ def lines(
         parts.append(f'{share:.0f} % of {of} {peak / 1e12:.3g} Tflop/s')
     texts = {'ready': parts}
     for feed in ('memory', 'files'):
-        if rate := rates.get(('ours', feed)):
-            alone = rates['alone', feed]
+        rate, alone = rates.get(('ours', feed)), rates.get(('alone', feed))
+        if rate and alone:
             bound = min(own, alone) if reference.gpu else 1 / (1 / own + 1 / alone)
             texts[feed] = [
                 f'ours {rate:.1f}',
@@ -419,39 +437,67 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     )
     define.string('side', None, 'One SIDE/FEED (internal).')
     define.string('folder', None, 'Files for --side (internal).')
+    session.define(define)
     return define.given
 
 
 def main(given: app.Given) -> None:
-    problems = [parse_problem(text, given) for text in given.archs]
-    for feed in given.feeds:
+    options = session.settle(given, QUICK)
+    problems = [parse_problem(text, options) for text in options.archs]
+    for feed in options.feeds:
         errors.find('feed', dict.fromkeys(FEEDS), feed)
-    if given.side:
-        side, feed = given.side.split('/')
+    if options.side:
+        side, feed = options.side.split('/')
         print(json.dumps(SIDES[side](problems[0], feed)))
         return
-    gpu = name_of_gpu()
-    print(
-        f'images per second, medians of {given.rounds}, '
-        + (gpu or f'{len(os.sched_getaffinity(0))} cores'),
-        flush=True,
-    )
-    pairs = pairs_to_time(
-        given.feeds, xla=bool(gpu or given.jit_compile), product=not gpu
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        if {'memory', 'files'} & set(given.feeds):
-            bench_input.make_files(pathlib.Path(folder), given.images)
+    with (
+        session.begin(options, 'bench_train', LIBRARIES) as bench,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        if {'memory', 'files'} & set(options.feeds):
+            bench_input.make_files(pathlib.Path(folder), options.images)
         for problem in problems:
-            problem = dataclasses.replace(problem, folder=folder)
-            work = in_own_process('multiply_adds', 'ready', problem)
-            rates = medians(problem, pairs, given.rounds)
-            peak = peak_of(gpu, given.peak_tflops) or rates.get(('product', 'ready'))
-            for line in lines(problem, rates, Reference(work, peak, gpu)):
-                print(line, flush=True)
+            time_one(dataclasses.replace(problem, folder=folder), options, bench)
+            if bench.interrupted:
+                break
 
 
-def parse_problem(text: str, given: app.Given) -> Problem:
+def time_one(
+    problem: Problem, options: session.Options, bench: session.Session
+) -> None:
+    """Runs all sides of a problem; says and records the medians."""
+    gpu = name_of_gpu()
+    jit_compile = bool(gpu or options.jit_compile)
+    pairs = pairs_to_time(options.feeds, xla=jit_compile, product=not gpu)
+    work = in_own_process('multiply_adds', 'ready', problem)
+    bench.say(f'{problem}: images per second, {options.rounds} rounds')
+    rates = medians(problem, pairs, options.rounds, bench)
+    peak = peak_of(gpu, options.peak_tflops) or rates.get(('product', 'ready'))
+    for line in lines(problem, rates, Reference(work, peak, gpu)):
+        bench.say(line)
+    if not bench.interrupted:
+        bench.record(row(problem, rates))
+
+
+def row(problem: Problem, rates: dict[tuple[str, str], float]) -> Row:
+    """The same for the table of all benchmarks; by XLA where that is faster."""
+    own = {'ours': rates['ours', 'ready'], 'XLA': rates.get(('xla', 'ready'), 0.0)}
+    best = max(own, key=lambda side: own[side])
+    peers = {'pytorch': 'PyTorch', 'keras': 'Keras'}
+    return Row(
+        f'training {problem.arch}, {problem.size} pixels, batch {problem.batch}',
+        own[best],
+        'images/s',
+        {
+            name: rates[side, 'ready']
+            for side, name in peers.items()
+            if (side, 'ready') in rates
+        },
+        note='by XLA' if best == 'XLA' else '',
+    )
+
+
+def parse_problem(text: str, given: session.Options) -> Problem:
     """The Problem of NAME:PIXELS."""
     name, _, size = text.partition(':')
     if not re.fullmatch('[1-9][0-9]*', size):

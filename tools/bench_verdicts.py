@@ -28,7 +28,18 @@ from tfxfer.report import formats
 from tfxfer.study import checks, driver
 from tfxfer.study.study import Study
 from tfxfer.transfer.options import ExecutionOptions
+from tools.benchmarks import session
+from tools.benchmarks.rows import Row
 
+LIBRARIES = 'tfxfer', 'tensorflow', 'keras', 'numpy'
+QUICK = {'workdir': 'runs/verdicts_quick', 'repetitions': 2}
+# Of the config: steps that take seconds.
+QUICK_FIELDS = {
+    'seeds': (0,),
+    'pretrain': {'steps': 4},
+    'finetune': {'steps': 4},
+    'scratch': {'steps': 4},
+}
 THREADS = (1, 2, 3, 4)  # Of the repetitions, in turn.
 
 
@@ -199,31 +210,60 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.config('configs/verdicts.py')
     define.string('workdir', 'runs/verdicts', 'Folder for results.')
     define.integer('repetitions', 20, 'How many.', least=2)
+    session.define(define)
     return define.given
 
 
 def main(given: app.Given) -> None:
-    workdir, fields = pathlib.Path(given.workdir), given.config.to_dict()
+    options = session.settle(given, QUICK, resumes=True)
+    fields, workdir = session.fields(options, QUICK_FIELDS), options.workdir
     storage.writable(workdir)
     checks.study_from(fields)
-    context, collected = multiprocessing.get_context('spawn'), []
-    for repetition in range(given.repetitions):
-        folder = workdir / str(repetition)
-        folder.mkdir(exist_ok=True)
-        process = context.Process(target=_carry_out, args=(fields, repetition, folder))
-        process.start()
-        try:
-            process.join()
-        finally:  # It ends with this program.
-            process.kill()
-        if process.exitcode:
-            raise errors.InputError(f'Repetition {repetition} failed; see above.')
-        collected.append(answers(folder))
-        for answer in collected[-1]:
-            print(f'{repetition}: {", ".join(sorted(answer.best))}', flush=True)
-    for task in zip(*collected, strict=True):
-        print(formats.md(table(task)))
-        print(*sentences(agreement(task)), sep='\n')
+    collected: list[list[Answer]] = []
+    with session.begin(options, 'bench_verdicts', LIBRARIES) as bench:
+        with bench.cut_short():
+            for repetition in range(options.repetitions):
+                folder = pathlib.Path(workdir) / str(repetition)
+                collected.append(in_own_process(fields, repetition, folder))
+                for answer in collected[-1]:
+                    bench.say(f'{repetition}: {", ".join(sorted(answer.best))}')
+        for task in zip(*collected, strict=True):
+            found = agreement(task)
+            bench.say(formats.md(table(task)))
+            bench.say('\n'.join(sentences(found)))
+            if not bench.interrupted:
+                bench.record(row(found))
+
+
+def in_own_process(
+    fields: dict[str, typing.Any], repetition: int, folder: pathlib.Path
+) -> list[Answer]:
+    """The Answers of one repetition, carried out in a process of its own.
+
+    Raises:
+        errors.InputError: it failed.
+    """
+    folder.mkdir(exist_ok=True)
+    process = multiprocessing.get_context('spawn').Process(
+        target=_carry_out, args=(fields, repetition, folder)
+    )
+    process.start()
+    try:
+        process.join()
+    finally:  # It ends with this program.
+        process.kill()
+    if process.exitcode:
+        raise errors.InputError(f'Repetition {repetition} failed; see above.')
+    return answers(folder)
+
+
+def row(found: Agreement) -> Row:
+    """An Agreement for the table of all benchmarks."""
+    return Row(
+        f'repetitions with the same verdict, {found.task}',
+        found.same,
+        f'of {found.repetitions}',
+    )
 
 
 if __name__ == '__main__':

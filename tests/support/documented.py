@@ -275,7 +275,19 @@ _EXPERIMENTS = {
     '--config.settings=finetune --config.datasets=fashion_target': Called(PLAN, '28'),
 }
 _BENCHMARKS = {
-    'python -m tools.bench_input': Chained('input', '--images=128 --repeats=1'),
+    **dict.fromkeys(
+        (
+            'python -m tools.bench_input',
+            'python -m tools.bench_input --out=docs/benchmarks/my_machine',
+        ),
+        By(
+            'tests/tools/test_bench_input.py::'
+            'test_rows_are_written_as_soon_as_they_are_known'
+        ),
+    ),
+    'python -m tools.bench_table docs/benchmarks': By(
+        'tests/tools/test_bench_table.py::test_the_table_goes_into_a_page'
+    ),
     'python -m tools.bench_features --archs=mobilenet_v1,resnet_50,inception_v3,'
     'densenet_121,nasnet_mobile': Chained(
         'features',
@@ -298,11 +310,11 @@ _BENCHMARKS = {
         (
             'python -m tools.bench_logreg',
             'python -m tools.bench_logreg --shapes=12000x1024x10 --every=8 '
-            '--peer_tol=1e-8 --peer_iterations=100000',
+            '--limit=3600',
         ),
         By(
             'tests/tools/test_bench_logreg.py::'
-            'test_both_sides_are_timed_and_ours_is_within_the_tolerance'
+            'test_both_sides_are_timed_and_are_within_the_tolerance'
         ),
     ),
     'python -m tools.attacks': By(

@@ -30,3 +30,15 @@ def test_an_unknown_network_is_refused():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(errors.InputError, match="'float16'.*float32, bfloat16"):
         app.call(bench_features, ['--precisions=float16'])
+
+
+def test_a_row_has_the_best_of_each_library_in_one_precision():
+    rates = {
+        'Keras predict': 10.0, 'ours float32': 30.0, 'OpenVINO float32': 20.0,
+        'OpenVINO float32, 2 streams': 25.0, 'ours bfloat16': 40.0,
+    }  # fmt: skip
+    row = bench_features.row_of('net', 'float32', rates)
+    assert (row.what, row.ours) == ('net, images to features, float32', 30.0)
+    assert row.peers == {'Keras': 10.0, 'OpenVINO': 25.0}
+    assert bench_features.row_of('net', 'bfloat16', rates).peers == {}
+    assert bench_features.row_of('net', 'bfloat16', {'Keras predict': 1.0}) is None

@@ -26,3 +26,9 @@ def test_halving_is_compared_with_the_grid_by_hand():
     assert (grid['cells'], halving['same']) == (2, 2)
     assert grid['loss'] == 0 and halving['loss'] == pytest.approx(-1)
     assert grid['score'] == pytest.approx(0.5)
+    row = bench_search.row('halving', searches)
+    assert (row.ours, row.peers) == (
+        2 * (4 * 4 + 2 * 8 + 2 * 16),
+        {'the whole grid': 256},
+    )
+    assert row.note == '-1.00 percentage points below the grid'

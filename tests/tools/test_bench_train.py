@@ -60,3 +60,25 @@ def test_a_line_says_rates_ratios_and_shares():
 def test_what_is_not_there_to_be_timed_is_refused(flag, named):
     with pytest.raises(errors.InputError, match=named):
         app.call(bench_train, [flag])
+
+
+def test_a_row_has_the_faster_of_ours():
+    rates = {('ours', 'ready'): 50.0, ('keras', 'ready'): 40.0}
+    problem = bench_train.Problem('net', 8, 2, every=1, seconds=1.0, folder=None)
+    row = bench_train.row(problem, rates)
+    assert (row.what, row.ours, row.note) == (
+        'training net, 8 pixels, batch 2', 50.0, '',
+    )  # fmt: skip
+    assert row.peers == {'Keras': 40.0}
+    row = bench_train.row(problem, {**rates, ('xla', 'ready'): 60.0})
+    assert (row.ours, row.note) == (60.0, 'by XLA')
+
+
+def test_an_interrupted_program_prints_what_it_has():
+    problem = bench_train.Problem('net', 8, 2, every=1, seconds=1.0, folder=None)
+    reference = bench_train.Reference(10**9, peak=None, gpu='')
+    assert list(bench_train.lines(problem, {('keras', 'ready'): 4.0}, reference)) == []
+    rates = {('ours', 'ready'): 5.0, ('ours', 'memory'): 4.0}
+    assert list(bench_train.lines(problem, rates, reference)) == [
+        'net 8 px x 2, ready: ours 5.0'
+    ]

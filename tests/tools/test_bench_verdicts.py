@@ -68,3 +68,10 @@ def test_two_repetitions_with_other_seeds_and_threads(tmp_path, monkeypatch, cap
     assert set(studies.rows(out.replace('\\', ''))) >= {
         'tiny.keras, logistic, 32 px', 'tiny.keras, scratch, 32 px',
     }  # fmt: skip
+
+
+def test_a_row_counts_the_usual_verdict():
+    row = bench_verdicts.row(bench_verdicts.agreement(ANSWERS))
+    assert (row.what, row.ours, row.unit) == (
+        'repetitions with the same verdict, digits', 2, 'of 4',
+    )  # fmt: skip

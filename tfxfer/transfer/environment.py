@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import typing
 from importlib import metadata
@@ -40,7 +41,7 @@ def versions(
     physical = tf.config.list_physical_devices('GPU') or ['CPU']
     return {
         'tfxfer': tfxfer.__version__,
-        'commit': _commit(),
+        'commit': commit(),
         'python': platform.python_version(),
         **{name: metadata.version(name) for name in LIBRARIES},
         'device': f'{len(physical)} x {_device(tf, physical[0])}',
@@ -58,13 +59,18 @@ def _device(tf, device):
         return tf.config.experimental.get_device_details(device).get(
             'device_name', 'GPU'
         )
+    return cpu_field('model name') or platform.machine()
+
+
+def cpu_field(name: str) -> str:
+    """What /proc/cpuinfo says of the first core under a name; '' if nothing."""
     for line in pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines():
-        if line.startswith('model name'):
+        if re.match(rf'{re.escape(name)}\s*:', line):
             return line.partition(':')[2].strip()
-    return platform.machine()
+    return ''
 
 
-def _commit():
+def commit() -> str | None:
     """The commit of a checkout, with + where files differ from it; None elsewhere."""
     root = pathlib.Path(__file__).parents[2]
     if not (root / '.git').exists():
