@@ -104,7 +104,7 @@ def solve(problem: Problem, state: State, l2: float) -> Solution:
     with contextlib.nullcontext() if state.exact else backend.one_blas_thread():
         start = warm_start.start(problem, state, l2)
         solution = newton.descend(problem, state, start, l2, recycled=state.solution)
-    state.remember(solution.point)
+    state.remember(problem, solution.point)
     return solution
 
 
