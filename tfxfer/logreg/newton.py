@@ -90,8 +90,8 @@ def newton_step(
         return exact_step(problem, equation)
     precondition = conjugate_gradients.preconditioner(problem, equation)
     if state.eigenvalue_bound is not None:
-        gradient = equation.gradient
-        gap = problem.dot(gradient, precondition(gradient)) / state.eigenvalue_bound / 2
+        squared = problem.squared_norm(equation.gradient, precondition)
+        gap = squared / state.eigenvalue_bound / 2
         if (gap <= ENOUGH * goal).all():
             return NewtonStep(None, gap, gap)
     inexact = conjugate_gradients.inexact_step(

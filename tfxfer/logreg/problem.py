@@ -32,12 +32,12 @@ class Problem:
     y: np.ndarray  # [n] classes, or [k, n] of 1, 0 and -1; int32.
     classes: int
     rows: list[slice]  # The images of every block.
-    blocks: list[backends.Features]
+    blocks: list[typing.Any]  # Of features, as the backend has them.
     squares: np.ndarray  # Sums over images of squared features [r + 1], float64.
     mean: np.ndarray  # Of the features as given [d].
     rotate_back: Callable[[np.ndarray], np.ndarray]  # [k, r] -> [k, d].
     dtype: np.dtype  # Of features, scores and their derivatives.
-    backend: backends.Backend
+    backend: typing.Any  # A backends.Backend.
     limits: Limits
 
     @property
@@ -69,6 +69,10 @@ class Problem:
         """Inner products [m, 1] of arrays [k, :], summed in float64."""
         axes = 1 if self.binary else (0, 1)
         return (a * b).sum(axis=axes, keepdims=True, dtype=np.float64)
+
+    def squared_norm(self, r: typing.Any, precondition: Preconditioner) -> np.ndarray:
+        """r [k, r + 1] x near inverse of the Hessian x r [m, 1]."""
+        return self.dot(r, precondition(r))
 
     def penalty(self, l2: float) -> np.ndarray:
         """l2 of every coordinate [r + 1]: 0 of the bias."""
@@ -255,24 +259,31 @@ def prepare(
     The backend is that which is available, unless given.
     """
     limits = limits or Limits()
-    backend = backend or backends.available()
+    backend = (backend or backends.available()).for_size(len(x), x.shape[1], classes)
     width = max(x.shape[1], 16 * classes)
     rows = rotation.blocks(len(x), width, limits.block_size)
-    z, squares, mean, basis = rotation.rotate(x, rows, backend, limits.float64_size)
-    unknowns = len(squares) * (1 if y.ndim == 2 else classes)
+    with backend.computing(by_blas=True):
+        rotated = rotation.rotate(x, rows, backend, limits.float64_size)
+    data = np.ascontiguousarray(y.T, np.int32), classes, limits
+    if not isinstance(backend, backends.NumPy):
+        from tfxfer.logreg import device_problem
+
+        return device_problem.prepared(*data, rotated, backend)  # type: ignore[arg-type]
+    unknowns = len(rotated.squares) * (1 if y.ndim == 2 else classes)
     iterative = unknowns > limits.exact_unknowns  # Else there are few such products.
-    if type(backend) is backends.NumPy and basis.dtype == np.float32 and iterative:
+    single = rotated.basis.dtype == np.float32
+    if type(backend) is backends.NumPy and single and iterative:
         packed = x.size // 4 + limits.packed_size - WORK_ARRAYS * classes * len(x)
         backend = backends.OpenVINO(classes, packed)
     return Problem(
-        y=np.ascontiguousarray(y.T, np.int32),
+        y=data[0],
         classes=classes,
         rows=rows,
-        blocks=[backend.features(block) for block in z],
-        squares=squares,
-        mean=mean,
-        rotate_back=backend.product_with(backend.put(basis), transposed=True),
-        dtype=basis.dtype,
+        blocks=[backend.features(block) for block in rotated.blocks],
+        squares=rotated.squares,
+        mean=rotated.mean,
+        rotate_back=backend.product_with(rotated.basis, transposed=True),
+        dtype=rotated.basis.dtype,
         backend=backend,
         limits=limits,
     )
