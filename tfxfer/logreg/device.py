@@ -128,7 +128,8 @@ class TensorFlow(Backend):
 
     def centred(self, block: tf.Tensor, mean: np.ndarray, dtype: np.dtype) -> tf.Tensor:
         """Converted after the subtraction."""
-        return tf.cast(block - tf.cast(mean, block.dtype), dtype)
+        wide = np.result_type(block.dtype.as_numpy_dtype, mean.dtype)
+        return tf.cast(tf.cast(block, wide) - tf.cast(mean, wide), dtype)
 
     def second_moment(self, blocks: Iterable[tf.Tensor], d: int) -> tf.Tensor:
         """The blocks' products are in their own precision."""
