@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfxfer import errors
 from tfxfer.logreg.backends import Backend, Product
+from tfxfer.logreg.limits import DEVICE_BLOCK_SIZE
 
 # Arrays [k, n] on the device at a time, beside the features: what problem.WORK_ARRAYS
 # has, those of a new point while the old one is there, and temporary ones.
@@ -61,6 +62,8 @@ class TensorFlow(Backend):
             sized.room = self.memory - work
             if sized.room < 0:
                 raise self._too_small(work)
+            # Blocks are joined, or two are on their way.
+            sized.room -= min(2 * 4 * DEVICE_BLOCK_SIZE, sized.room / 4)
         return sized
 
     def _too_small(self, needed):
@@ -151,7 +154,7 @@ class TensorFlow(Backend):
         """Squares are summed in float64; z is in NumPy where there is no room."""
         z = tf.cast(tf.linalg.matmul(block, v), dtype)
         z = tf.concat([tf.ones((len(z), 1), dtype), z], axis=1)
-        squares = tf.reduce_sum(tf.cast(z**2, tf.float64), axis=0)
+        squares = tf.reduce_sum(tf.cast(tf.square(z), tf.float64), axis=0)
         size = z.shape.num_elements() * z.dtype.size
         if size > self.room:
             self.room = 0.0  # Later blocks stay on the host, too.

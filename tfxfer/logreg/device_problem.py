@@ -73,7 +73,7 @@ class DeviceProblem(Problem):
 
     def per_problem(self, numbers: np.ndarray) -> tf.Tensor:
         """Numbers [m, 1] there as float64."""
-        return self.one if (numbers == 1).all() else tf.constant(numbers, tf.float64)
+        return self.one if (numbers == 1).all() else tf.constant(numbers.astype(float))
 
     def dot(self, a: typing.Any, b: typing.Any) -> np.ndarray:
         """Inner products [m, 1] of arrays [k, :], on the host."""

@@ -264,11 +264,12 @@ def prepare(
     rows = rotation.blocks(len(x), width, limits.block_size)
     with backend.computing(by_blas=True):
         rotated = rotation.rotate(x, rows, backend, limits.float64_size)
-    data = np.ascontiguousarray(y.T, np.int32), classes, limits
+    y = np.ascontiguousarray(y.T, np.int32)
     if not isinstance(backend, backends.NumPy):
         from tfxfer.logreg import device_problem
 
-        return device_problem.prepared(*data, rotated, backend)  # type: ignore[arg-type]
+        there: typing.Any = backend  # There is one other kind.
+        return device_problem.prepared(y, classes, limits, rotated, there)
     unknowns = len(rotated.squares) * (1 if y.ndim == 2 else classes)
     iterative = unknowns > limits.exact_unknowns  # Else there are few such products.
     single = rotated.basis.dtype == np.float32
@@ -276,7 +277,7 @@ def prepare(
         packed = x.size // 4 + limits.packed_size - WORK_ARRAYS * classes * len(x)
         backend = backends.OpenVINO(classes, packed)
     return Problem(
-        y=data[0],
+        y=y,
         classes=classes,
         rows=rows,
         blocks=[backend.features(block) for block in rotated.blocks],
