@@ -1,10 +1,13 @@
 import collections
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from tensorflow.python.framework import ops
 
+from tests.conftest import ROOT
 from tests.support.logistic import (
     ITERATIVE,
     L2S,
@@ -186,6 +189,36 @@ def test_an_l2_looks_at_scalars_and_once_per_step_at_k_by_k(monkeypatch):
     # loss and squares of a point; an iteration.
     assert set(count) == {(1, 2), (1, 5), (5, 5), (1, 1), (1, 4)}
     assert count[5, 5] < sum(entry['iterations'] for entry in trace) / 2
+
+
+@pytest.mark.slow
+def test_no_graph_computes_elsewhere_than_on_its_device():
+    """With a second CPU for the device, as the first is where TensorFlow falls back."""
+    code = (
+        'import tensorflow as tf\n'
+        'from tensorflow.python.eager import context\n'
+        'cpu = tf.config.list_physical_devices("CPU")[0]\n'
+        'two = [tf.config.LogicalDeviceConfiguration()] * 2\n'
+        'tf.config.set_logical_device_configuration(cpu, two)\n'
+        'from tests.support.logistic import ITERATIVE, features, present\n'
+        'from tfxfer.logreg import device, problem, regularization_path\n'
+        'x, y = features(300, 12, 4, apart=0.5)\n'
+        'there = device.TensorFlow("/CPU:1")\n'
+        'both = [\n'
+        '    problem.prepare(x, labels, 4, ITERATIVE, there)\n'
+        '    for labels in (y, present(300, 4))\n'
+        ']\n'
+        'context.enable_run_metadata()\n'
+        'for prepared in both:\n'
+        '    list(regularization_path.solutions(prepared, [100, 50]))\n'
+        'graphs = context.export_run_metadata().partition_graphs\n'
+        'nodes = [node for graph in graphs for node in graph.node]\n'
+        'assert len(nodes) > 100\n'
+        'assert all(node.device.endswith("CPU:1") for node in nodes)\n'
+        'assert not {"_Send", "_Recv"} & {node.op for node in nodes}\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize('streamed', [False, True])

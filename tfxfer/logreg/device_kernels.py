@@ -104,7 +104,8 @@ class Kernels:
             jit_compile=self.jit_compile or None,
         )
         # Called flat: to bind arguments to a signature takes longer than an iteration.
-        return graph.get_concrete_function().inference_fn.call_preflattened
+        with tf.device(self.device):
+            return graph.get_concrete_function().inference_fn.call_preflattened
 
     # Of points.
 

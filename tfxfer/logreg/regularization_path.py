@@ -102,7 +102,7 @@ def solve(problem: Problem, state: State, l2: float) -> Solution:
     with problem.backend.computing(by_blas=state.exact):
         start = warm_start.start(problem, state, l2)
         solution = newton.descend(problem, state, start, l2, recycled=state.solution)
-    state.remember(problem, solution.point)
+        state.remember(problem, solution.point)
     return solution
 
 
