@@ -56,7 +56,7 @@ def test_a_problem_that_leaves_no_room_for_its_scores_is_refused_before_it_start
 
 
 def test_a_device_that_runs_out_of_memory_is_one_line():
-    with pytest.raises(errors.InputError, match='more memory') as refused:
+    with pytest.raises(errors.InputError, match='ran out of memory') as refused:
         with device.TensorFlow(CPU).computing(by_blas=False):
             tf.zeros([2**31, 2**12], tf.float64)  # 64 TiB.
     assert '\n' not in str(refused.value)

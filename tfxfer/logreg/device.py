@@ -20,6 +20,7 @@ from tfxfer.logreg.limits import DEVICE_BLOCK_SIZE
 # Arrays [k, n] on the device at a time, beside the features: what problem.WORK_ARRAYS
 # has, those of a new point while the old one is there, and temporary ones.
 WORK_ARRAYS = 24
+ON_THE_CPU = 'With CUDA_VISIBLE_DEVICES= (empty) it is computed on the CPU.'
 USABLE = 0.9  # Of the device's memory; the rest is CUDA's and that of its libraries.
 
 
@@ -61,23 +62,14 @@ class TensorFlow(Backend):
             work = 4 * WORK_ARRAYS * classes * (n + 2 * d) + 24 * d * d
             sized.room = self.memory - work
             if sized.room < 0:
-                raise self._too_small(work)
+                raise errors.InputError(
+                    f'Logistic regression of {n} images and {classes} classes needs '
+                    f'{work / 2**30:.3g} GiB on {self.device} beside the features; '
+                    f'{self.memory / 2**30:.3g} GiB are free. {ON_THE_CPU}'
+                )
             # Blocks are joined, or two are on their way.
             sized.room -= min(2 * 4 * DEVICE_BLOCK_SIZE, sized.room / 4)
         return sized
-
-    def _too_small(self, needed):
-        more = (
-            '' if needed is None else f' {needed / 2**30:.3g} GiB beside the features'
-        )
-        have = (
-            '' if self.memory is None else f'; {self.memory / 2**30:.3g} GiB are free'
-        )
-        return errors.InputError(
-            f'Logistic regression of so many images and classes needs{more or " more"} '
-            f'memory than {self.device} has{have}. With CUDA_VISIBLE_DEVICES= (empty) '
-            'it is computed on the CPU.'
-        )
 
     @contextlib.contextmanager
     def computing(self, *, by_blas: bool) -> Iterator[None]:
@@ -94,7 +86,10 @@ class TensorFlow(Backend):
             with tf.device(self.device):
                 yield
         except tf.errors.ResourceExhaustedError as error:
-            raise self._too_small(None) from error
+            raise errors.InputError(
+                f'Logistic regression ran out of memory on {self.device}: is another '
+                f'process using it? {ON_THE_CPU}'
+            ) from error
         finally:
             config.enable_tensor_float_32_execution(enabled)
 
