@@ -39,7 +39,10 @@ MAY_IMPORT = {
 DOORS = ('run', 'predict_images', '__main__', 'report.__main__', 'export.__main__')
 # Where TensorFlow may stand at the top of a file.
 WITH_TENSORFLOW = {'models', 'training', 'transfer', 'export'}
-FILES_WITH_TENSORFLOW = {'data.preprocess', 'data.pipeline', 'data.image_cache'}
+FILES_WITH_TENSORFLOW = {
+    *('data.preprocess', 'data.pipeline', 'data.image_cache'),
+    *('logreg.device', 'logreg.device_kernels', 'logreg.device_problem'),
+}
 HEAVY = ('tensorflow', 'keras', 'orbit', 'tensorflow_datasets')
 
 

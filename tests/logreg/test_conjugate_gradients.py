@@ -3,7 +3,7 @@ import pytest
 
 from tests.support.logistic import ITERATIVE, features, present
 from tfxfer.logreg import conjugate_gradients, newton
-from tfxfer.logreg.problem import evaluate, prepare
+from tfxfer.logreg.problem import prepare
 from tfxfer.logreg.state import NewtonEquation, State
 
 
@@ -51,7 +51,7 @@ def equation_at_zero(multi_label):
     x, y = features(200, 10, 3, apart=0.5)
     y = present(200, 3) if multi_label else y
     problem = prepare(x, y, 3, ITERATIVE)
-    point, gradient = evaluate(problem, np.zeros((3, problem.width)))
+    point, gradient = problem.evaluate(np.zeros((3, problem.width)))
     penalty = problem.penalty(2.0)
     return problem, NewtonEquation(point, gradient + penalty * point.b, penalty)
 

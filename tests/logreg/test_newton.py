@@ -14,7 +14,8 @@ from tests.support.logistic import (
 )
 from tfxfer import logreg
 from tfxfer.logreg import newton
-from tfxfer.logreg.problem import Step, evaluate, prepare
+from tfxfer.logreg.point import Step
+from tfxfer.logreg.problem import prepare
 from tfxfer.logreg.state import NewtonEquation, State
 
 
@@ -33,7 +34,7 @@ def test_a_step_too_long_is_shortened(limits):
 def test_search_halves_a_step_until_it_descends_and_counts_the_fraction():
     x, y = features(100, 3, 2, apart=0.5)
     problem = prepare(x, y, 2)
-    point, gradient = evaluate(problem, np.zeros((2, 4)))
+    point, gradient = problem.evaluate(np.zeros((2, 4)))
     loss = point.loss.copy()
     b = -gradient  # Far too long.
     step = Step(b, np.hstack([scores for _, scores in problem.scores(b)]))
@@ -41,7 +42,7 @@ def test_search_halves_a_step_until_it_descends_and_counts_the_fraction():
     assert fraction.item() in 0.5 ** np.arange(1, 20)
     assert problem.objective(reached, 1.0) <= loss
     np.testing.assert_allclose(reached.b, fraction * b)
-    again, _ = evaluate(problem, reached.b)
+    again, _ = problem.evaluate(reached.b)
     np.testing.assert_allclose(reached.scores, again.scores, atol=1e-9)
     np.testing.assert_allclose(reached.residual, again.residual, atol=1e-9)
 
@@ -51,7 +52,7 @@ def test_the_exact_step_solves_newtons_equation(multi_label):
     x, y = features(100, 5, 3, apart=0.5)
     y = np.eye(3, dtype=int)[y] if multi_label else y
     problem = prepare(x, y, 3)
-    point, gradient = evaluate(problem, np.zeros((3, 6)))
+    point, gradient = problem.evaluate(np.zeros((3, 6)))
     equation = NewtonEquation(point, gradient, problem.penalty(0.5))
     step = newton.exact_step(problem, equation).step
     curved = problem.image_sums(

@@ -12,14 +12,8 @@ from tests.support.logistic import (
     features,
 )
 from tfxfer import logreg
-from tfxfer.logreg.problem import (
-    WORK_ARRAYS,
-    Step,
-    evaluate,
-    hessian,
-    moved,
-    prepare,
-)
+from tfxfer.logreg.point import Step
+from tfxfer.logreg.problem import WORK_ARRAYS, prepare
 
 
 def test_hessian_is_accurate_where_images_are_certain():
@@ -29,7 +23,7 @@ def test_hessian_is_accurate_where_images_are_certain():
     float32 = logreg.Limits(float64_size=0)  # In which 1 - p would be 0.
     problem = prepare(x.astype(np.float32), y, 3, float32)
     w, basis = 20 * np.eye(3), problem.rotate_back(np.eye(3)).T
-    point, _ = evaluate(problem, np.hstack([w @ problem.mean[:, None], w @ basis]))
+    point, _ = problem.evaluate(np.hstack([w @ problem.mean[:, None], w @ basis]))
     v = rng.standard_normal((3, 4))
     v -= v.mean(axis=0)
     # Finite differences of the gradient, in float64 and the original coordinates.
@@ -49,7 +43,7 @@ def test_hessian_is_accurate_where_images_are_certain():
         problem.curvature_product(point, a, rows) for rows, a in problem.scores(v)
     )
     np.testing.assert_allclose(product, expected, atol=1e-3 * scale)
-    full = (hessian(problem, point)[0] @ v.ravel()).reshape(3, 4)
+    full = (problem.hessian(point)[0] @ v.ravel()).reshape(3, 4)
     np.testing.assert_allclose(full, expected, atol=1e-3 * scale)
 
 
@@ -77,10 +71,10 @@ def test_a_point_reached_by_a_step_is_the_point_evaluated_there():
     problem = prepare(x, y, 3, logreg.Limits(block_size=40 * 48))
     rng = np.random.default_rng(0)
     first, second = rng.standard_normal((2, 3, 6))
-    start, _ = evaluate(problem, first)
-    end, _ = evaluate(problem, second)
+    start, _ = problem.evaluate(first)
+    end, _ = problem.evaluate(second)
     step = Step(second - first, end.scores - start.scores)
-    reached = moved(problem, start, np.ones((1, 1)), step, recycled=start)
+    reached = problem.moved(start, np.ones((1, 1)), step)
     for name, expected in end._asdict().items():
         np.testing.assert_allclose(getattr(reached, name), expected, err_msg=name)
     assert reached.residual is start.residual  # No memory but that of the scores.

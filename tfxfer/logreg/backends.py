@@ -1,15 +1,19 @@
-"""Where the products with the features are computed: NumPy, OpenVINO or TensorFlow.
+"""Where the features are, and products with them: NumPy and OpenVINO.
+
+A device of TensorFlow's has a backend of its own, in device.py.
 
 docs/logistic_regression.md, "Backends" and "Memory".
 """
 
+import abc
 import contextlib
 import functools
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
+import scipy.linalg
 import threadpoolctl
 
 from tfxfer import openvino_runtime
@@ -25,25 +29,125 @@ class Features(typing.NamedTuple):
     array: Callable[[], np.ndarray]  # () -> z in NumPy.
 
 
-class NumPy:
-    """All products in NumPy, that is by BLAS."""
+class Backend(abc.ABC):
+    """Where a problem's arrays are, and how its features are rotated there.
 
-    def one_blas_thread(self) -> contextlib.AbstractContextManager:
-        """A context for the iterations; nothing changes: BLAS does their products."""
+    What is called an array is one of the backend's own.
+    """
+
+    def for_size(self, n: int, d: int, classes: int) -> 'Backend':
+        """This backend, for features [n, d] of so many classes."""
+        del n, d, classes
+        return self
+
+    @abc.abstractmethod
+    def computing(self, *, by_blas: bool) -> contextlib.AbstractContextManager:
+        """A context for all that is computed; by_blas: BLAS has products to compute."""
+
+    @abc.abstractmethod
+    def put(self, array: np.ndarray) -> typing.Any:
+        """An array of NumPy's."""
+
+    @abc.abstractmethod
+    def host(self, array: typing.Any) -> np.ndarray:
+        """An array in NumPy."""
+
+    @abc.abstractmethod
+    def reader(self, x: np.ndarray) -> Callable[..., typing.Any]:
+        """A function (rows, last=False) -> these rows of x; last: not read again."""
+
+    @abc.abstractmethod
+    def column_sums(self, block: typing.Any) -> typing.Any:
+        """Sums [d] over the rows of a block [images, d], float64."""
+
+    @abc.abstractmethod
+    def centred(
+        self, block: typing.Any, mean: np.ndarray, dtype: np.dtype
+    ) -> typing.Any:
+        """A block [images, d] less the mean [d]."""
+
+    @abc.abstractmethod
+    def second_moment(self, blocks: Iterable[typing.Any], d: int) -> typing.Any:
+        """Sum over images of the outer products of features [d, d], float64."""
+
+    @abc.abstractmethod
+    def eigenvectors(self, second: typing.Any, dtype: np.dtype) -> typing.Any:
+        """[d, d] of a symmetric matrix, which is overwritten; largest value first."""
+
+    @abc.abstractmethod
+    def turned(
+        self, block: typing.Any, v: typing.Any, dtype: np.dtype
+    ) -> tuple[typing.Any, typing.Any]:
+        """z [images, r + 1], ones and block @ v, and the sums of its squares."""
+
+    @abc.abstractmethod
+    def columns(self, z: typing.Any, chosen: np.ndarray) -> typing.Any:
+        """The columns of an array that are chosen [r + 1]."""
+
+    @abc.abstractmethod
+    def product_with(self, z: np.ndarray, *, transposed: bool) -> Product:
+        """A function of NumPy's a [k, :] that returns a @ z, or a @ z.T."""
+
+
+class NumPy(Backend):
+    """All in NumPy, products by BLAS."""
+
+    def computing(self, *, by_blas: bool) -> contextlib.AbstractContextManager:
+        """Nothing changes."""
+        del by_blas
         return contextlib.nullcontext()
 
     def put(self, array: np.ndarray) -> np.ndarray:
-        """The array where products want it."""
-        return np.asarray(array)
+        """The array itself."""
+        return array
 
-    def product(
-        self, a: np.ndarray, b: np.ndarray, *, transpose_a: bool = False
+    def host(self, array: np.ndarray) -> np.ndarray:
+        """The array itself."""
+        return array
+
+    def reader(self, x: np.ndarray) -> Callable[..., np.ndarray]:
+        """Rows of x as they are."""
+        return lambda rows, last=False: x[rows]
+
+    def column_sums(self, block: np.ndarray) -> np.ndarray:
+        """Summed in float64."""
+        return block.sum(axis=0, dtype=np.float64)
+
+    def centred(
+        self, block: np.ndarray, mean: np.ndarray, dtype: np.dtype
     ) -> np.ndarray:
-        """a @ b, or a.T @ b."""
-        return (a.T if transpose_a else a) @ b
+        """Converted after the subtraction."""
+        return (block - mean).astype(dtype, copy=False)
+
+    def second_moment(self, blocks: Iterable[np.ndarray], d: int) -> np.ndarray:
+        """The blocks' products are in their own precision."""
+        second = np.zeros((d, d))
+        for block in blocks:
+            second += block.T @ block
+        return second
+
+    def eigenvectors(self, second: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """By divide and conquer."""
+        # The transpose is in LAPACK's order of memory, and overwritten without a copy.
+        _, v = scipy.linalg.eigh(
+            second.astype(dtype, copy=False).T, overwrite_a=True, driver='evd'
+        )
+        return np.ascontiguousarray(v[:, ::-1])
+
+    def turned(
+        self, block: np.ndarray, v: np.ndarray, dtype: np.dtype
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squares are summed in float64."""
+        z = (block @ v).astype(dtype, copy=False)
+        z = np.hstack([np.ones((len(z), 1), dtype), z])
+        return z, (z**2).sum(axis=0, dtype=np.float64)
+
+    def columns(self, z: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """A copy."""
+        return np.ascontiguousarray(z[:, chosen])
 
     def product_with(self, z: np.ndarray, *, transposed: bool) -> Product:
-        """A function of a [k, :] that returns a @ z, or a @ z.T."""
+        """By BLAS."""
         return lambda a: a @ (z.T if transposed else z)
 
     def features(self, z: np.ndarray) -> Features:
@@ -72,11 +176,13 @@ class OpenVINO(NumPy):
         self.blas = threadpoolctl.ThreadpoolController()
         self.of_shape = functools.cache(functools.partial(compiled_product, k))
 
-    def one_blas_thread(self) -> contextlib.AbstractContextManager:
-        """A context in which BLAS has one thread.
+    def computing(self, *, by_blas: bool) -> contextlib.AbstractContextManager:
+        """A context in which BLAS has one thread, unless it has products to compute.
 
         After a product its threads go on looking for work, and so take a core.
         """
+        if by_blas:
+            return contextlib.nullcontext()
         return self.blas.limit(limits=1, user_api='blas')
 
     def product_with(self, z: np.ndarray, *, transposed: bool) -> Product:
@@ -120,58 +226,11 @@ def compiled_product(
     return product
 
 
-class TensorFlow:
-    """All products on a device of TensorFlow's, such as '/GPU:0'.
-
-    Args:
-        tensorflow: the module.
-        device: its name.
-    """
-
-    def __init__(self, tensorflow: typing.Any, device: str) -> None:
-        self.tf, self.device = tensorflow, device
-
-    def one_blas_thread(self) -> contextlib.AbstractContextManager:
-        """A context for the iterations; nothing changes: BLAS has little to do."""
-        return contextlib.nullcontext()
-
-    def put(self, array: np.ndarray) -> typing.Any:
-        """The array as a tensor on the device."""
-        with self.tf.device(self.device):
-            return self.tf.constant(array)
-
-    def product(self, a: typing.Any, b: typing.Any, **transposed: bool) -> np.ndarray:
-        """a @ b in NumPy; transpose_a and transpose_b as in tf.linalg.matmul."""
-        # TensorFloat-32, which a GPU may take for float32, has three digits.
-        config = self.tf.config.experimental
-        enabled = config.tensor_float_32_execution_enabled()
-        config.enable_tensor_float_32_execution(False)
-        try:
-            with self.tf.device(self.device):
-                return self.tf.linalg.matmul(a, b, **transposed).numpy()
-        finally:
-            config.enable_tensor_float_32_execution(enabled)
-
-    def product_with(self, z: typing.Any, *, transposed: bool) -> Product:
-        """A function of a [k, :] that returns a @ z, or a @ z.T."""
-        return lambda a: self.product(a, z, transpose_b=transposed)
-
-    def features(self, z: np.ndarray) -> Features:
-        """A block z [images, r + 1] on the device."""
-        z = self.put(z)
-        return Features(
-            scores=self.product_with(z, transposed=True),
-            image_sums=self.product_with(z, transposed=False),
-            array=z.numpy,  # type: ignore[attr-defined]
-        )
-
-
-Backend = NumPy | TensorFlow
-
-
 def available() -> Backend:
     """A GPU, if this process has TensorFlow and that sees one; never imports it."""
     tensorflow = sys.modules.get('tensorflow')
     if tensorflow and tensorflow.config.list_physical_devices('GPU'):
-        return TensorFlow(tensorflow, '/GPU:0')
+        from tfxfer.logreg import device
+
+        return device.TensorFlow('/GPU:0')
     return NumPy()

@@ -5,17 +5,14 @@ bound".
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 
-from tfxfer.logreg.problem import Problem, Step
+from tfxfer.logreg.iterations import TINY, Preconditioner
+from tfxfer.logreg.problem import Problem
 from tfxfer.logreg.state import NewtonEquation, NewtonStep, State
 
-TINY = 1e-300  # Keeps 0 / 0 at 0 where a problem is solved exactly.
 ENOUGH = 0.7  # Of the tolerance; the rest is for the estimates' errors.
-
-Preconditioner = Callable[[np.ndarray], np.ndarray]
 
 
 def preconditioner(problem: Problem, equation: NewtonEquation) -> Preconditioner:
@@ -23,12 +20,10 @@ def preconditioner(problem: Problem, equation: NewtonEquation) -> Preconditioner
 
     As if the curvature at an image had nothing to do with its features.
     """
-    curvature, penalty = equation.point.curvature, equation.penalty
+    mean, penalty = problem.mean_curvature(equation.point), equation.penalty
     if problem.binary:
-        mean = curvature.sum(axis=1, keepdims=True, dtype=np.float64) / problem.n
         inverse = 1 / np.maximum(mean * problem.squares + penalty, TINY)
-        return lambda r: inverse * r
-    mean = -(curvature @ curvature.T).astype(np.float64) / problem.n
+        return Preconditioner(_scaled, problem.put(inverse))
     # Rows sum to 0; so they do where p is all but 0 or 1, too.
     np.fill_diagonal(mean, 0)
     np.fill_diagonal(mean, -mean.sum(axis=1))
@@ -37,7 +32,15 @@ def preconditioner(problem: Problem, equation: NewtonEquation) -> Preconditioner
     values, u = np.linalg.eigh(mean + 2 * np.trace(mean))
     values, u = values[:-1, None], u[:, :-1]
     inverse = 1 / np.maximum(values * problem.squares + penalty, TINY)
-    return lambda r: u @ (inverse * (u.T @ r))
+    return Preconditioner(_scaled_in_basis, problem.put(u, u.T, inverse))
+
+
+def _scaled(r, inverse):
+    return inverse * r
+
+
+def _scaled_in_basis(r, u, transposed, inverse):
+    return u @ (inverse * (transposed @ r))
 
 
 def inexact_step(
@@ -52,27 +55,16 @@ def inexact_step(
     The squared decrement is what the iterations have won of it and, of the rest, the
     Gauss-Radau bound. Ends early where `too_slow`.
     """
-    step = Step(np.zeros_like(equation.gradient), np.zeros_like(equation.point.scores))
-    if state.workspace is None:
-        state.workspace = np.empty_like(step.scores)
-    direction_scores = state.workspace
-    r = -equation.gradient
-    s = precondition(r)
-    direction, rho, won = s, problem.dot(r, s), np.zeros_like(goal)
-    live, left = np.ones(goal.shape, bool), np.full(goal.shape, np.inf)
+    iterations = problem.iterations(equation, precondition, state.workspace)
+    won, left = np.zeros_like(goal), np.full(goal.shape, np.inf)
+    live = np.ones(goal.shape, bool)
     bound = GaussRadauBound.start(state, goal)
     while True:
-        product = _hessian_product(problem, equation, direction, direction_scores)
-        state.passes += 1
         # A problem that is done stands still: going on would only divide rounding by
         # rounding.
-        alpha = live * rho / np.maximum(problem.dot(direction, product), TINY)
-        _add(step, alpha, direction, direction_scores)
-        r -= alpha * product
-        won = won + alpha * rho
-        s = precondition(r)
-        rho, last = problem.dot(r, s), rho
-        beta = rho / np.maximum(last, TINY)
+        alpha, beta, gain, rho = iterations.advance(live)
+        state.passes += 1
+        won = won + gain
         enough = np.maximum(won / 10, ENOUGH * goal)
         bound.extend(alpha, beta)
         if (live & (bound.gamma * rho <= enough)).any():
@@ -82,8 +74,8 @@ def inexact_step(
         given_up = too_slow(problem, state) or state.passes >= problem.limits.passes
         if given_up or not live.any():
             state.eigenvalue_bound = bound.smallest
-            return NewtonStep(step, gap=(won + left) / 2, left=left / 2)
-        direction = live * (s + beta * direction)
+            state.workspace = iterations.workspace
+            return NewtonStep(iterations.step, gap=(won + left) / 2, left=left / 2)
 
 
 def too_slow(problem: Problem, state: State) -> bool:
@@ -91,23 +83,6 @@ def too_slow(problem: Problem, state: State) -> bool:
     hessian_size = problem.problems * problem.unknowns**2
     slow = state.passes > max(100, problem.unknowns // 4)
     return slow and hessian_size <= problem.limits.hessian_size
-
-
-def _hessian_product(problem, equation, direction, scores):
-    """Hessian of the objective x direction; scores [k, n] gets the direction's."""
-
-    def parts():
-        for rows, scores[:, rows] in problem.scores(direction):
-            yield problem.curvature_product(equation.point, scores[:, rows], rows)
-
-    return problem.image_sums(parts()) + equation.penalty * direction
-
-
-def _add(step, alpha, direction, scores):
-    """Adds alpha x direction to the step, whose scores are scaled in place."""
-    np.add(step.b, alpha * direction, out=step.b)
-    scores *= alpha.astype(scores.dtype)
-    np.add(step.scores, scores, out=step.scores)
 
 
 @dataclasses.dataclass

@@ -7,8 +7,10 @@ docs/logistic_regression.md, "Newton's equation", "Line search", "Stopping rule"
 import numpy as np
 
 from tfxfer.logreg import conjugate_gradients
-from tfxfer.logreg.conjugate_gradients import ENOUGH, TINY
-from tfxfer.logreg.problem import Point, Problem, Step, evaluate, hessian, moved
+from tfxfer.logreg.conjugate_gradients import ENOUGH
+from tfxfer.logreg.iterations import TINY
+from tfxfer.logreg.point import Point, Step
+from tfxfer.logreg.problem import Problem
 from tfxfer.logreg.state import NewtonEquation, NewtonStep, Solution, State
 
 
@@ -21,7 +23,7 @@ def descend(
 ) -> Solution:
     """The solution at l2, by Newton's steps from b [k, r + 1]."""
     penalty = problem.penalty(l2)
-    point, gradient = evaluate(problem, b, recycled)
+    point, gradient = problem.evaluate(b, recycled)
     state.passes += 1
     while True:
         value = problem.objective(point, l2)
@@ -72,7 +74,7 @@ def search(
     """
     fraction = np.ones_like(target)
     while True:
-        trial = moved(problem, point, fraction, step, recycled=point)
+        trial = problem.moved(point, fraction, step)
         short = (problem.objective(trial, l2) > target) & (fraction > 0)
         if not short.any():
             return trial, fraction
@@ -88,8 +90,8 @@ def newton_step(
         return exact_step(problem, equation)
     precondition = conjugate_gradients.preconditioner(problem, equation)
     if state.eigenvalue_bound is not None:
-        gradient = equation.gradient
-        gap = problem.dot(gradient, precondition(gradient)) / state.eigenvalue_bound / 2
+        squared = problem.squared_norm(equation.gradient, precondition)
+        gap = squared / state.eigenvalue_bound / 2
         if (gap <= ENOUGH * goal).all():
             return NewtonStep(None, gap, gap)
     inexact = conjugate_gradients.inexact_step(
@@ -101,8 +103,8 @@ def newton_step(
 
 def exact_step(problem: Problem, equation: NewtonEquation) -> NewtonStep:
     """With the full Hessian, scaled to a unit diagonal."""
-    gradient = equation.gradient
-    matrix = hessian(problem, equation.point)
+    gradient = problem.host(equation.gradient)
+    matrix = problem.hessian(equation.point)
     i = np.arange(problem.unknowns)
     matrix[:, i, i] += np.resize(equation.penalty, problem.unknowns)
     scale = 1 / np.sqrt(np.maximum(matrix[:, i, i], TINY))
@@ -111,6 +113,5 @@ def exact_step(problem: Problem, equation: NewtonEquation) -> NewtonStep:
     matrix[:, i, i] += 1e-13  # Or rounding leaves it indefinite.
     b = np.linalg.solve(matrix, scale[..., None] * gradient.reshape(*scale.shape, 1))
     b = -(scale * b[..., 0]).reshape(gradient.shape)
-    scores = np.hstack([block.copy() for _, block in problem.scores(b)])
     gap = -problem.dot(gradient, b) / 2
-    return NewtonStep(Step(b, scores), gap, np.zeros_like(gap))
+    return NewtonStep(problem.step(b), gap, np.zeros_like(gap))

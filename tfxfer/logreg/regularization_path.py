@@ -1,6 +1,5 @@
 """The path: every l2, strongest first, each started from the solutions before it."""
 
-import contextlib
 import typing
 from collections.abc import Iterable, Iterator
 
@@ -100,11 +99,10 @@ def _solve_from(problem, state, above, l2):
 
 def solve(problem: Problem, state: State, l2: float) -> Solution:
     """The solution at l2, started from those before, if any."""
-    backend = problem.backend
-    with contextlib.nullcontext() if state.exact else backend.one_blas_thread():
+    with problem.backend.computing(by_blas=state.exact):
         start = warm_start.start(problem, state, l2)
         solution = newton.descend(problem, state, start, l2, recycled=state.solution)
-    state.remember(solution.point)
+        state.remember(problem, solution.point)
     return solution
 
 

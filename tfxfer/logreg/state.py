@@ -5,7 +5,8 @@ import typing
 
 import numpy as np
 
-from tfxfer.logreg.problem import Point, Step
+from tfxfer.logreg.point import Point, Step
+from tfxfer.logreg.problem import Problem
 
 
 class NewtonEquation(typing.NamedTuple):
@@ -50,11 +51,10 @@ class State:
     passes: int = 0  # Over the images, for the present l2.
     # Memory [k, n] for the scores of the directions of conjugate gradients; nothing in
     # it outlasts a step.
-    workspace: np.ndarray | None = None
+    workspace: typing.Any = None
 
-    def remember(self, solution: Point) -> None:
+    def remember(self, problem: Problem, solution: Point) -> None:
         """Makes it the last solution, with the move that led there."""
         if last := self.solution:
-            move = Step(solution.b - last.b, solution.scores - last.scores)
-            self.moves = [move, *self.moves[:1]]
+            self.moves = [problem.difference(solution, last), *self.moves[:1]]
         self.solution = solution

@@ -4,13 +4,12 @@ docs/logistic_regression.md, "Warm start" and "l2s between".
 """
 
 import math
-import typing
 
 import numpy as np
 
-from tfxfer.logreg.conjugate_gradients import TINY
+from tfxfer.logreg.iterations import TINY
 from tfxfer.logreg.newton import search
-from tfxfer.logreg.problem import Point, Problem, Step
+from tfxfer.logreg.problem import Problem
 from tfxfer.logreg.state import State
 
 STRIDE = 1.8  # At most from one l2 to the next: others are put between.
@@ -32,11 +31,11 @@ def start(problem: Problem, state: State, l2: float) -> np.ndarray:
     if point is None:
         return weightless(problem)
     for _ in range(2 if state.moves else 0):
-        slope, curvature = plane_derivatives(problem, point, state.moves, l2)
+        slope, curvature = problem.plane_derivatives(point, state.moves, l2)
         c = plane_minimum(slope, curvature)
         target = problem.objective(point, l2)
         target = target + 1e-4 * (c * slope).sum(1, keepdims=True)
-        point, _ = search(problem, point, _combined(c, state.moves), target, l2)
+        point, _ = search(problem, point, problem.combined(c, state.moves), target, l2)
     return point.b
 
 
@@ -52,27 +51,6 @@ def weightless(problem: Problem) -> np.ndarray:
     return b
 
 
-def plane_derivatives(
-    problem: Problem, point: Point, moves: list[Step], l2: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slope [m, s] and curvature [m, s, s] of the objective along the s moves."""
-    penalty, size = problem.penalty(l2), len(moves)
-    slope = np.zeros((problem.problems, size))
-    curvature = np.zeros((problem.problems, size, size))
-    for i, move in enumerate(moves):
-        slope[:, i] = problem.dot(penalty * point.b, move.b)[:, 0]
-        for j, other in enumerate(moves[: i + 1]):
-            curvature[:, i, j] = problem.dot(penalty * move.b, other.b)[:, 0]
-    for rows in problem.rows:
-        scores = [move.scores[:, rows] for move in moves]
-        for i, a in enumerate(scores):
-            slope[:, i] += problem.dot(point.residual[:, rows], a)[:, 0]
-            product = problem.curvature_product(point, a, rows)
-            for j, other_scores in enumerate(scores[: i + 1]):
-                curvature[:, i, j] += problem.dot(product, other_scores)[:, 0]
-    return slope, curvature + np.tril(curvature, -1).swapaxes(1, 2)
-
-
 def plane_minimum(slope: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     """Coefficients [m, s] of the moves: Newton's step in the plane.
 
@@ -82,13 +60,3 @@ def plane_minimum(slope: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     values, u = np.linalg.eigh(curvature * scale[:, :, None] * scale[:, None])
     inverse = np.where(values > 1e-6, 1 / np.maximum(values, 1e-6), 0)
     return np.einsum('mi,mij,mj,mlj,ml->mi', scale, u, inverse, u, -scale * slope)
-
-
-def _combined(c, moves):
-    """The step that is the sum of the moves times their coefficients."""
-    b: typing.Any = 0
-    scores: typing.Any = 0
-    for i, move in enumerate(moves):
-        b = b + c[:, i, None] * move.b
-        scores = scores + c[:, i, None].astype(move.scores.dtype) * move.scores
-    return Step(b, scores)
