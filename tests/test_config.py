@@ -122,7 +122,7 @@ def test_id_is_the_same_in_another_process():
             '8 does not divide by microbatch 3',
         ),
         ({'precision': 'float64'}, 'Known: float32, bfloat16, float16'),
-        ({'setting': 'logistic', 'precision': 'float16'}, 'Known: float32, bfloat16.'),
+        ({'setting': 'logistic', 'precision': 'float64'}, 'float32, bfloat16, float16'),
         ({'feature_dtype': 'float16'}, 'feature_dtype is for fixed features'),
         ({'seed': True}, 'takes int'),
         ({'seed': -1}, 'from 0 to 4294967295; got -1'),

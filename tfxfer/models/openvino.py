@@ -24,6 +24,8 @@ from tfxfer import config, errors, openvino_runtime, storage
 # Any of them multiplies bfloat16 numbers; without, the same takes longer than float32.
 BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 
+PRECISIONS = ('float32', 'bfloat16')  # Of config.PRECISIONS.
+
 # Of a request: about five images of 224 x 224. With more, layers' outputs leave the
 # caches; with fewer, kernels are read too often.
 _PIXELS = 2**18
@@ -44,7 +46,7 @@ def available() -> bool:
 
 
 def check(precision: str, cpuinfo: str | os.PathLike = '/proc/cpuinfo') -> None:
-    """Whether networks can run in a precision here.
+    """Whether OpenVINO can compute in a precision on this CPU.
 
     Args:
         precision: one of config.PRECISIONS.
@@ -53,19 +55,14 @@ def check(precision: str, cpuinfo: str | os.PathLike = '/proc/cpuinfo') -> None:
     Raises:
         errors.InputError: unknown, or something that it needs is lacking.
     """
-    if precision not in config.PRECISIONS:
-        raise errors.InputError(
-            f'No precision {precision!r}. Known: {", ".join(config.PRECISIONS)}.'
-        )
-    if precision == 'float32':
-        return
+    errors.find('precision', dict.fromkeys(config.PRECISIONS), precision)
     lacking = None
-    if not available():
-        lacking = 'runs on the CPU, and TensorFlow uses a GPU'
-    elif not set(BFLOAT16_FLAGS) & _cpu_flags(cpuinfo):
-        lacking = f'needs a CPU with {" or ".join(BFLOAT16_FLAGS)}'
+    if precision == 'bfloat16' and not set(BFLOAT16_FLAGS) & _cpu_flags(cpuinfo):
+        lacking = f'needs a CPU with {" or ".join(BFLOAT16_FLAGS)}, or a GPU'
+    elif precision not in PRECISIONS:
+        lacking = 'is for GPUs, and TensorFlow sees none'
     if lacking:
-        raise errors.InputError(f'precision=bfloat16 {lacking}. Use float32.')
+        raise errors.InputError(f'precision={precision} {lacking}. Use float32.')
 
 
 def _cpu_flags(cpuinfo: str | os.PathLike) -> set[str]:

@@ -128,9 +128,11 @@ def _start_tensorflow(run: config.Run) -> typing.Any:
     import keras
     import tensorflow as tf
 
-    from tfxfer.models import float32
+    from tfxfer.models import float32, predict
 
     float32.allow_tf32(run.tf32)
+    if run.setting == 'logistic':
+        predict.check(run.precision)
     devices = distribution.strategy()  # Of several workers: before all else.
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
@@ -189,7 +191,10 @@ def _record(
         fault=result.fault,
         seconds=seconds,
         model=model,
-        versions=environment.versions(task.devices, task.training.jit_compile),
+        versions={
+            **environment.versions(task.devices, task.training.jit_compile),
+            'inference': ', '.join(sorted(task.backends)) or None,
+        },
         unverified=images.unverified,
     )
 

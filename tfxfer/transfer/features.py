@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfxfer import architectures, errors, storage
+from tfxfer import architectures, config, errors, storage
 from tfxfer.data import image_files, image_set, pipeline, preprocess
-from tfxfer.models import predict
+from tfxfer.models import openvino, predict
 from tfxfer.transfer.feature_store import Store
 from tfxfer.transfer.resolve import ResolvedRun
 
@@ -57,7 +57,8 @@ class Extraction:
         metadata: what else determines the numbers: network, weights, task, versions.
         precision: of the network's products; see predict.
         dtype: float32 or float16, in which the features are cached.
-        batch: images per batch; does not change the numbers beyond rounding.
+        batch: images per batch; does not change the numbers beyond rounding. None:
+            what is fastest here.
     """
 
     images: image_set.Images
@@ -66,7 +67,7 @@ class Extraction:
     metadata: dict[str, typing.Any]
     precision: str = 'float32'
     dtype: str = 'float32'
-    batch: int = 64
+    batch: int | None = None
 
     @classmethod
     def of(cls, resolved: ResolvedRun, cache: str | pathlib.Path) -> typing.Self:
@@ -81,6 +82,7 @@ class Extraction:
             cache=cache,
             metadata={
                 **({'tf32': True} if run.tf32 else {}),
+                **_device(run.precision),
                 'arch': architectures.described(resolved.arch),
                 'weights': run.weights_digest or run.weights,
                 'dataset': run.dataset_digest or run.dataset,
@@ -160,6 +162,21 @@ def cached_seconds(extraction: Extraction, indices: np.ndarray) -> float:
         return 0.0
 
 
+def backends(extraction: Extraction) -> tuple[str, ...]:
+    """What computed the cached features, see predict.Inference.used."""
+    path = folder(extraction.cache) / storage.key_of(extraction.identity())
+    try:
+        return Store(path).backends()
+    except (errors.InputError, FileNotFoundError):  # There is none, or none of use.
+        return ()
+
+
+def _device(precision: str) -> dict[str, str]:
+    """Where products are rounded so far that a GPU gives other numbers than a CPU."""
+    rounded = precision in config.HALF and not openvino.available()
+    return {'device': 'GPU'} if rounded else {}
+
+
 def _completed(
     path: pathlib.Path,
     network: collections.abc.Callable[[], keras.Model],
@@ -173,27 +190,28 @@ def _completed(
     missing = indices if store is None else indices[~store.done[indices]]
     if len(missing):
         begun = time.monotonic()
-        batches = pipeline.evaluation(
-            images, missing, extraction.size, preprocess.whole, extraction.batch
-        )
+        size = extraction.size
+        batch = extraction.batch or predict.batch_size(size, devices)
+        batches = pipeline.evaluation(images, missing, size, preprocess.whole, batch)
+        used: list[str] = []
         inference = predict.Inference(
-            ('features',), extraction.precision, devices, title='Features'
+            ('features',), extraction.precision, devices, 'Features', used=used.append
         )
         rows_left = len(missing)
         for index, rows in _chunks(predict.stream(network(), batches, inference)):
             images.refuse_changed(index)
             _check_finite(images, index, rows)
             if rows_left == len(missing):  # Before hours go into the others.
-                size = rows_left * rows.shape[1] * np.dtype(extraction.dtype).itemsize
+                room = rows_left * rows.shape[1] * np.dtype(extraction.dtype).itemsize
                 what = f'the features of {rows_left} images'
-                storage.check_room(path.parent, size, what)
+                storage.check_room(path.parent, room, what)
             if store is None:
                 identity = extraction.identity()
                 store = Store.create(path, identity, images, rows.shape[1])
             store.put(index, rows)
             rows_left -= len(index)
             now = time.monotonic()
-            store.add_cost(now - begun, len(index))
+            store.add_cost(now - begun, len(index), used[-1])
             begun = now
         if rows_left:
             raise RuntimeError(
