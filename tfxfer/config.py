@@ -56,7 +56,7 @@ __all__ = [  # With the names of hyperparameters, which all that read a Run need
 
 PHASES = ('trial', 'final')
 SEARCHES = ('grid', 'halving', 'asha')
-PRECISIONS = ('float32', 'bfloat16', 'float16')  # Of inference.
+PRECISIONS = ('float32', 'bfloat16', 'float16', 'int8')  # Of inference.
 HALF = ('bfloat16', 'float16')  # Those in which layers compute by a dtype policy.
 # Of training: Keras' dtype policies.
 POLICIES = {

@@ -130,8 +130,10 @@ def test_a_precision_that_is_not_for_this_machine_is_refused(images, precision):
     assert predict.policy(precision) == 'float32'
 
 
-def test_a_network_of_another_precision_is_refused(images):
+def test_a_precision_that_is_not_for_gpus_is_refused(images):
     model = models.build(ARCHITECTURE, classes=3)
+    with pytest.raises(errors.InputError, match='int8 is for CPUs.*float32 or '):
+        predictions(model, images, images.splits['test'], 8, precision='int8', gpu=True)
     with pytest.raises(errors.InputError, match='does not compute in bfloat16'):
         predictions(
             model, images, images.splits['test'], 8, precision='bfloat16', gpu=True

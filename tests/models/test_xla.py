@@ -9,6 +9,7 @@ from keras import layers
 
 from tests.support import saved_models
 from tests.support.fakes import ARCHITECTURE
+from tests.support.small_networks import as_if_trained
 from tfxfer import config, errors, models
 from tfxfer.models import float32, model_file, xla
 
@@ -19,14 +20,7 @@ BYTES = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8
 def trained(name, precision='float32'):
     """A network whose layers compute in `precision`, as if it had seen images."""
     options = models.NetworkOptions(image_size=64, policy=config.POLICIES[precision])
-    model = models.build(name, 5, options=options)
-    rng = np.random.default_rng(1)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            shape = layer.moving_mean.shape
-            layer.moving_mean.assign(rng.normal(0, 0.2, shape))
-            layer.moving_variance.assign(rng.uniform(0.5, 2, shape))
-    return model
+    return as_if_trained(models.build(name, 5, options=options))
 
 
 def run(model, images, outputs=('features',), **options):

@@ -20,6 +20,7 @@ from tests.support.extraction import (
     network,
 )
 from tests.support.fakes import ARCHITECTURE, colours, tiny
+from tests.support.quantisation import int8_or_skip
 from tfxfer import errors, models, storage
 from tfxfer.models import openvino, predict
 from tfxfer.transfer import features
@@ -345,3 +346,31 @@ def test_rounded_features_of_a_gpu_are_cached_apart(monkeypatch):
     assert keys() == [{}, {}]  # Those that earlier versions have.
     monkeypatch.setattr(openvino, 'available', lambda: False)
     assert keys() == [{}, {'device': 'GPU'}]
+
+
+def test_images_to_quantise_by_are_of_train_and_of_the_seed(images, monkeypatch):
+    train = images.splits['train']
+    np.testing.assert_array_equal(features.calibration(images, 0), np.sort(train))
+    monkeypatch.setattr(features, 'CALIBRATION', 10)
+    chosen = features.calibration(images, 0)
+    assert len(set(chosen)) == 10 and set(chosen) <= set(train)
+    np.testing.assert_array_equal(features.calibration(images, 0), chosen)
+    assert set(features.calibration(images, 1)) != set(chosen)
+
+
+def test_features_of_int8_are_of_the_images_it_was_quantised_by(images, tmp_path):
+    int8_or_skip()
+    model = network()
+    exact, _ = extract(images, tmp_path, lambda: model)
+    chosen = features.calibration(images, 0)
+    found, _ = extract(
+        images, tmp_path, lambda: model, precision='int8', calibration=chosen
+    )
+    again, _ = extract(
+        images, tmp_path / 'new', network, precision='int8', calibration=chosen
+    )
+    np.testing.assert_array_equal(again, found)
+    difference = np.abs(found - exact).max() / np.abs(exact).max()
+    assert 1e-4 < difference < 0.1
+    extract(images, tmp_path, network, precision='int8', calibration=chosen[:20])
+    assert len(features.stores(tmp_path)) == 3

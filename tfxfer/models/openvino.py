@@ -20,11 +20,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import config, errors, openvino_runtime, storage
+from tfxfer.models import int8
 
 # Any of them multiplies bfloat16 numbers; without, the same takes longer than float32.
 BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
 
-PRECISIONS = ('float32', 'bfloat16')  # Of config.PRECISIONS.
+PRECISIONS = ('float32', 'bfloat16', 'int8')  # Of config.PRECISIONS.
+
+# Any of them multiplies 8-bit integers; without, int8 gains less (docs/benchmarks.md).
+INT8_FLAGS = ('avx512_vnni', 'avx_vnni', 'amx_int8')
 
 # Of a request: about five images of 224 x 224. With more, layers' outputs leave the
 # caches; with fewer, kernels are read too often.
@@ -61,6 +65,8 @@ def check(precision: str, cpuinfo: str | os.PathLike = '/proc/cpuinfo') -> None:
         lacking = f'needs a CPU with {" or ".join(BFLOAT16_FLAGS)}, or a GPU'
     elif precision not in PRECISIONS:
         lacking = 'is for GPUs, and TensorFlow sees none'
+    if precision == 'int8':
+        int8.check()
     if lacking:
         raise errors.InputError(f'precision={precision} {lacking}. Use float32.')
 
@@ -80,6 +86,7 @@ def compiled(
     outputs: Sequence[str],
     *,
     precision: str = 'float32',
+    calibration: np.ndarray | None = None,
 ) -> Iterator[Callable[[np.ndarray], Callable[[], dict[str, np.ndarray]]]]:
     """A function that predicts with the weights that a model has now.
 
@@ -88,6 +95,7 @@ def compiled(
         spec: tf.TensorSpec of a batch of images, its shape known.
         outputs: names of what to compute; the layers that serve others do not run.
         precision: of the arithmetic inside, one of config.PRECISIONS.
+        calibration: of int8, images as those of `spec`: a multiple of a batch.
 
     Yields:
         A function: images, NumPy [b, h, w, 3] -> a function without arguments that
@@ -101,11 +109,15 @@ def compiled(
     size = request_size(spec.shape)
     shape = [size, *spec.shape[1:]]
     key = (*shape, spec.dtype, *outputs, precision, *_digests_of_weights(model))
+    if calibration is not None:
+        key += (storage.digest(calibration),)
     network: typing.Any
     held, network = _last_compiled.pop(model, (None, None))
     if held != key:
         del network  # Before there are two of them in memory.
-        network = compiled_network(model, shape, spec.dtype, outputs, precision)
+        network = compiled_network(
+            model, shape, spec.dtype, outputs, precision, calibration
+        )
     _last_compiled[model] = key, network
     # All from the caller's thread, whose requests queue up inside.
     idle: list[typing.Any] = []
@@ -170,6 +182,7 @@ def compiled_network(
     dtype: tf.DType,
     outputs: Sequence[str],
     precision: str,
+    calibration: np.ndarray | None = None,
 ) -> typing.Any:
     """openvino.CompiledModel of images [*shape] whose outputs have these names."""
     module = tf.Module()
@@ -185,10 +198,20 @@ def compiled_network(
     with tempfile.TemporaryDirectory() as folder:
         with storage.naming(folder), _quiet():
             tf.saved_model.save(module, folder, signatures=infer)
-        try:
+        with _unsupported():
             graph = openvino_runtime.core().read_model(folder)
+        if calibration is not None:
+            graph = int8.quantised(graph, calibration, model.name)
+        with _unsupported():
             return openvino_runtime.compiled(graph, 'THROUGHPUT', precision)
-        except Exception as error:  # OpenVINO raises many kinds.
-            reason = str(error).strip().splitlines() or ['']
-            lacking = [line for line in reason if 'No conversion rule' in line]
-            raise Unsupported((lacking or reason)[-1].strip('- ')) from error
+
+
+@contextlib.contextmanager
+def _unsupported() -> Iterator[None]:
+    """Says which operation OpenVINO lacks."""
+    try:
+        yield
+    except Exception as error:  # OpenVINO raises many kinds.
+        reason = str(error).strip().splitlines() or ['']
+        lacking = [line for line in reason if 'No conversion rule' in line]
+        raise Unsupported((lacking or reason)[-1].strip('- ')) from error

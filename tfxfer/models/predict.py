@@ -21,7 +21,7 @@ Start = Callable[[tf.Tensor], Callable[[], Arrays]]
 CPU_BATCH = 64  # Images that OpenVINO is given at once.
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Inference:
     """How a network predicts.
 
@@ -33,6 +33,7 @@ class Inference:
         title: of the progress bar.
         gpu: as on a GPU, or as on a CPU; None: as this machine is.
         jit_compile: on a GPU, by XLA; None: where there are enough images for it.
+        calibration: of int8, images [n, h, w, 3] as those of the batches.
         used: called with what computes: 'openvino', 'xla' or 'tensorflow'.
     """
 
@@ -42,6 +43,7 @@ class Inference:
     title: str = 'Predicting'
     gpu: bool | None = None
     jit_compile: bool | None = None
+    calibration: np.ndarray | None = None
     used: Callable[[str], None] = lambda backend: None
 
 
@@ -172,7 +174,13 @@ def _by_openvino(
     outputs, precision = inference.outputs, inference.precision
     try:
         start = stack.enter_context(
-            openvino.compiled(model, spec, outputs, precision=precision)
+            openvino.compiled(
+                model,
+                spec,
+                outputs,
+                precision=precision,
+                calibration=inference.calibration,
+            )
         )
     except openvino.Unsupported as error:
         if precision != 'float32':

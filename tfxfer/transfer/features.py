@@ -15,11 +15,12 @@ import tensorflow as tf
 from absl import logging
 
 from tfxfer import architectures, config, errors, storage
-from tfxfer.data import image_files, image_set, pipeline, preprocess
+from tfxfer.data import image_files, image_set, pipeline, preprocess, splits
 from tfxfer.models import openvino, predict
 from tfxfer.transfer.feature_store import Store
 from tfxfer.transfer.resolve import ResolvedRun
 
+CALIBRATION = 128  # Images by which a network is quantised, see models/int8.py.
 CHUNK = 8  # Batches between two marks of what is complete.
 _TRIES = 3  # Readings of features, those that are damaged made anew in between.
 
@@ -57,6 +58,7 @@ class Extraction:
         metadata: what else determines the numbers: network, weights, task, versions.
         precision: of the network's products; see predict.
         dtype: float32 or float16, in which the features are cached.
+        calibration: i64 [m], images by which a network is quantised; None: it is not.
         batch: images per batch; does not change the numbers beyond rounding. None:
             what is fastest here.
     """
@@ -67,6 +69,7 @@ class Extraction:
     metadata: dict[str, typing.Any]
     precision: str = 'float32'
     dtype: str = 'float32'
+    calibration: np.ndarray | None = None
     batch: int | None = None
 
     @classmethod
@@ -83,6 +86,7 @@ class Extraction:
             metadata={
                 **({'tf32': True} if run.tf32 else {}),
                 **_device(run.precision),
+                **_quantisation(run.precision),
                 'arch': architectures.described(resolved.arch),
                 'weights': run.weights_digest or run.weights,
                 'dataset': run.dataset_digest or run.dataset,
@@ -90,12 +94,19 @@ class Extraction:
             },
             precision=run.precision,
             dtype=run.feature_dtype,
+            calibration=calibration(resolved.images, run.seed)
+            if run.precision == 'int8'
+            else None,
         )
 
     def identity(self) -> dict[str, typing.Any]:
         """All that determines the numbers, of which the store's name is a digest."""
+        quantised = {}
+        if self.calibration is not None:
+            quantised['calibration'] = storage.digest(self.calibration)
         return {
             **self.metadata,
+            **quantised,
             'size': self.size,
             'crop': 'whole',
             # What makes pixels of files, besides the libraries.
@@ -104,6 +115,18 @@ class Extraction:
             'precision': self.precision,
             'dtype': self.dtype,
         }
+
+
+def calibration(images: image_set.Images, seed: int) -> np.ndarray:
+    """Images of train by which a Run's network is quantised: sorted i64 indices.
+
+    CALIBRATION of them, or all where there are fewer, in the order of a hash of seed
+    and name.
+    """
+    train = images.splits['train']
+    keys = train if images.keys is None else [images.keys[i] for i in train]
+    (order,) = splits.order(np.zeros(len(train), int), seed, keys).values()
+    return np.sort(train[order[:CALIBRATION]])
 
 
 def extract(
@@ -177,6 +200,23 @@ def _device(precision: str) -> dict[str, str]:
     return {'device': 'GPU'} if rounded else {}
 
 
+def _quantisation(precision: str) -> dict[str, str]:
+    """What else the numbers of a quantised network depend on."""
+    return {'nncf': metadata.version('nncf')} if precision == 'int8' else {}
+
+
+def _calibration_images(extraction: Extraction) -> np.ndarray | None:
+    indices = extraction.calibration
+    if indices is None:
+        return None
+    extraction.images.refuse_changed(indices)
+    batches = pipeline.evaluation(
+        extraction.images, indices, extraction.size, preprocess.whole, len(indices)
+    )
+    (batch,) = batches
+    return batch['image'].numpy()
+
+
 def _completed(
     path: pathlib.Path,
     network: collections.abc.Callable[[], keras.Model],
@@ -195,7 +235,12 @@ def _completed(
         batches = pipeline.evaluation(images, missing, size, preprocess.whole, batch)
         used: list[str] = []
         inference = predict.Inference(
-            ('features',), extraction.precision, devices, 'Features', used=used.append
+            ('features',),
+            extraction.precision,
+            devices,
+            title='Features',
+            calibration=_calibration_images(extraction),
+            used=used.append,
         )
         rows_left = len(missing)
         for index, rows in _chunks(predict.stream(network(), batches, inference)):

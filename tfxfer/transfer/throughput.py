@@ -41,7 +41,8 @@ def measure(
     Args:
         name: as architectures.find takes it.
         size: image size in pixels; None: the architecture's own.
-        precision: a key of config.POLICIES, of training; features are in float32.
+        precision: of training, a key of config.POLICIES; another is taken for float32.
+            Features are in float32.
         tf32: as in config.Run.
 
     Raises:
@@ -53,7 +54,7 @@ def measure(
     devices = distribution.strategy()
     try:
         with devices.scope():
-            policy = config.POLICIES[precision]
+            policy = config.POLICIES.get(precision, 'float32')
             options = models.NetworkOptions(size, policy=policy)
             weights = architectures.MODEL if fixed else None
             model = models.build(arch, CLASSES, weights, options)
