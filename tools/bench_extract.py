@@ -19,13 +19,14 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tfxfer import architectures, config, datasets, errors, models
+from tfxfer import architectures, datasets, errors, models
 from tfxfer.cli import app
 from tfxfer.data import pipeline, preprocess, readers
 from tfxfer.models import openvino, predict
 from tools import bench_input
 
 BATCH = 32
+PRECISIONS = ('float32', 'bfloat16')  # Those that take no images to quantise by.
 
 
 def rates(arch, images, precision, rounds):
@@ -68,7 +69,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.strings('archs', ['mobilenet_v1', 'resnet_50'], 'Networks.')
     define.integer('images', 512, 'JPEG files.', least=2 * BATCH)
     define.integer('rounds', 3, 'Turns of each.', least=1)
-    define.choice('precision', 'float32', config.PRECISIONS, 'Of the network.')
+    define.choice('precision', 'float32', PRECISIONS, 'Of the network.')
     return define.given
 
 

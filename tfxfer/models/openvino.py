@@ -102,10 +102,13 @@ def compiled(
         waits for {name: NumPy array [b, ...]}. The next batch may be started before.
 
     Raises:
-        errors.InputError: weights are not finite; or see check.
+        errors.InputError: weights are not finite; or see check, int8.quantised.
+        ValueError: int8 without images to quantise by.
         Unsupported: the network has an operation that OpenVINO lacks.
     """
     check(precision)
+    if (precision == 'int8') != (calibration is not None):
+        raise ValueError(f'calibration is for int8 alone, which needs it: {precision}')
     size = request_size(spec.shape)
     shape = [size, *spec.shape[1:]]
     key = (*shape, spec.dtype, *outputs, precision, *_digests_of_weights(model))
