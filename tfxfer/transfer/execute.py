@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import time
 import typing
+from importlib import metadata
 
 import numpy as np
 from absl import logging
@@ -191,12 +192,18 @@ def _record(
         fault=result.fault,
         seconds=seconds,
         model=model,
-        versions={
-            **environment.versions(task.devices, task.training.jit_compile),
-            'inference': ', '.join(sorted(task.backends)) or None,
-        },
+        versions=_versions(task),
         unverified=images.unverified,
     )
+
+
+def _versions(task: 'Task') -> dict[str, typing.Any]:
+    """What else the numbers may depend on."""
+    found = environment.versions(task.devices, task.training.jit_compile)
+    found['inference'] = ', '.join(sorted(task.backends)) or None
+    if task.run.precision == 'int8':
+        found['nncf'] = metadata.version('nncf')
+    return found
 
 
 def save_weights(task: 'Task', result: 'Result', folder: pathlib.Path) -> str | None:
