@@ -121,11 +121,15 @@ def test_id_is_the_same_in_another_process():
             {'hparams': {'batch': 8, 'microbatch': 3}},
             '8 does not divide by microbatch 3',
         ),
-        ({'precision': 'float64'}, 'Known: float32, tf32, bfloat16, float16'),
         (
-            {'setting': 'logistic', 'precision': 'float16'},
-            'Known: float32, tf32, bfloat16.',
+            {'precision': 'float64'},
+            'Known: float32, tf32, bfloat16, float16.',
         ),
+        (
+            {'setting': 'logistic', 'precision': 'float64'},
+            'Known: float32, tf32, bfloat16, float16, int8.',
+        ),
+        ({'precision': 'int8'}, 'Known: float32, tf32, bfloat16, float16.'),
         ({'tf32': 1}, "'tf32' was true or false; got 1"),
         ({'tf32': True, 'precision': 'bfloat16'}, "precision is 'bfloat16'"),
         ({'feature_dtype': 'float16'}, 'feature_dtype is for fixed features'),

@@ -32,6 +32,7 @@ __all__ = [  # With the names of hyperparameters, which all that read a Run need
     'FEATURE_DTYPES',
     'FORMER_FIELDS',
     'GRIDS',
+    'HALF',
     'HPARAMS',
     'LARGEST_IMAGE',
     'OPTIMIZERS',
@@ -57,7 +58,8 @@ __all__ = [  # With the names of hyperparameters, which all that read a Run need
 
 PHASES = ('trial', 'final')
 SEARCHES = ('grid', 'halving', 'asha')
-PRECISIONS = ('float32', 'tf32', 'bfloat16')  # Of inference.
+PRECISIONS = ('float32', 'tf32', 'bfloat16', 'float16', 'int8')  # Of inference.
+HALF = ('bfloat16', 'float16')  # Those in which layers compute by a dtype policy.
 # Of training: Keras' dtype policies.
 POLICIES = {
     'float32': 'float32',

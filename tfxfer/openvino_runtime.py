@@ -8,7 +8,8 @@ import threading
 import types
 import typing
 
-PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
+# Of an int8 network, that of the layers which are not quantised.
+PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16', 'int8': 'f32'}
 _FIRST = threading.Lock()
 
 

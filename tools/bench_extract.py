@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from tfxfer import architectures, config, datasets, errors, models
+from tfxfer import architectures, datasets, errors, models
 from tfxfer.cli import app
 from tfxfer.data import image_set, pipeline, preprocess, readers
 from tfxfer.models import openvino, predict
@@ -29,6 +29,7 @@ from tools.benchmarks.rows import Row
 BATCH = 32
 LIBRARIES = 'tfxfer', 'tensorflow', 'keras', 'openvino', 'numpy'
 QUICK = {'archs': ['mobilenet_v1_0.25'], 'images': 128, 'rounds': 1}
+PRECISIONS = ('float32', 'bfloat16')  # Those that take no images to quantise by.
 
 
 def rates(
@@ -100,7 +101,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.strings('archs', ['mobilenet_v1', 'resnet_50'], 'Networks.')
     define.integer('images', 512, 'JPEG files.', least=2 * BATCH)
     define.integer('rounds', 3, 'Turns of each.', least=1)
-    define.choice('precision', 'float32', config.PRECISIONS, 'Of the network.')
+    define.choice('precision', 'float32', PRECISIONS, 'Of the network.')
     session.define(define)
     return define.given
 

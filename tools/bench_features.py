@@ -8,7 +8,12 @@ share of those of a product of two matrices in that precision, and for what runs
 same weights the largest difference from the plain network, as a share of the largest
 feature. Weights are random. Ours is OpenVINO by tfxfer/models/openvino.py; the OpenVINO
 beside it takes whole batches, as one would use it first. PyTorch (timm's network of
-that name, channels last) takes part where it is installed: the extra `bench`.
+that name, channels last) takes part where it is installed: the extra `bench`. Of int8
+the share is that of a product in float32.
+
+Where TensorFlow sees a GPU, ours is XLA by tfxfer/models/xla.py in float32, TF32,
+bfloat16 and float16, and PyTorch runs on the same GPU, eager and compiled. Images come
+from memory as bytes. Below each table stands how many times PyTorch ours is.
 """
 
 import contextlib
@@ -24,19 +29,26 @@ import numpy as np
 import tensorflow as tf
 from absl import flags, logging
 
-from tfxfer import architectures, errors, models, openvino_runtime
+from tfxfer import architectures, config, errors, models, openvino_runtime
 from tfxfer.cli import app
-from tfxfer.models import float32, openvino
+from tfxfer.models import float32, openvino, predict
 from tools import bench_train
 from tools.benchmarks import session
 from tools.benchmarks.rows import Row
 
-PRECISIONS = ('float32', 'bfloat16')
+ON_GPU = bool(tf.config.list_physical_devices('GPU'))
+PRECISIONS = ('float32', 'bfloat16', 'int8')
+if ON_GPU:
+    PRECISIONS = ('float32', 'tf32', 'bfloat16', 'float16')
 LIBRARIES = 'tfxfer', 'tensorflow', 'keras', 'openvino', 'numpy', 'torch', 'timm'
 QUICK = {
     'archs': ['mobilenet_v1_0.25'], 'precisions': ['float32'], 'batch': 8, 'rounds': 1,
 }  # fmt: skip
 ARCHS = 'mobilenet_v1,resnet_50,inception_v3,densenet_121,nasnet_mobile'
+if ON_GPU:
+    ARCHS = 'resnet_50,inception_v3,densenet_121,mobilenet_v2'
+BATCH = 256 if ON_GPU else 32
+TURN = 16  # Batches of a turn on a GPU.
 
 # timm has no small NASNet.
 TIMM = {
@@ -58,13 +70,67 @@ TIMM = {
 def ours(precision, network, images):
     """Yields a function without arguments that returns the features."""
     spec = tf.TensorSpec(images.shape, images.dtype)
-    with openvino.compiled(network, spec, ['features'], precision=precision) as start:
+    calibration = images if precision == 'int8' else None
+    with openvino.compiled(
+        network, spec, ['features'], precision=precision, calibration=calibration
+    ) as start:
 
         def run():  # Two batches, of which the second does not wait for the first.
             begun = [start(images), start(images)]
             return np.concatenate([finish()['features'] for finish in begun])
 
         yield run
+
+
+def ours_on_gpu(network, images, precision, turn=TURN):
+    """The same as Runs compute features on a GPU, over several batches."""
+    count = len(images)
+    batch = {
+        'image': images, 'label': np.zeros(count, np.int32), 'index': np.arange(count),
+    }  # fmt: skip
+    batches = tf.data.Dataset.from_tensors(batch).repeat(turn)
+    inference = predict.Inference(
+        ('features',),
+        precision if precision in config.HALF else 'float32',
+        gpu=True,
+        jit_compile=True,
+    )
+
+    def run():
+        parts = predict.stream(network, batches, inference)
+        return np.concatenate([part['features'] for part in parts])
+
+    yield run
+
+
+def pytorch_on_gpu(network, images, precision, compiled, turn=TURN):
+    """The same of timm's network on a GPU; nothing waits before the last batch."""
+    import timm
+    import torch
+
+    if network.name not in TIMM:
+        raise ImportError(f'timm has no {network.name}')
+    if not torch.cuda.is_available():
+        raise ImportError('PyTorch sees no GPU')
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = precision == 'tf32'
+    torch.backends.cuda.matmul.allow_tf32 = precision == 'tf32'
+    dtype = getattr(torch, precision) if precision in config.HALF else torch.float32
+    other = timm.create_model(TIMM[network.name], num_classes=0).eval().cuda()
+    other = other.to(memory_format=torch.channels_last, dtype=dtype)
+    if compiled:
+        other = torch.compile(other)
+    host = torch.from_numpy(images).pin_memory()
+
+    @torch.inference_mode()
+    def run():
+        found = []
+        for _ in range(turn):
+            pixels = host.cuda(non_blocking=True).permute(0, 3, 1, 2)
+            found.append(other(pixels.to(dtype) / 127.5 - 1).float())
+        return torch.cat(found).cpu().numpy()
+
+    yield run
 
 
 def keras_predict(network, images):
@@ -138,14 +204,40 @@ CONTENDERS = {
         functools.partial(openvino_alone, 'bf16', 'THROUGHPUT'),
         True,
     ),
+    'ours int8': (functools.partial(ours, 'int8'), True),
 }
+if ON_GPU:
+    CONTENDERS = {
+        'Keras predict': (keras_predict, True),
+        **{
+            f'ours {precision}': (
+                functools.partial(ours_on_gpu, precision=precision),
+                True,
+            )
+            for precision in PRECISIONS
+        },
+        **{
+            f'PyTorch {precision}{", compiled" if compiled else ""}': (
+                functools.partial(
+                    pytorch_on_gpu, precision=precision, compiled=compiled
+                ),
+                False,
+            )
+            for precision in PRECISIONS
+            for compiled in (False, True)
+        },
+    }
 
 
-def network_of(name):
-    """A network with random weights, its batch norms as after some training."""
-    float32.allow_tf32(False)
+def network_of(name, precision='float32'):
+    """A network with random weights, its batch norms as after some training.
+
+    On a GPU it computes in `precision`.
+    """
+    float32.allow_tf32(precision == 'tf32')
     keras.utils.set_random_seed(0)
-    network = models.build(name, 10)
+    options = models.NetworkOptions(policy=predict.policy(precision))
+    network = models.build(name, 10, options=options)
     rng = np.random.default_rng(0)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -163,7 +255,12 @@ def serve(pipe, contender, name, batch):
     contender cannot take part; then images per second whenever it gets True.
     """
     make, same = CONTENDERS[contender]
-    network, images = network_of(name), images_of(name, batch)
+    for gpu in tf.config.list_physical_devices('GPU'):  # Which all of them share.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    precision = _precision(contender)
+    network, images = network_of(name, precision), images_of(name, batch)
+    exact = network_of(name) if precision in config.HALF else network
+    float32.allow_tf32(precision == 'tf32')
     with contextlib.ExitStack() as stack:
         try:
             run = stack.enter_context(contextlib.contextmanager(make)(network, images))
@@ -174,7 +271,9 @@ def serve(pipe, contender, name, batch):
         difference = None
         if same:
             few = images[:4].astype(np.float32)  # Eager, it holds all that it computes.
-            plain = network(few, training=False)['features']
+            float32.allow_tf32(False)
+            plain = exact(few, training=False)['features']
+            float32.allow_tf32(precision == 'tf32')
             error = np.abs(features[: len(few)] - plain).max()
             difference = error / np.abs(plain).max()
         pipe.send(difference)
@@ -187,6 +286,10 @@ def serve(pipe, contender, name, batch):
 
 def serve_product(pipe, dtype):
     """The rate of a product, as serve does that of a contender."""
+    float32.allow_tf32(dtype == 'tf32')
+    dtype = 'float32' if dtype in ('tf32', 'int8') else dtype
+    for gpu in tf.config.list_physical_devices('GPU'):
+        tf.config.experimental.set_memory_growth(gpu, True)
     while pipe.recv():
         pipe.send(bench_train.product_rate(dtype))
 
@@ -207,7 +310,8 @@ def images_of(name, batch):
 
 
 def _precision(contender):
-    return 'bfloat16' if 'bfloat16' in contender else 'float32'
+    words = contender.replace(',', '').split()
+    return next((word for word in words if word in PRECISIONS), 'float32')
 
 
 def compare(name, options, bench):
@@ -263,13 +367,26 @@ def lines(name, batch, work, rates, differences, products):
         off = '' if differences[contender] is None else f'{differences[contender]:.1e}'
         times = rate / rates['Keras predict']
         yield f'{contender:30}{rate:9.1f}{times:9.2f}{share:>12}{off:>12}'
+    if ON_GPU:
+        yield from ratios(rates)
+
+
+def ratios(rates):
+    """Lines: how many times PyTorch ours is, in each precision."""
+    for contender, rate in rates.items():
+        library, _, precision = contender.partition(' ')
+        peers = [f'PyTorch {precision}', f'PyTorch {precision}, compiled']
+        if library == 'ours':
+            for peer in peers:
+                if peer in rates:
+                    yield f'{contender} is {rate / rates[peer]:.2f} x {peer}'
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define = app.Define(values)
     define.strings('archs', ARCHS.split(','), 'Networks.')
     define.strings('precisions', list(PRECISIONS), 'Leave out others.')
-    define.integer('batch', 32, 'Images per batch.', least=1)
+    define.integer('batch', BATCH, 'Images per batch.', least=1)
     define.integer('rounds', 5, 'Turns of each.', least=1)
     session.define(define)
     return define.given

@@ -14,6 +14,7 @@ from keras import layers
 
 from tests.conftest import ROOT
 from tests.support.precision import bfloat16_or_skip
+from tests.support.small_networks import as_if_trained
 from tfxfer import errors, models
 from tfxfer.models import densenet, nasnet, openvino, resnet
 
@@ -30,20 +31,6 @@ SMALL = {
 def pictures(batch, side, dtype=np.float32):
     pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3))
     return pixels.astype(dtype)
-
-
-def trained(model):
-    """The model, its batch norms as if it had seen images."""
-    rng = np.random.default_rng(1)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            shape = layer.moving_mean.shape
-            layer.moving_mean.assign(rng.normal(0, 0.2, shape))
-            layer.moving_variance.assign(rng.uniform(0.5, 2, shape))
-            layer.beta.assign(rng.normal(0, 0.2, shape))
-            if layer.scale:
-                layer.gamma.assign(rng.uniform(0.5, 1.5, shape))
-    return model
 
 
 def run(model, images, outputs=('features', 'logits'), **options):
@@ -73,7 +60,9 @@ def assert_same(model, images, tolerance=1e-5, **options):
 )
 def test_compiled_networks_give_what_the_plain_ones_do(name):
     assert_same(
-        trained(models.build(name, 5, options=models.NetworkOptions(image_size=64))),
+        as_if_trained(
+            models.build(name, 5, options=models.NetworkOptions(image_size=64))
+        ),
         pictures(3, 64),
     )
 
@@ -84,7 +73,7 @@ def test_compiled_families_give_what_the_plain_ones_do(name):
     image = keras.Input((64, 64, 3))
     built = builder(models.scaled(image, 'densenet'), **options)
     assert_same(
-        trained(keras.Model(image, {'features': built.features})),
+        as_if_trained(keras.Model(image, {'features': built.features})),
         pictures(2, 64),
         outputs=('features',),
     )
@@ -102,7 +91,7 @@ def operations(model, images, outputs=('features',)):
 
 
 def test_batch_norm_is_gone_from_a_compiled_mobilenet():
-    model = trained(
+    model = as_if_trained(
         models.build(
             'mobilenet_v1_0.25', 5, options=models.NetworkOptions(image_size=64)
         )
@@ -262,7 +251,9 @@ def test_what_two_layers_or_an_output_read_is_right():
         },
     )
     assert_same(
-        trained(model), pictures(2, 8), outputs=('features', 'logits', 'raw', 'sum')
+        as_if_trained(model),
+        pictures(2, 8),
+        outputs=('features', 'logits', 'raw', 'sum'),
     )
 
 
@@ -279,7 +270,7 @@ def test_pixels_are_scaled_as_before_up_to_the_edge(scaling, padding):
 
 
 def test_bytes_and_floats_of_the_same_pixels_give_the_same():
-    model = trained(
+    model = as_if_trained(
         models.build(
             'mobilenet_v1_0.25', 5, options=models.NetworkOptions(image_size=64)
         )
@@ -308,7 +299,7 @@ def test_a_compiled_network_leaves_the_callers_own_lines_eager(fakes):
 
 def test_bfloat16_is_near_and_is_not_float32():
     bfloat16_or_skip()
-    model = trained(
+    model = as_if_trained(
         models.build('mobilenet_v1', 5, options=models.NetworkOptions(image_size=96))
     )
     images = pictures(4, 96)
@@ -320,15 +311,16 @@ def test_bfloat16_is_near_and_is_not_float32():
 
 
 def test_what_a_precision_needs_is_said(tmp_path):
-    with pytest.raises(errors.InputError, match="'int8'.*float32, bfloat16"):
-        openvino.check('int8')
+    with pytest.raises(errors.InputError, match="'int4'.*float32, bfloat16"):
+        openvino.check('int4')
+    with pytest.raises(errors.InputError, match='float16 is for GPUs'):
+        openvino.check('float16')
     cpuinfo = tmp_path / 'cpuinfo'
     cpuinfo.write_text('processor: 0\nflags\t\t: fpu avx2 avx512f\n')
-    if not tf.config.list_logical_devices('GPU'):
-        with pytest.raises(errors.InputError, match='avx512_bf16 or amx_bf16.*float32'):
-            openvino.check('bfloat16', cpuinfo)
-        with pytest.raises(errors.InputError, match='avx512_bf16'):
-            openvino.check('bfloat16', tmp_path / 'there is none')
-        cpuinfo.write_text('flags\t: fpu amx_bf16\n')
+    with pytest.raises(errors.InputError, match='avx512_bf16 or amx_bf16.*float32'):
         openvino.check('bfloat16', cpuinfo)
+    with pytest.raises(errors.InputError, match='avx512_bf16'):
+        openvino.check('bfloat16', tmp_path / 'there is none')
+    cpuinfo.write_text('flags\t: fpu amx_bf16\n')
+    openvino.check('bfloat16', cpuinfo)
     openvino.check('float32', tmp_path / 'there is none')

@@ -12,7 +12,7 @@ from tests.support.fakes import ARCHITECTURE, colours
 from tests.support.precision import bfloat16_or_skip
 from tfxfer import datasets, errors, models
 from tfxfer.data import pipeline, preprocess, readers
-from tfxfer.models import openvino, predict
+from tfxfer.models import openvino, predict, xla
 from tfxfer.training import optimizer
 
 
@@ -66,16 +66,78 @@ def test_a_network_predicts_with_the_weights_that_it_has_now(images):
     np.testing.assert_allclose(second['logits'], direct['logits'], atol=1e-5)
 
 
-def test_where_there_is_a_gpu_tensorflow_predicts_the_same(images, monkeypatch):
+@pytest.mark.parametrize('jit_compile', [False, True])
+def test_as_on_a_gpu_networks_predict_the_same(images, jit_compile):
+    model = models.build(ARCHITECTURE, classes=3)
+    indices = images.splits['test'][::-1].copy()
+    used = set()
+    found = predictions(model, images, indices, 7, used=used.add)
+    as_on_gpu = predictions(
+        model, images, indices, 7, gpu=True, jit_compile=jit_compile, used=used.add
+    )
+    np.testing.assert_array_equal(as_on_gpu['index'], indices)
+    np.testing.assert_array_equal(as_on_gpu['label'], images.labels[indices])
+    direct = model(images.pixels[indices].astype(np.float32), training=False)
+    for name in ('features', 'logits'):
+        np.testing.assert_allclose(as_on_gpu[name], found[name], atol=1e-5)
+        np.testing.assert_allclose(as_on_gpu[name], direct[name], atol=1e-5)
+    if openvino.available():
+        assert used == {'openvino', 'xla' if jit_compile else 'tensorflow'}
+
+
+def test_a_gpu_compiles_only_where_there_are_images_enough(images, monkeypatch):
     model = models.build(ARCHITECTURE, classes=3)
     indices = images.splits['test']
-    found = predictions(model, images, indices, 8)
-    monkeypatch.setattr(openvino, 'available', lambda: False)
-    by_tensorflow = predictions(model, images, indices, 8)
-    for name in ('features', 'logits'):
-        np.testing.assert_allclose(by_tensorflow[name], found[name], atol=1e-5)
-    with pytest.raises(errors.InputError, match='TensorFlow uses a GPU'):
-        predictions(model, images, indices, 8, precision='bfloat16')
+    used = []
+    for enough in (len(indices) + 1, len(indices)):
+        monkeypatch.setattr(xla, 'COMPILED_FROM', enough)
+        predictions(model, images, indices, 10, gpu=True, used=used.append)
+    assert list(dict.fromkeys(used)) == ['tensorflow', 'xla']
+
+
+def test_a_batch_is_started_before_the_last_one_is_waited_for(images):
+    indices, events = images.splits['test'], []
+    batches = pipeline.evaluation(images, indices, 8, preprocess.whole, 8)
+
+    def start(image):
+        number = sum(event == 'start' for event, _ in events)
+        events.append(('start', number))
+
+        def finish():
+            events.append(('finish', number))
+            return {'features': image.numpy()}
+
+        return finish
+
+    parts = list(predict._started(start, batches, 4, predict.Inference()))
+    assert [number for event, number in events if event == 'start'] == [0, 1, 2, 3]
+    assert events.index(('start', 1)) < events.index(('finish', 0))
+    assert events.index(('start', 3)) < events.index(('finish', 2))
+    # No more than two are in memory at once.
+    assert events.index(('finish', 0)) < events.index(('start', 2))
+    found = np.concatenate([part['index'] for part in parts])
+    np.testing.assert_array_equal(found[: len(indices)], indices)
+    assert (found[len(indices) :] == -1).all() and len(found) == 32
+
+
+@pytest.mark.skipif(not openvino.available(), reason='needs a machine without GPU')
+@pytest.mark.parametrize('precision', ['float16', 'tf64'])
+def test_a_precision_that_is_not_for_this_machine_is_refused(images, precision):
+    model = models.build(ARCHITECTURE, classes=3)
+    with pytest.raises(errors.InputError, match=precision) as refused:
+        predictions(model, images, images.splits['test'], 8, precision=precision)
+    assert len(str(refused.value).splitlines()) == 1
+    assert predict.policy(precision) == 'float32'
+
+
+def test_a_precision_that_is_not_for_gpus_is_refused(images):
+    model = models.build(ARCHITECTURE, classes=3)
+    with pytest.raises(errors.InputError, match='int8 is for CPUs.*float32 or '):
+        predictions(model, images, images.splits['test'], 8, precision='int8', gpu=True)
+    with pytest.raises(errors.InputError, match='does not compute in bfloat16'):
+        predictions(
+            model, images, images.splits['test'], 8, precision='bfloat16', gpu=True
+        )
 
 
 TWO_REPLICAS = """
@@ -109,10 +171,18 @@ try:
     predict.predict(model, batches, indices, bfloat16)
 except errors.InputError as error:
     print(error)
+with devices.scope():
+    options = models.NetworkOptions(policy='mixed_bfloat16')
+    half = models.build(ARCHITECTURE, classes=3, options=options)
+half.set_weights(model.get_weights())
+bfloat16 = predict.Inference(('features',), 'bfloat16', devices, gpu=True)
+found = predict.predict(half, batches, indices, bfloat16)['features']
+assert found.dtype == np.float32
+np.testing.assert_allclose(found, direct['features'], rtol=0.02, atol=0.02)
 """
 
 
-def test_replicas_share_the_batches_in_float32_only():
+def test_replicas_share_the_batches():
     done = subprocess.run(
         [sys.executable, '-c', TWO_REPLICAS], cwd=ROOT, capture_output=True, text=True
     )

@@ -293,6 +293,10 @@ _BENCHMARKS = {
         'features',
         '--archs=mobilenet_v1_0.25 --rounds=1 --batch=4 --precisions=float32',
     ),
+    'python -m tools.bench_features': By(
+        'tests/tools/test_bench_features.py::'
+        'test_what_is_timed_on_a_gpu_gives_the_networks_features'
+    ),
     'python -m tools.bench_extract --archs=mobilenet_v1,resnet_50': Chained(
         'features', '--archs=mobilenet_v1_0.25 --rounds=1 --images=128'
     ),

@@ -1,6 +1,10 @@
+import contextlib
+
+import numpy as np
 import pytest
 
-from tfxfer import errors
+from tests.support.fakes import ARCHITECTURE
+from tfxfer import config, errors, models
 from tfxfer.cli import app
 from tools import bench_features
 
@@ -42,3 +46,31 @@ def test_a_row_has_the_best_of_each_library_in_one_precision():
     assert row.peers == {'Keras': 10.0, 'OpenVINO': 25.0}
     assert bench_features.row_of('net', 'bfloat16', rates).peers == {}
     assert bench_features.row_of('net', 'bfloat16', {'Keras predict': 1.0}) is None
+
+
+def test_ours_is_compared_with_pytorch_in_the_same_precision():
+    rates = {
+        'Keras predict': 10.0,
+        'ours float16': 30.0,
+        'PyTorch bfloat16': 15.0,
+        'PyTorch float16': 20.0,
+        'PyTorch float16, compiled': 40.0,
+    }
+    assert list(bench_features.ratios(rates)) == [
+        'ours float16 is 1.50 x PyTorch float16',
+        'ours float16 is 0.75 x PyTorch float16, compiled',
+    ]
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_what_is_timed_on_a_gpu_gives_the_networks_features(fakes, precision):
+    policy = config.POLICIES[precision]
+    options = models.NetworkOptions(policy=policy)
+    network = models.build(ARCHITECTURE, 3, options=options)
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    timed = contextlib.contextmanager(bench_features.ours_on_gpu)
+    with timed(network, images, precision, turn=3) as run:
+        found = run()
+    plain = network(images.astype(np.float32), training=False)['features']
+    expected = np.tile(np.asarray(plain, np.float32), (3, 1))
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02)

@@ -20,7 +20,9 @@ from tests.support.extraction import (
     network,
 )
 from tests.support.fakes import ARCHITECTURE, colours, tiny
+from tests.support.quantisation import int8_or_skip
 from tfxfer import errors, models, storage
+from tfxfer.models import openvino, predict
 from tfxfer.transfer import features
 
 
@@ -307,3 +309,69 @@ def test_two_processes_do_not_compute_the_same_features(tmp_path):
     assert (tmp_path / 'asked').read_text() == 'x'
     one, other = (np.load(path) for path in tmp_path.glob('*.npy'))
     np.testing.assert_array_equal(one, other)
+
+
+def test_what_computed_the_features_is_known_from_the_cache(images, tmp_path):
+    extraction = features.Extraction(images, 8, tmp_path, METADATA, batch=5)
+    assert features.backends(extraction) == ()
+    extract(images, tmp_path, network, ALL[:40])
+    here = 'openvino' if openvino.available() else 'tensorflow'
+    assert features.backends(extraction) == (here,)
+    with pytest.MonkeyPatch.context() as as_on_gpu:
+        as_on_gpu.setattr(openvino, 'available', lambda: False)
+        extract(images, tmp_path, network)
+    assert set(features.backends(extraction)) == {here, 'tensorflow'}
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16', 'float16'])
+def test_on_a_gpu_features_are_those_of_layers_in_that_precision(
+    images, tmp_path, monkeypatch, precision
+):
+    monkeypatch.setattr(openvino, 'available', lambda: False)
+    model = network(policy=predict.policy(precision))
+    found, _ = extract(images, tmp_path, lambda: model, precision=precision)
+    plain = network()
+    plain.set_weights(model.get_weights())
+    direct = plain(images.pixels.astype(np.float32), training=False)['features']
+    tolerance = {'float32': 1e-5, 'bfloat16': 0.01, 'float16': 0.002}[precision]
+    difference = np.abs(found - direct).max() / np.abs(direct).max()
+    assert difference <= tolerance
+    assert precision == 'float32' or difference > 1e-5
+
+
+def test_rounded_features_of_a_gpu_are_cached_apart(monkeypatch):
+    def keys():
+        return [features._device(name) for name in ('float32', 'bfloat16')]
+
+    monkeypatch.setattr(openvino, 'available', lambda: True)
+    assert keys() == [{}, {}]  # Those that earlier versions have.
+    monkeypatch.setattr(openvino, 'available', lambda: False)
+    assert keys() == [{}, {'device': 'GPU'}]
+
+
+def test_images_to_quantise_by_are_of_train_and_of_the_seed(images, monkeypatch):
+    train = images.splits['train']
+    np.testing.assert_array_equal(features.calibration(images, 0), np.sort(train))
+    monkeypatch.setattr(features, 'CALIBRATION', 10)
+    chosen = features.calibration(images, 0)
+    assert len(set(chosen)) == 10 and set(chosen) <= set(train)
+    np.testing.assert_array_equal(features.calibration(images, 0), chosen)
+    assert set(features.calibration(images, 1)) != set(chosen)
+
+
+def test_features_of_int8_are_of_the_images_it_was_quantised_by(images, tmp_path):
+    int8_or_skip()
+    model = network()
+    exact, _ = extract(images, tmp_path, lambda: model)
+    chosen = features.calibration(images, 0)
+    found, _ = extract(
+        images, tmp_path, lambda: model, precision='int8', calibration=chosen
+    )
+    again, _ = extract(
+        images, tmp_path / 'new', network, precision='int8', calibration=chosen
+    )
+    np.testing.assert_array_equal(again, found)
+    difference = np.abs(found - exact).max() / np.abs(exact).max()
+    assert 1e-4 < difference < 0.1
+    extract(images, tmp_path, network, precision='int8', calibration=chosen[:20])
+    assert len(features.stores(tmp_path)) == 3

@@ -19,10 +19,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import errors, openvino_runtime, storage
+from tfxfer import config, errors, openvino_runtime, storage
+from tfxfer.models import int8
 
 # Any of them multiplies bfloat16 numbers; without, the same takes longer than float32.
 BFLOAT16_FLAGS = ('avx512_bf16', 'amx_bf16')
+
+# Any of them multiplies 8-bit integers; without, int8 gains less (docs/benchmarks.md).
+INT8_FLAGS = ('avx512_vnni', 'avx_vnni', 'amx_int8')
 
 # Of a request: about five images of 224 x 224. With more, layers' outputs leave the
 # caches; with fewer, kernels are read too often.
@@ -44,29 +48,25 @@ def available() -> bool:
 
 
 def check(precision: str, cpuinfo: str | os.PathLike = '/proc/cpuinfo') -> None:
-    """Whether networks can run in a precision here.
+    """Whether OpenVINO can compute in a precision on this CPU.
 
     Args:
-        precision: one of openvino_runtime.PRECISIONS.
+        precision: one of config.PRECISIONS; OpenVINO has openvino_runtime.PRECISIONS.
         cpuinfo: where Linux says what the CPU can do.
 
     Raises:
         errors.InputError: unknown, or something that it needs is lacking.
     """
-    known = openvino_runtime.PRECISIONS
-    if precision not in known:
-        raise errors.InputError(
-            f'No precision {precision!r}. Known: {", ".join(known)}.'
-        )
-    if precision == 'float32':
-        return
+    errors.find('precision', dict.fromkeys(config.PRECISIONS), precision)
     lacking = None
-    if not available():
-        lacking = 'runs on the CPU, and TensorFlow uses a GPU'
-    elif not set(BFLOAT16_FLAGS) & _cpu_flags(cpuinfo):
-        lacking = f'needs a CPU with {" or ".join(BFLOAT16_FLAGS)}'
+    if precision == 'bfloat16' and not set(BFLOAT16_FLAGS) & _cpu_flags(cpuinfo):
+        lacking = f'needs a CPU with {" or ".join(BFLOAT16_FLAGS)}, or a GPU'
+    elif precision not in openvino_runtime.PRECISIONS:
+        lacking = 'is for GPUs, and TensorFlow sees none'
+    if precision == 'int8':
+        int8.check()
     if lacking:
-        raise errors.InputError(f'precision=bfloat16 {lacking}. Use float32.')
+        raise errors.InputError(f'precision={precision} {lacking}. Use float32.')
 
 
 def _cpu_flags(cpuinfo: str | os.PathLike) -> set[str]:
@@ -84,6 +84,7 @@ def compiled(
     outputs: Sequence[str],
     *,
     precision: str = 'float32',
+    calibration: np.ndarray | None = None,
 ) -> Iterator[Callable[[np.ndarray], Callable[[], dict[str, np.ndarray]]]]:
     """A function that predicts with the weights that a model has now.
 
@@ -92,24 +93,32 @@ def compiled(
         spec: tf.TensorSpec of a batch of images, its shape known.
         outputs: names of what to compute; the layers that serve others do not run.
         precision: of the arithmetic inside, one of openvino_runtime.PRECISIONS.
+        calibration: of int8, images as those of `spec`: a multiple of a batch.
 
     Yields:
         A function: images, NumPy [b, h, w, 3] -> a function without arguments that
         waits for {name: NumPy array [b, ...]}. The next batch may be started before.
 
     Raises:
-        errors.InputError: weights are not finite; or see check.
+        errors.InputError: weights are not finite; or see check, int8.quantised.
+        ValueError: int8 without images to quantise by.
         Unsupported: the network has an operation that OpenVINO lacks.
     """
     check(precision)
+    if (precision == 'int8') != (calibration is not None):
+        raise ValueError(f'calibration is for int8 alone, which needs it: {precision}')
     size = request_size(spec.shape)
     shape = [size, *spec.shape[1:]]
     key = (*shape, spec.dtype, *outputs, precision, *_digests_of_weights(model))
+    if calibration is not None:
+        key += (storage.digest(calibration),)
     network: typing.Any
     held, network = _last_compiled.pop(model, (None, None))
     if held != key:
         del network  # Before there are two of them in memory.
-        network = compiled_network(model, shape, spec.dtype, outputs, precision)
+        network = compiled_network(
+            model, shape, spec.dtype, outputs, precision, calibration
+        )
     _last_compiled[model] = key, network
     # All from the caller's thread, whose requests queue up inside.
     idle: list[typing.Any] = []
@@ -174,6 +183,7 @@ def compiled_network(
     dtype: tf.DType,
     outputs: Sequence[str],
     precision: str,
+    calibration: np.ndarray | None = None,
 ) -> typing.Any:
     """openvino.CompiledModel of images [*shape] whose outputs have these names."""
     module = tf.Module()
@@ -189,10 +199,20 @@ def compiled_network(
     with tempfile.TemporaryDirectory() as folder:
         with storage.naming(folder), _quiet():
             tf.saved_model.save(module, folder, signatures=infer)
-        try:
+        with _unsupported():
             graph = openvino_runtime.core().read_model(folder)
+        if calibration is not None:
+            graph = int8.quantised(graph, calibration, model.name)
+        with _unsupported():
             return openvino_runtime.compiled(graph, 'THROUGHPUT', precision)
-        except Exception as error:  # OpenVINO raises many kinds.
-            reason = str(error).strip().splitlines() or ['']
-            lacking = [line for line in reason if 'No conversion rule' in line]
-            raise Unsupported((lacking or reason)[-1].strip('- ')) from error
+
+
+@contextlib.contextmanager
+def _unsupported() -> Iterator[None]:
+    """Says which operation OpenVINO lacks."""
+    try:
+        yield
+    except Exception as error:  # OpenVINO raises many kinds.
+        reason = str(error).strip().splitlines() or ['']
+        lacking = [line for line in reason if 'No conversion rule' in line]
+        raise Unsupported((lacking or reason)[-1].strip('- ')) from error

@@ -14,7 +14,7 @@ from absl import logging
 from tfxfer import datasets, errors, storage
 from tfxfer.analysis import feature_diagnostics
 from tfxfer.data import image_set, splits
-from tfxfer.models import float32
+from tfxfer.models import float32, predict
 from tfxfer.training import distribution
 from tfxfer.transfer import resolve
 from tfxfer.transfer.diagnosed import Network, Selection
@@ -65,6 +65,8 @@ def diagnose(
         errors.InputError: as resolve.resolve; or no GPU here has TF32.
     """
     float32.allow_tf32(any(one.run.precision == 'tf32' for one in networks))
+    for network in networks:
+        predict.check(network.run.precision)
     rows, notes, kept = [], [], {}
     prepared: list[typing.Any] = tasks(networks, options, selection)
     options.cache.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import time
 import typing
+from importlib import metadata
 
 import numpy as np
 from absl import logging
@@ -128,12 +129,14 @@ def _start_tensorflow(run: config.Run, options: ExecutionOptions) -> typing.Any:
     import keras
     import tensorflow as tf
 
-    from tfxfer.models import float32
+    from tfxfer.models import float32, predict
     from tfxfer.training import gpu_memory
 
     if options.gpu_memory < 1:
         gpu_memory.limit(options.gpu_memory)
     float32.allow_tf32(run.precision == 'tf32')
+    if run.setting == 'logistic':
+        predict.check(run.precision)
     devices = distribution.strategy()  # Of several workers: before all else.
     keras.utils.set_random_seed(run.seed)
     tf.config.experimental.enable_op_determinism()
@@ -192,9 +195,18 @@ def _record(
         fault=result.fault,
         seconds=seconds,
         model=model,
-        versions=environment.versions(task.devices, task.compilation),
+        versions=_versions(task),
         unverified=images.unverified,
     )
+
+
+def _versions(task: 'Task') -> dict[str, typing.Any]:
+    """What else the numbers may depend on."""
+    found = environment.versions(task.devices, task.compilation)
+    found['inference'] = ', '.join(sorted(task.backends)) or None
+    if task.run.precision == 'int8':
+        found['nncf'] = metadata.version('nncf')
+    return found
 
 
 def save_weights(task: 'Task', result: 'Result', folder: pathlib.Path) -> str | None:

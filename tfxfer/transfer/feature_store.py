@@ -119,13 +119,25 @@ class Store:
         """Marks the rows of images `index` as not computed."""
         self._mark(index, np.zeros(len(index), np.uint64))
 
-    def add_cost(self, seconds: float, count: int) -> None:
-        """Notes that `count` rows took so long to compute."""
+    def add_cost(self, seconds: float, count: int, backend: str) -> None:
+        """Notes that `count` rows took so long to compute, and what computed them."""
         known = self._cost()
         storage.write_json(
             self.path / 'cost.json',
-            {'seconds': known['seconds'] + seconds, 'images': known['images'] + count},
+            {
+                'seconds': known['seconds'] + seconds,
+                'images': known['images'] + count,
+                'backends': sorted({*self.backends(), backend}),
+            },
         )
+
+    def backends(self) -> tuple[str, ...]:
+        """What computed the rows, sorted; () where that was not noted."""
+        known = storage.read_if_sound(self.path / 'cost.json') or {}
+        named = known.get('backends')
+        if isinstance(named, list) and all(isinstance(name, str) for name in named):
+            return tuple(named)
+        return ()
 
     def cost(self, index: np.ndarray) -> float:
         """Seconds that those of the images `index` took which were computed.

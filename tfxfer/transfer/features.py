@@ -14,12 +14,13 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tfxfer import architectures, errors, storage
-from tfxfer.data import image_files, image_set, pipeline, preprocess
-from tfxfer.models import predict
+from tfxfer import architectures, config, errors, storage
+from tfxfer.data import image_files, image_set, pipeline, preprocess, splits
+from tfxfer.models import openvino, predict
 from tfxfer.transfer.feature_store import Store
 from tfxfer.transfer.resolve import ResolvedRun
 
+CALIBRATION = 128  # Images by which a network is quantised, see models/int8.py.
 CHUNK = 8  # Batches between two marks of what is complete.
 _TRIES = 3  # Readings of features, those that are damaged made anew in between.
 
@@ -57,7 +58,9 @@ class Extraction:
         metadata: what else determines the numbers: network, weights, task, versions.
         precision: of the network's products, one of config.PRECISIONS.
         dtype: float32 or float16, in which the features are cached.
-        batch: images per batch; does not change the numbers beyond rounding.
+        calibration: i64 [m], images by which a network is quantised; None: it is not.
+        batch: images per batch; does not change the numbers beyond rounding. None:
+            what is fastest here.
     """
 
     images: image_set.Images
@@ -66,7 +69,8 @@ class Extraction:
     metadata: dict[str, typing.Any]
     precision: str = 'float32'
     dtype: str = 'float32'
-    batch: int = 64
+    calibration: np.ndarray | None = None
+    batch: int | None = None
 
     @classmethod
     def of(cls, resolved: ResolvedRun, cache: str | pathlib.Path) -> typing.Self:
@@ -80,6 +84,8 @@ class Extraction:
             size=resolved.image_size,
             cache=cache,
             metadata={
+                **_device(run.precision),
+                **_quantisation(run.precision),
                 'arch': architectures.described(resolved.arch),
                 'weights': run.weights_digest or run.weights,
                 'dataset': run.dataset_digest or run.dataset,
@@ -87,12 +93,19 @@ class Extraction:
             },
             precision=run.precision,
             dtype=run.feature_dtype,
+            calibration=calibration(resolved.images, run.seed)
+            if run.precision == 'int8'
+            else None,
         )
 
     def identity(self) -> dict[str, typing.Any]:
         """All that determines the numbers, of which the store's name is a digest."""
+        quantised = {}
+        if self.calibration is not None:
+            quantised['calibration'] = storage.digest(self.calibration)
         return {
             **self.metadata,
+            **quantised,
             'size': self.size,
             'crop': 'whole',
             # What makes pixels of files, besides the libraries.
@@ -101,6 +114,18 @@ class Extraction:
             'precision': self.precision,
             'dtype': self.dtype,
         }
+
+
+def calibration(images: image_set.Images, seed: int) -> np.ndarray:
+    """Images of train by which a Run's network is quantised: sorted i64 indices.
+
+    CALIBRATION of them, or all where there are fewer, in the order of a hash of seed
+    and name.
+    """
+    train = images.splits['train']
+    keys = train if images.keys is None else [images.keys[i] for i in train]
+    (order,) = splits.order(np.zeros(len(train), int), seed, keys).values()
+    return np.sort(train[order[:CALIBRATION]])
 
 
 def extract(
@@ -159,6 +184,38 @@ def cached_seconds(extraction: Extraction, indices: np.ndarray) -> float:
         return 0.0
 
 
+def backends(extraction: Extraction) -> tuple[str, ...]:
+    """What computed the cached features, see predict.Inference.used."""
+    path = folder(extraction.cache) / storage.key_of(extraction.identity())
+    try:
+        return Store(path).backends()
+    except (errors.InputError, FileNotFoundError):  # There is none, or none of use.
+        return ()
+
+
+def _device(precision: str) -> dict[str, str]:
+    """Where products are rounded so far that a GPU gives other numbers than a CPU."""
+    rounded = precision in config.HALF and not openvino.available()
+    return {'device': 'GPU'} if rounded else {}
+
+
+def _quantisation(precision: str) -> dict[str, str]:
+    """What else the numbers of a quantised network depend on."""
+    return {'nncf': metadata.version('nncf')} if precision == 'int8' else {}
+
+
+def _calibration_images(extraction: Extraction) -> np.ndarray | None:
+    indices = extraction.calibration
+    if indices is None:
+        return None
+    extraction.images.refuse_changed(indices)
+    batches = pipeline.evaluation(
+        extraction.images, indices, extraction.size, preprocess.whole, len(indices)
+    )
+    (batch,) = batches
+    return batch['image'].numpy()
+
+
 def _completed(
     path: pathlib.Path,
     network: collections.abc.Callable[[], keras.Model],
@@ -172,29 +229,35 @@ def _completed(
     missing = indices if store is None else indices[~store.done[indices]]
     if len(missing):
         begun = time.monotonic()
-        batches = pipeline.evaluation(
-            images, missing, extraction.size, preprocess.whole, extraction.batch
-        )
+        size = extraction.size
+        batch = extraction.batch or predict.batch_size(size, devices)
+        batches = pipeline.evaluation(images, missing, size, preprocess.whole, batch)
+        used: list[str] = []
         # TF32 is TensorFlow's choice of float32 products, set for the whole process.
         precision = extraction.precision.replace('tf32', 'float32')
         inference = predict.Inference(
-            ('features',), precision, devices, title='Features'
+            ('features',),
+            precision,
+            devices,
+            title='Features',
+            calibration=_calibration_images(extraction),
+            used=used.append,
         )
         rows_left = len(missing)
         for index, rows in _chunks(predict.stream(network(), batches, inference)):
             images.refuse_changed(index)
             _check_finite(images, index, rows)
             if rows_left == len(missing):  # Before hours go into the others.
-                size = rows_left * rows.shape[1] * np.dtype(extraction.dtype).itemsize
+                room = rows_left * rows.shape[1] * np.dtype(extraction.dtype).itemsize
                 what = f'the features of {rows_left} images'
-                storage.check_room(path.parent, size, what)
+                storage.check_room(path.parent, room, what)
             if store is None:
                 identity = extraction.identity()
                 store = Store.create(path, identity, images, rows.shape[1])
             store.put(index, rows)
             rows_left -= len(index)
             now = time.monotonic()
-            store.add_cost(now - begun, len(index))
+            store.add_cost(now - begun, len(index), used[-1])
             begun = now
         if rows_left:
             raise RuntimeError(

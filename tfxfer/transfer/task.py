@@ -40,6 +40,8 @@ class Task:
         self.compilation: compilation.Choice | None = None
         # What the features took that were in the cache already.
         self.cached_seconds = 0.0
+        # What computed features and predictions, see predict.Inference.used.
+        self.backends: set[str] = set()
 
     @property
     def run(self) -> config.Run:
@@ -107,7 +109,11 @@ class Task:
     def _build(self, precision: str) -> keras.Model:
         # Neither, as the paper's own networks (section 4.2), but by choice.
         options = models.NetworkOptions(
-            self.resolved.image_size, self.run.seed, dropout=0.0, aux=False
+            self.resolved.image_size,
+            self.run.seed,
+            dropout=0.0,
+            aux=False,
+            policy=predict.policy(precision),
         )
         hparams = self.run.hparams
         if isinstance(hparams, config.Sgd):
@@ -147,9 +153,11 @@ class Task:
         extraction = features.Extraction.of(self.resolved, self.options.cache)
         indices = self.indices(split)
         self.cached_seconds += features.cached_seconds(extraction, indices)
-        return features.extract(
+        found = features.extract(
             lambda: self.network, extraction, indices, devices=self.devices
         )
+        self.backends |= set(features.backends(extraction))
+        return found
 
     def predictions(self, model: keras.Model, split: str) -> dict[str, np.ndarray]:
         """{logits f32 [n, k], label, index i64 [n]} in float32, of central crops."""
@@ -161,7 +169,12 @@ class Task:
         batches = pipeline.evaluation(
             self.images, indices, size, preprocess.central, batch
         )
-        inference = predict.Inference(('logits',), devices=devices)
+        inference = predict.Inference(
+            ('logits',),
+            devices=devices,
+            jit_compile=self.training.jit_compile,
+            used=self.backends.add,
+        )
         with float32.without_tf32():
             return predict.predict(model, batches, indices, inference)
 

@@ -39,7 +39,8 @@ def measure(
     Args:
         name: as architectures.find takes it.
         size: image size in pixels; None: the architecture's own.
-        precision: a key of config.POLICIES, of training; features are in float32.
+        precision: of training, a key of config.POLICIES; another is taken for float32.
+            Features are in float32, or TF32.
 
     Raises:
         errors.InputError: no GPU here has TF32.
