@@ -135,8 +135,8 @@ def posterior(stages: Sequence[Stage]) -> Posterior:
 
         COMMON^2 [s = t] + (apart + drift min(d(s), d(t))) [i = j] + S_ij / max(s, t):
 
-    the mean of all at each share, how networks differ, how that changes, and the images,
-    of which those of the smaller share are a part of the larger's.
+    the mean of all at each share, how networks differ, how that changes, and the
+    images, of which those of the smaller share are a part of the larger's.
     """
     ordered = sorted(stages, key=lambda one: one.share)
     networks = tuple(dict.fromkeys(n for one in ordered for n in one.networks))

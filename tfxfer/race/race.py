@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tfxfer import architectures, errors, number_format, race_log, results
 from tfxfer.analysis import cells, race_odds, races, verdicts
-from tfxfer.race import pace
+from tfxfer.race import pace, rules
 from tfxfer.race import shares as race_shares
 from tfxfer.study import driver, executors, planning
 from tfxfer.study.cost import Sizes
 from tfxfer.study.study import TRAINED, Study
 
 FIXED = 'logistic'
-SURE = 0.01  # A network with more than this probability of being best stays in.
 # Seconds before the deadline at which Runs are stopped: for the answer and the report.
 RESERVE = 15.0
 
@@ -213,15 +212,21 @@ class Race:
             if one.kind == 'dropped' and (one.share or 0) < share
         }
         names = [name for name in self.study.archs if name not in out]
-        chance = race_odds.probabilities(self._stages())
-        labels = self._labels()
-        return sorted(
-            names,
-            key=lambda name: (
-                -chance.get(labels.get(name, ''), 0.0),
-                -(self._source(name) or 0.0),
-            ),
-        )
+        names.sort(key=lambda name: -(self._source(name) or 0.0))
+        return rules.order(self._chance(), self._needs(names, share))
+
+    def _chance(self) -> dict[str, float]:
+        """{network of the study: probability that it is the best on all images}."""
+        chance, labels = race_odds.probabilities(self._stages()), self._labels()
+        return {name: chance[own] for name, own in labels.items() if own in chance}
+
+    def _needs(self, names: Sequence[str], share: float) -> dict[str, rules.Need]:
+        """Seconds of one job that networks still take."""
+        now = self._pace()
+        return {
+            name: rules.Need(now.seconds(name, share), now.seconds(name, 1.0))
+            for name in names
+        }
 
     def _source(self, name: str) -> float | None:
         arch = architectures.known(name)
@@ -230,20 +235,24 @@ class Race:
         return arch.top1(self.study.weights_of(name))
 
     def _fitting(self, names: Sequence[str], share: float) -> list[str]:
-        """Those that can be measured before the deadline; of others it is noted."""
-        now, fitting = self._pace(), []
+        """Those that are measured now; of others that may be the best it is noted."""
+        needs = self._needs(names, share)
         room = self.left * self.terms.jobs
+        first = share == self.shares[0]
+        fitting = [
+            name
+            for name in rules.fitting(names, needs, room, first=first)
+            if needs[name].next <= self.left
+        ]
         for name in names:
-            takes = now.seconds(name, share)
-            if takes <= min(room, self.left):
-                fitting.append(name)
-                room -= takes
-            else:
+            if name not in fitting:
                 where = f'{architectures.short(name)} on {races.named(share)}'
+                takes = number_format.duration(needs[name].next)
+                left = number_format.duration(max(self.left, 0.0))
                 self._decide(
                     'unfit',
-                    f'{where} would take about {number_format.duration(takes)}; '
-                    f'{number_format.duration(max(self.left, 0.0))} are left.',
+                    f'{where} would take about {takes}; {left} are left, for more '
+                    'promising ones first.',
                     share,
                     name,
                 )
@@ -300,8 +309,6 @@ class Race:
         if not judged:
             return
         (verdict,) = judged
-        chance = race_odds.probabilities(self._stages())
-        looks = max(len(self.shares) - 1, 1)
         best = verdict.best
         self._decide(
             'compared',
@@ -312,15 +319,16 @@ class Race:
         )
         if share >= 1:
             return
+        chance = race_odds.probabilities(self._stages())
+        leaving = rules.leaving(chance)
         for row in verdict.comparisons:
-            p = row.p_adjusted
-            worse = p is not None and p <= verdicts.SIGNIFICANT / looks
-            if worse and chance.get(row.b.network, 0.0) <= SURE:
+            if row.b.network in leaving:
                 self._decide(
                     'dropped',
                     f'{row.b.network} is {number_format.percent(row.difference)} '
-                    f'points below {best.network} on {races.named(share)} (p = '
-                    f'{number_format.p_value(p or 0.0)}, corrected for all pairs).',
+                    f'points below {best.network} on {races.named(share)}, and the '
+                    'best on all images with a probability of '
+                    f'{number_format.p_value(chance[row.b.network])}.',
                     share,
                     row.b.records[0].run.arch,
                 )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,10 +16,22 @@ from tfxfer.race import shares as race_shares
 from tfxfer.study.cost import Sizes
 from tfxfer.transfer.feature_store import Store
 
-# Without replacement: a photograph that is there twice would be in train and in test.
-KEPT = 0.8
-# Of a set that has more: more races in the same time.
-CLASSES, IMAGES = 25, 800
+
+class Sample(typing.NamedTuple):
+    """How much of a set a race has: less, and more races take the same time.
+
+    Attributes:
+        kept: share of the images, drawn without replacement: a photograph that is there
+            twice would be in train and in test.
+        classes, images: the most of them.
+    """
+
+    kept: float = 0.8
+    classes: int = 25
+    images: int = 800
+
+
+FULL, QUICK = Sample(), Sample(classes=10, images=200)
 L2S = Logistic().l2s[16::6]  # 0.01 to 10,000: every sixth, without the weakest.
 
 
@@ -123,7 +136,8 @@ def networks(results_folder: str | os.PathLike) -> dict[str, list[Network]]:
     if not sets:
         raise errors.InputError(
             f'{folder} has no logistic Runs whose features are cached. Make them: '
-            f'python -m tools.sweep --config=configs/real_networks.py --workdir={folder}'
+            'python -m tools.sweep --config=configs/real_networks.py '
+            f'--workdir={folder}'
         )
     return sets
 
@@ -173,6 +187,7 @@ def resampled(
     on_set: Sequence[Network],
     seed: int,
     known: Resampled | None = None,
+    sample: Sample = FULL,
 ) -> Resampled:
     """A part of a set's images, split anew, and every network at every share of it.
 
@@ -181,8 +196,10 @@ def resampled(
     Raises:
         errors.InputError: features are damaged.
     """
+    if known and set(known.networks) == {network.name for network in on_set}:
+        return known
     images = Store(on_set[0].store).images()
-    labels, at = parts(images, seed)
+    labels, at = parts(images, seed, sample)
     right = dict(known.right) if known else {}
     for network in on_set:
         if (1.0, network.name) in right:
@@ -207,7 +224,7 @@ def resampled(
 
 
 def parts(
-    images: Mapping[str, np.ndarray], seed: int
+    images: Mapping[str, np.ndarray], seed: int, sample: Sample = FULL
 ) -> tuple[np.ndarray, dict[float, dict[str, np.ndarray]]]:
     """(labels [n], {share: {split: indices}}) of a part of the images, split anew.
 
@@ -215,7 +232,7 @@ def parts(
     """
     rng = np.random.default_rng(seed)
     classes = np.unique(images['labels'])
-    drawn = np.sort(rng.permutation(classes)[:CLASSES])
+    drawn = np.sort(rng.permutation(classes)[: sample.classes])
     among = np.searchsorted(drawn, images['labels']).clip(max=len(drawn) - 1)
     labels = np.where(drawn[among] == images['labels'], among, -1)
     # Of another seed, another order, and so other images in every part.
@@ -224,7 +241,7 @@ def parts(
         len(images[f'split_{name}']) for name in ('train', 'valid', 'test')
     )
     rest, whole = np.flatnonzero(labels >= 0), {}
-    most = min(KEPT, IMAGES / len(rest))
+    most = min(sample.kept, sample.images / len(rest))
     for name, share in (
         ('left out', 1 - most),
         ('test', test / (train + valid + test)),
