@@ -44,7 +44,7 @@ def races(
     for number in range(count):
         name = names[number % len(names)]
         path = kept / f'{number:03d}.npz'
-        known = measure.Resampled.load(path) if path.exists() else None
+        known = measure.Resampled.load(path, sets[name]) if path.exists() else None
         race = measure.resampled(name, sets[name], number, known, sample)
         if race is not known:
             race.save(path)

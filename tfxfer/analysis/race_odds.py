@@ -1,10 +1,11 @@
 """How probably each network of a race would be best on all images.
 
 A race measures networks on nested shares of the images. What a share says of the whole
-is uncertain in two ways: the rest of the test images is not seen yet, and a classifier
-that is trained on more images may gain more or less than the others do. Both are taken
-for normal in log odds, and with them how networks differ at all, so that all scores of
-a race are jointly normal and those on all images are known as far as the others say.
+is uncertain in three ways: the rest of the test images is not seen yet, a classifier
+that is trained anew errs on other images, and by more images it may gain more or less
+than the others do. All are taken for normal in log odds, and with them how networks
+differ at all, so that all scores of a race are jointly normal and those on all images
+are known as far as the others say.
 docs/racing.md has the derivation and what tools.bench_race says of it.
 """
 
@@ -20,9 +21,15 @@ from tfxfer.analysis import cells, crossed, verdicts
 # stands to the others, before the race has shown any of it; and of how many networks
 # that counts as much as. From tools.bench_race.
 DRIFT, DRIFT_WEIGHT = 0.1, 6.0
-# Standard deviation of networks, in log odds, before the race has shown it, and of how
-# many that counts as much as.
-APART, APART_WEIGHT = 0.5, 3.0
+# What log odds of a network's ImageNet accuracy say of its own here: mean and standard
+# deviation of the slope over sets of images.
+SLOPE, SLOPE_APART = 0.4, 0.3
+# Standard deviation of networks beside that, in log odds, before the race has shown it,
+# and of how many that counts as much as; and of those whose accuracy is not known.
+APART, APART_WEIGHT, UNKNOWN = 0.25, 3.0, 1.0
+# What is new in a network's own errors with other training images: variance, as a part
+# of that of its errors which others do not share.
+RETRAINED = 0.4
 COMMON = 3.0  # Of what all gain by more images: as good as unknown.
 SAMPLES = 20_000
 
@@ -77,46 +84,61 @@ def of_outcomes(
     return Stage(share, tuple(networks), x, covariance)
 
 
+def imagenet(measured: Sequence[cells.Cell]) -> dict[str, float | None]:
+    """{network: ImageNet accuracy 0-1, None where it is not known} of Cells."""
+    return {
+        cell.network: cell.source['score']
+        if cell.source and cell.source['dataset'] == cells.IMAGENET
+        else None
+        for cell in measured
+    }
+
+
 def drift(stages: Sequence[Stage]) -> float:
     """Variance of what a doubling of the images changes between networks, log odds.
 
-    From pairs of successive stages, less what other test images explain, shrunk
-    towards DRIFT.
+    From pairs of successive stages, less what other test images and other errors
+    explain: each counts the less the more that is. Shrunk towards DRIFT.
     """
     total, weight = DRIFT_WEIGHT * DRIFT**2, DRIFT_WEIGHT
     ordered = sorted(stages, key=lambda one: one.share)
     for small, large in zip(ordered, ordered[1:], strict=False):
         common = [name for name in small.networks if name in large.networks]
-        k = len(common)
-        if k < 2:
+        if len(common) < 2:
             continue
         a, b = ([one.networks.index(name) for name in common] for one in (small, large))
         change = large.x[b] - small.x[a]
-        change = change - change.mean()
-        doublings = np.log2(large.share / small.share)
+        freedom = len(common) - 1
         # The smaller share's images are among those of the larger.
         of_images = small.covariance[np.ix_(a, a)] * (1 - small.share / large.share)
-        centred = of_images - of_images.mean(axis=0)
-        found = (change**2).sum() - np.trace(centred)
-        total += max(found, 0.0) / doublings
-        weight += k - 1
-    return float(total / weight)
+        noise = np.trace(of_images - of_images.mean(axis=0))
+        noise += RETRAINED * _own(small.covariance)[a].sum() * freedom / len(common)
+        noise += RETRAINED * _own(large.covariance)[b].sum() * freedom / len(common)
+        doublings = np.log2(large.share / small.share)
+        expected = DRIFT**2 * doublings
+        clear = (expected / (expected + noise / freedom)) ** 2
+        found = ((change - change.mean()) ** 2).sum() - noise
+        total += clear * found / doublings
+        weight += clear * freedom
+    return float(max(total / weight, 0.0))
 
 
-def apart(stages: Sequence[Stage]) -> float:
-    """Variance of networks, log odds, from the stage with the most of them.
+def apart(stages: Sequence[Stage], source: Mapping[str, float | None]) -> float:
+    """Variance of networks beside their ImageNet accuracy's, in log odds.
 
-    Less what test images explain, shrunk towards APART. Of the better half alone, as
-    far as it lies above the median: a network that has learnt nothing says little of
-    how the good ones differ.
+    From the stage with the most of them, less what test images explain, shrunk towards
+    APART. Of the better half alone, as far as it lies above the median: a network that
+    has learnt nothing says little of how the good ones differ.
     """
-    one = max(stages, key=lambda one: (len(one.networks), one.share))
-    above = np.sort(one.x)[len(one.x) // 2 :] - np.median(one.x)
-    noise = np.trace(one.covariance - one.covariance.mean(axis=0)) / len(one.x)
-    count = len(above)
-    found = max((above**2).sum() - count * noise, 0.0) if len(one.x) > 2 else 0.0
-    weight = APART_WEIGHT + (count if len(one.x) > 2 else 0)
-    return float((APART_WEIGHT * APART**2 + found) / weight)
+    total, weight = APART_WEIGHT * APART**2, APART_WEIGHT
+    one = max(stages, key=lambda one: (len(one.networks), one.share), default=None)
+    if one is not None and len(one.networks) > 2:
+        x = one.x - SLOPE * _known(one.networks, source)[0]
+        above = np.sort(x)[len(x) // 2 :] - np.median(x)
+        weight += len(above)
+        noise = len(above) * (1 + RETRAINED) * _own(one.covariance).mean()
+        total += max((above**2).sum() - noise, 0.0)
+    return float(total / weight)
 
 
 class Posterior(typing.NamedTuple):
@@ -127,45 +149,74 @@ class Posterior(typing.NamedTuple):
     covariance: np.ndarray
 
 
-def posterior(stages: Sequence[Stage]) -> Posterior:
+def posterior(stages: Sequence[Stage], source: Mapping[str, float | None]) -> Posterior:
     """Log odds on all images, given those of all stages.
 
-    With share s, doublings d(s) since the smallest share, and the test images' own
-    covariance S on all of them, the prior covariance of networks i at s and j at t is
+    With share s, doublings d(s) since the smallest share, z log odds of ImageNet
+    accuracy, and the test images' own covariance S on all of them, the prior covariance
+    of networks i at s and j at t is
 
-        COMMON^2 [s = t] + (apart + drift min(d(s), d(t))) [i = j] + S_ij / max(s, t):
+        COMMON^2 [s = t] + SLOPE_APART^2 z_i z_j
+        + (apart + drift min(d(s), d(t))) [i = j] + S_ij / max(s, t)
+        + RETRAINED own(S)_i / s [s = t] [i = j]:
 
-    the mean of all at each share, how networks differ, how that changes, and the
-    images, of which those of the smaller share are a part of the larger's.
+    the mean of all at each share, how much ImageNet accuracy says here, how networks
+    differ, how that changes, the images, of which those of the smaller share are a part
+    of the larger's, and what each classifier errs anew. The prior mean is SLOPE z.
+
+    source: ImageNet accuracy, 0-1; also of networks that were not measured.
     """
     ordered = sorted(stages, key=lambda one: one.share)
-    networks = tuple(dict.fromkeys(n for one in ordered for n in one.networks))
+    measured = (name for one in ordered for name in one.networks)
+    networks = tuple(dict.fromkeys([*measured, *source]))
     places = {name: i for i, name in enumerate(networks)}
     # The last rows are what is asked for.
-    who = [places[n] for one in ordered for n in one.networks]
-    who = np.array([*who, *range(len(networks))])
-    share = [one.share for one in ordered for _ in one.networks]
-    share = np.array([*share, *np.ones(len(networks))])
-    x = np.concatenate([one.x for one in ordered])
-    level = x.mean()
+    seen = [(places[n], one.share) for one in ordered for n in one.networks]
+    asked = [(place, 1.0) for place in range(len(networks))]
+    who = np.array([place for place, _ in (*seen, *asked)], int)
+    share = np.array([share for _, share in (*seen, *asked)], float)
 
-    doublings = np.log2(share / ordered[0].share)
-    least, most = (f.outer(share, share) for f in (np.minimum, np.maximum))
-    same = who[:, None] == who
-    common = COMMON**2 * (share[:, None] == share)
-    own = apart(ordered) + drift(ordered) * np.minimum.outer(doublings, doublings)
-    images = _images(ordered, places)[np.ix_(who, who)] / most
-    prior = common + own * same + images
+    z, unknown = _known(networks, source)
+    covariance = _images(ordered, places)
+    same_share, same = share[:, None] == share, who[:, None] == who
+    doublings = np.log2(share / share.min(initial=1.0))
+    own = apart(ordered, source) + UNKNOWN**2 * unknown[who]
+    own = own + drift(ordered) * np.minimum.outer(doublings, doublings)
+    own += RETRAINED * _own(covariance)[who] / share * same_share
+    prior = COMMON**2 * same_share + SLOPE_APART**2 * np.outer(z[who], z[who])
+    prior += own * same
+    prior += covariance[np.ix_(who, who)] / np.maximum.outer(share, share)
 
-    n = len(x)
+    mean = SLOPE * z[who]
+    n = len(seen)
+    x = np.concatenate([*(one.x for one in ordered), np.zeros(0)]) - mean[:n]
+    level = x.mean() if n else 0.0
     weights = np.linalg.solve(
         prior[:n, :n] + 1e-9 * np.eye(n), np.column_stack([x - level, prior[:n, n:]])
     )
     return Posterior(
         networks,
-        level + prior[n:, :n] @ weights[:, 0],
+        level + mean[n:] + prior[n:, :n] @ weights[:, 0],
         prior[n:, n:] - prior[n:, :n] @ weights[:, 1:],
     )
+
+
+def _known(
+    networks: Sequence[str], source: Mapping[str, float | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(log odds of ImageNet accuracy, from those of 70 %; where it is unknown)."""
+    values = [source.get(name) for name in networks]
+    unknown = np.array([value is None for value in values], bool)
+    known = [0.7 if value is None else min(max(value, 0.01), 0.99) for value in values]
+    return special.logit(known) - special.logit(0.7), unknown
+
+
+def _own(covariance: np.ndarray) -> np.ndarray:
+    """[k], of the variance of each what it does not share with the mean of others."""
+    k = len(covariance)
+    variance = np.diag(covariance)
+    shared = (covariance.sum(axis=1) - variance) / max(k - 1, 1)
+    return np.maximum(variance - shared, 0.0)
 
 
 def _images(ordered: Sequence[Stage], places: Mapping[str, int]) -> np.ndarray:
@@ -174,27 +225,42 @@ def _images(ordered: Sequence[Stage], places: Mapping[str, int]) -> np.ndarray:
     Of each pair from the largest share that both were measured at.
     """
     k = len(places)
-    deviation, correlation = np.zeros(k), np.eye(k)
+    deviation, correlation = np.full(k, np.nan), np.full((k, k), np.nan)
     for one in ordered:
         at = [places[name] for name in one.networks]
         own = np.sqrt(np.diag(one.covariance))
         deviation[at] = own * np.sqrt(one.share)
         correlation[np.ix_(at, at)] = one.covariance / np.outer(own, own)
+    # What was not measured is like the rest.
+    apart = correlation[~np.eye(k, dtype=bool)]
+    usual = np.nanmean(apart) if np.isfinite(apart).any() else 0.5
+    correlation = np.where(np.isfinite(correlation), correlation, usual)
+    correlation[np.diag_indices(k)] = 1
+    usual = np.nanmean(deviation) if np.isfinite(deviation).any() else 0.0
+    deviation = np.where(np.isfinite(deviation), deviation, usual)
     values, vectors = np.linalg.eigh(correlation)
     # Pairs of several shares need not fit together.
     correlation = (vectors * np.maximum(values, 1e-6)) @ vectors.T
     return correlation * np.outer(deviation, deviation)
 
 
-def probabilities(stages: Sequence[Stage], *, seed: int = 0) -> dict[str, float]:
+def probabilities(
+    stages: Sequence[Stage],
+    source: Mapping[str, float | None] | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, float]:
     """How probably each network would have the highest score on all images.
 
+    source: ImageNet accuracy, 0-1, where it is known; networks in it that were not
+        measured are among those compared.
+
     Returns:
-        {network: probability}, of sum 1, the most probable first; {} without stages.
+        {network: probability}, of sum 1, the most probable first; {} without networks.
     """
-    if not stages:
+    networks, mean, covariance = posterior(stages, source or {})
+    if not networks:
         return {}
-    networks, mean, covariance = posterior(stages)
     values, vectors = np.linalg.eigh(covariance)
     factor = vectors * np.sqrt(np.maximum(values, 0))
     rng = np.random.default_rng(seed)

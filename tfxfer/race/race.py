@@ -212,13 +212,20 @@ class Race:
             if one.kind == 'dropped' and (one.share or 0) < share
         }
         names = [name for name in self.study.archs if name not in out]
-        names.sort(key=lambda name: -(self._source(name) or 0.0))
         return rules.order(self._chance(), self._needs(names, share))
 
     def _chance(self) -> dict[str, float]:
-        """{network of the study: probability that it is the best on all images}."""
-        chance, labels = race_odds.probabilities(self._stages()), self._labels()
-        return {name: chance[own] for name, own in labels.items() if own in chance}
+        """{network of the study: probability that it is the best on all images}.
+
+        Of networks that were not measured, by their ImageNet accuracy.
+        """
+        labels = self._labels()
+        source = {
+            labels.get(name, name): self._source(name) for name in self.study.archs
+        }
+        chance = race_odds.probabilities(self._stages(), source)
+        names = {labels.get(name, name): name for name in self.study.archs}
+        return {names[own]: p for own, p in chance.items() if own in names}
 
     def _needs(self, names: Sequence[str], share: float) -> dict[str, rules.Need]:
         """Seconds of one job that networks still take."""
@@ -238,7 +245,7 @@ class Race:
         """Those that are measured now; of others that may be the best it is noted."""
         needs = self._needs(names, share)
         room = self.left * self.terms.jobs
-        first = share == self.shares[0]
+        first = share == self.shares[0] and share < 1
         fitting = [
             name
             for name in rules.fitting(names, needs, room, first=first)
@@ -319,18 +326,19 @@ class Race:
         )
         if share >= 1:
             return
-        chance = race_odds.probabilities(self._stages())
+        chance = self._chance()
         leaving = rules.leaving(chance)
         for row in verdict.comparisons:
-            if row.b.network in leaving:
+            arch = row.b.records[0].run.arch
+            if arch in leaving:
                 self._decide(
                     'dropped',
                     f'{row.b.network} is {number_format.percent(row.difference)} '
                     f'points below {best.network} on {races.named(share)}, and the '
                     'best on all images with a probability of '
-                    f'{number_format.p_value(chance[row.b.network])}.',
+                    f'{number_format.p_value(chance[arch])}.',
                     share,
-                    row.b.records[0].run.arch,
+                    arch,
                 )
 
     # What follows the race.
@@ -340,7 +348,9 @@ class Race:
         settings = [name for name in self.study.settings if name in TRAINED]
         if not settings or self.left <= 0:
             return
-        chance = race_odds.probabilities(self._stages())
+        found = [cell for share in self.shares for cell in self._cells(share)]
+        source = race_odds.imagenet(found)
+        chance = race_odds.probabilities(self._stages(), source)
         shortlist, _ = race_odds.likely(chance)
         labels = self._labels()
         verdict = verdicts.verdicts(self._cells(1.0), self.workdir)[0]

@@ -3,6 +3,9 @@
 import typing
 from collections.abc import Mapping, Sequence
 
+# Of what is left, what all may take together at the first share: the more is spent
+# there, the fewer images the better ones are measured on.
+FIRST = 0.4
 SURE = 0.01  # Those leave that are the best with less than this probability, together.
 
 
@@ -19,17 +22,12 @@ class Need(typing.NamedTuple):
 
 
 def order(chance: Mapping[str, float], needs: Mapping[str, Need]) -> list[str]:
-    """In which order networks are measured: most probability per cost first.
-
-    Of a network without a chance, which was not measured yet, it is that of the mean.
-    """
-    known = [chance[name] for name in needs if name in chance]
-    usual = sum(known) / len(known) if known else 1.0
-
-    def worth(name: str) -> float:
-        return chance.get(name, usual) / max(needs[name].whole, 1e-9)
-
-    return sorted(needs, key=worth, reverse=True)
+    """In which order networks are measured: most probability per cost first."""
+    return sorted(
+        needs,
+        key=lambda name: chance.get(name, 0.0) / max(needs[name].whole, 1e-9),
+        reverse=True,
+    )
 
 
 def fitting(
@@ -37,17 +35,20 @@ def fitting(
 ) -> list[str]:
     """Of networks in their order those that are measured now.
 
-    Each must leave what those before it still take on all images; at the first share,
-    where nothing is known yet, only what all take there.
+    Each must leave what those before it still take on all images. At the first of
+    several shares, where nothing is known yet, all together take a part of what is
+    left, but where all fit on all images.
     """
+    everything = sum(need.whole for need in needs.values())
+    most = FIRST * room if first and everything > room else room
     taken: list[str] = []
     reserved = 0.0
     for name in names:
         need = needs[name]
-        if need.next <= room - reserved:
+        if need.next <= most - reserved:
             taken.append(name)
             reserved += need.next if first else need.whole
-    return taken
+    return taken or [name for name in names if needs[name].next <= room][:1]
 
 
 def leaving(chance: Mapping[str, float], sure: float = SURE) -> list[str]:

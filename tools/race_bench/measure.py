@@ -42,12 +42,14 @@ class Network:
     Attributes:
         name: as in Cells.
         source: its accuracy on what it was trained for before, 0-1; None: it was not.
+        imagenet: the same, where that is ImageNet.
         work: multiply-adds per image, at the size that images have for it.
         store: the folder of its features.
     """
 
     name: str
     source: float | None
+    imagenet: float | None
     work: float
     store: pathlib.Path
 
@@ -59,9 +61,7 @@ class Resampled:
     Attributes:
         name: of the set.
         shares: of the race, smallest first; the last is 1.
-        networks: their names.
-        source: likewise; NaN where there is none.
-        work: multiply-adds per image, likewise.
+        networks: what is raced, by name.
         images: of all splits, by share.
         index: of the test images, by share.
         right: bool by (share, network): which of the test images it has right.
@@ -69,17 +69,15 @@ class Resampled:
 
     name: str
     shares: tuple[float, ...]
-    networks: tuple[str, ...]
-    source: np.ndarray
-    work: np.ndarray
+    networks: Mapping[str, Network]
     images: Mapping[float, int]
     index: Mapping[float, np.ndarray]
     right: Mapping[tuple[float, str], np.ndarray]
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes it, completely or not at all."""
-        arrays = {'name': self.name, 'shares': self.shares, 'networks': self.networks}
-        arrays |= {'source': self.source, 'work': self.work}
+        arrays: dict[str, typing.Any] = {'name': self.name, 'shares': self.shares}
+        arrays['networks'] = list(self.networks)
         for share in self.shares:
             arrays[f'index_{share}'] = self.index[share]
             arrays[f'images_{share}'] = self.images[share]
@@ -88,28 +86,27 @@ class Resampled:
             np.savez_compressed(temporary, **arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> 'Resampled':
-        """What `save` wrote.
+    def load(cls, path: str | os.PathLike, on_set: Sequence[Network]) -> 'Resampled':
+        """What `save` wrote, of those networks that are on the set now.
 
         Raises:
             errors.InputError: the file is damaged.
         """
         arrays = storage.read_arrays(pathlib.Path(path), 'Remove it: it is made anew.')
         shares = tuple(map(float, arrays['shares']))
-        networks = tuple(map(str, arrays['networks']))
+        places = {str(name): i for i, name in enumerate(arrays['networks'])}
+        found = {one.name: one for one in on_set if one.name in places}
         rows = {share: arrays[f'right_{share}'] for share in shares}
         return cls(
             str(arrays['name']),
             shares,
-            networks,
-            arrays['source'],
-            arrays['work'],
+            found,
             {share: int(arrays[f'images_{share}']) for share in shares},
             {share: arrays[f'index_{share}'] for share in shares},
             {
-                (share, name): rows[share][i]
+                (share, name): rows[share][places[name]]
                 for share in shares
-                for i, name in enumerate(networks)
+                for name in found
             },
         )
 
@@ -131,7 +128,14 @@ def networks(results_folder: str | os.PathLike) -> dict[str, list[Network]]:
         if cell.setting != 'logistic' or store is None:
             continue
         source = cell.source['score'] if cell.source else None
-        network = Network(cell.network, source, work(run, store), store.path)
+        public = cell.source and cell.source['dataset'] == cells.IMAGENET
+        network = Network(
+            cell.network,
+            source,
+            source if public else None,
+            work(run, store),
+            store.path,
+        )
         sets.setdefault(cell.dataset, []).append(network)
     if not sets:
         raise errors.InputError(
@@ -214,9 +218,7 @@ def resampled(
     return Resampled(
         name,
         tuple(at),
-        tuple(network.name for network in on_set),
-        np.array([n.source if n.source is not None else np.nan for n in on_set]),
-        np.array([network.work for network in on_set]),
+        {network.name: network for network in on_set},
         {share: sum(map(len, split.values())) for share, split in at.items()},
         {share: split['test'] for share, split in at.items()},
         right,

@@ -26,7 +26,7 @@ class Board:
     def __init__(self, race: Resampled, budget: float) -> None:
         """budget: share of what all networks take on all images."""
         self.race = race
-        self.work = dict(zip(race.networks, map(float, race.work), strict=True))
+        self.work = {name: one.work for name, one in race.networks.items()}
         self.room = budget * sum(self.work.values()) * race.images[1.0]
         self.at: dict[float, list[str]] = collections.defaultdict(list)
 
@@ -62,9 +62,13 @@ class Board:
 
 
 def raced(race: Resampled, budget: float) -> dict[str, float]:
-    """The race's own rules: {network: probability}, the most probable first."""
+    """The race's own rules: {network: probability}, the most probable first.
+
+    Of the networks that it has measured.
+    """
     board, out = Board(race, budget), set()
-    chance: dict[str, float] = {}
+    source = {name: one.imagenet for name, one in race.networks.items()}
+    chance = race_odds.probabilities([], source)
     for share in race.shares:
         needs = {
             name: rules.Need(board.need(name, share), board.need(name, 1.0))
@@ -74,12 +78,15 @@ def raced(race: Resampled, budget: float) -> dict[str, float]:
         if len(needs) == 1 and share < 1:
             continue
         order = rules.order(chance, needs)
-        first = share == race.shares[0]
+        first = share == race.shares[0] and share < 1
         for name in rules.fitting(order, needs, board.room, first=first):
             board.measure(name, share)
-        chance = race_odds.probabilities(board.stages())
+        chance = race_odds.probabilities(board.stages(), source)
         out |= set(rules.leaving(chance))
-    return chance
+    measured = {name for names in board.at.values() for name in names}
+    return race_odds.probabilities(
+        board.stages(), {name: source[name] for name in source if name in measured}
+    )
 
 
 def one_by_one(race: Resampled, budget: float, order: Iterable[str]) -> str:
@@ -94,13 +101,13 @@ def one_by_one(race: Resampled, budget: float, order: Iterable[str]) -> str:
 def at_random(race: Resampled, budget: float, seed: int) -> str:
     """One by one, in a random order."""
     rng = np.random.default_rng(seed)
-    return one_by_one(race, budget, rng.permutation(race.networks))
+    return one_by_one(race, budget, rng.permutation(sorted(race.networks)))
 
 
 def by_source(race: Resampled, budget: float) -> str:
     """One by one, those first that had the highest accuracy on what they learnt."""
-    source = np.nan_to_num(race.source, nan=-1.0)
-    return one_by_one(race, budget, np.array(race.networks)[np.argsort(-source)])
+    order = sorted(race.networks, key=lambda name: -(race.networks[name].source or 0))
+    return one_by_one(race, budget, order)
 
 
 def halved(race: Resampled, budget: float) -> str:
@@ -108,7 +115,7 @@ def halved(race: Resampled, budget: float) -> str:
 
     The cheapest first, so that as many as can be are measured.
     """
-    board, names, best = Board(race, budget), list(race.networks), race.networks[0]
+    board, names, best = Board(race, budget), list(race.networks), ''
     for share in race.shares:
         measured = [
             name
@@ -131,7 +138,8 @@ class Replayed(typing.NamedTuple):
         regret: by strategy, what its pick scores less than the best, 0-1.
         error: by strategy, the paired standard error of that difference, 0-1.
         chance: {network: probability} that the race stated.
-        best: networks of the highest score on all images.
+        best: of the networks that the race has measured, those of the highest score
+            on all images.
     """
 
     race: int
@@ -146,7 +154,7 @@ def replayed(number: int, race: Resampled, budget: float) -> Replayed:
     """All strategies on the same images."""
     chance = raced(race, budget)
     picks = {
-        'race': next(iter(chance), race.networks[0]),
+        'race': next(iter(chance)),
         'random order': at_random(race, budget, number),
         "source accuracy's order": by_source(race, budget),
         'successive halving': halved(race, budget),
@@ -154,10 +162,12 @@ def replayed(number: int, race: Resampled, budget: float) -> Replayed:
     full = {name: race.right[1.0, name].astype(float) for name in race.networks}
     score = {name: right.mean() for name, right in full.items()}
     top = max(score.values())
-    best = tuple(name for name in score if score[name] >= top - 1e-12)
+    first = next(name for name in score if score[name] == top)
+    most = max(score[name] for name in chance)
+    best = tuple(name for name in chance if score[name] >= most - 1e-12)
     regret, error = {}, {}
     for strategy, pick in picks.items():
-        difference = full[best[0]] - full[pick]
+        difference = full[first] - full[pick]
         regret[strategy] = float(difference.mean())
         error[strategy] = float(difference.std(ddof=1) / len(difference) ** 0.5)
     return Replayed(number, race.name, regret, error, chance, best)
