@@ -51,7 +51,7 @@ def seen(stages, upto):
     return found
 
 
-@pytest.mark.parametrize('upto', [1, 2, 4])
+@pytest.mark.parametrize('upto', [1, 4])
 def test_probabilities_come_true(upto, monkeypatch):
     """Of the networks that were dropped at a smaller share too."""
     monkeypatch.setattr(race_odds, 'SAMPLES', 1000)

@@ -200,13 +200,13 @@ def resampled(
     Raises:
         errors.InputError: features are damaged.
     """
-    if known and set(known.networks) == {network.name for network in on_set}:
-        return known
     images = Store(on_set[0].store).images()
     labels, at = parts(images, seed, sample)
     right = dict(known.right) if known else {}
+    if known and all((t, one.name) in right for t in at for one in on_set):
+        return known
     for network in on_set:
-        if (1.0, network.name) in right:
+        if all((share, network.name) in right for share in at):
             continue
         store = Store(network.store)
         x, sound = store.read(np.arange(len(labels)))
