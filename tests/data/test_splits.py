@@ -110,3 +110,28 @@ def test_the_largest_remainders_get_one_more():
     labels = np.repeat([0, 1, 2], [14, 11, 10])
     _, held = splits.hold_out(labels)
     assert np.bincount(labels[held]).tolist() == [3, 2, 2]
+
+
+def test_a_share_is_stratified_nested_and_has_each_class():
+    labels = np.repeat([0, 1, 2], [80, 16, 3])
+    kept, held = splits.hold_out(labels)
+    whole = {'train': kept, 'valid': held}
+    before = {name: set() for name in whole}
+    for share in (1 / 8, 1 / 4, 1 / 2):
+        found = splits.part(labels, whole, share)
+        for name, indices in found.items():
+            assert before[name] <= set(indices) <= set(whole[name])
+            assert set(labels[indices]) == {0, 1, 2}
+            before[name] = set(indices)
+    # Of 64, 13 and 2 training images the half.
+    assert np.bincount(labels[found['train']]).tolist() == [32, 6, 1]
+
+
+def test_a_share_of_named_images_stays_when_others_come():
+    names = [f'{i}.png' for i in range(40)]
+    labels = np.zeros(40, int)
+    few = splits.part(labels[:30], {'test': np.arange(30)}, 0.5, names[:30])['test']
+    more = splits.part(labels, {'test': np.arange(40)}, 0.5, names)['test']
+    order = splits.order(labels, 0, names)[0]
+    assert set(more) == set(order[:20])
+    assert set(few) == set([i for i in order if i < 30][:15])

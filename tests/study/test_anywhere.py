@@ -113,6 +113,37 @@ def test_two_drivers_killed_six_times_lose_nothing(undisturbed, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_race_killed_four_times_ends_as_one_that_was_not(photographs, tmp_path):
+    root = photographs(count=200, size=(32, 32))
+    networks = [f'{tiny.ARCH}:top1={top1}' for top1 in (0.5, 0.6)]
+
+    def race(workdir):
+        flags = [
+            root, '--minutes=60', f'--networks={",".join(networks)}', '--threads=1',
+            '--config.weights=model', f'--workdir={workdir}', '--retry_failed',
+        ]  # fmt: skip
+        return [sys.executable, '-m', 'tfxfer', 'compare', *map(str, flags)]
+
+    chance = random.Random(0)
+    for _ in range(4):
+        process = subprocess.Popen(
+            race(tmp_path / 'w'), cwd=ROOT, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        time.sleep(chance.uniform(2, 15))
+        process.kill()
+        process.wait()
+    for workdir in (tmp_path / 'w', tmp_path / 'whole'):
+        done = subprocess.run(
+            race(workdir), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert 'all that is still in is measured on all images' in done.stdout
+    assert left_by_runs(tmp_path / 'w') == left_by_runs(tmp_path / 'whole')
+    assert not list((tmp_path / 'w/leases').iterdir())
+
+
+@pytest.mark.slow
 def test_one_tensorboard_shows_all_runs_of_the_folder(undisturbed):
     from tensorboard import program
 

@@ -47,3 +47,8 @@ def test_device_hours_by_hand():
     assert (trial.hours, final.hours) == pytest.approx((1.1 + 2, 0.1))
     assert whole.load == (4, 16, 14400, 3960)
     assert whole.hours == pytest.approx(3.2)
+
+
+def test_loads_of_a_share_by_hand():
+    study = studies.one_cell(settings=('logistic',), share=0.25)
+    assert loads(study)['logistic', 'final', 'mobilenet_v1'] == (1, 0, 0, 125 + 75)

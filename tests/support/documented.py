@@ -82,6 +82,9 @@ _OWN_IMAGES = {
     '--settings=logistic,finetune --seeds=0,1,2 --workdir=runs/mine': (
         Called(PLAN, 'finetune trial')
     ),
+    'tfxfer compare /my/images --minutes=60 --workdir=runs/mine': By(
+        'tests/study/test_anywhere.py::test_a_race_killed_four_times_ends_as_one_that_was_not'
+    ),
     'tfxfer compare /my/list.csv --workdir=runs/mine': (
         Chained('images', f'{PRETRAINED} --threads=1')
     ),
@@ -239,6 +242,18 @@ _EXPERIMENTS = {
         f'{PLAN} {ONE_NETWORK} --config.datasets=digits '
         '--config.weights=pretrain --config.source=digits_0_4',
         'scratch final',
+    ),
+    **{
+        f'{_SWEEP}/race.py:{part} --workdir=runs/real': Called(
+            f'{PLAN} {ONE_NETWORK} --config.datasets=digits,digits_5_9 '
+            '--config.weights=pretrain --config.source=digits_0_4',
+            'logistic final',
+        )
+        for part in ('random', 'digits', 'cifar100')
+    },
+    'python -m tools.bench_race --results=runs/real --races=50': By(
+        'tests/tools/test_bench_race.py::'
+        'test_the_program_replays_races_and_goes_on_where_it_was'
     ),
     'python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size': By(
         'tests/cli/test_dataset_size.py::test_the_experiment_ends_with_its_tables'

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from absl import flags, logging
 
 from tfxfer import architectures, errors, race_log, results
-from tfxfer.analysis import cells
 from tfxfer.cli import app, sweep_plan
 from tfxfer.comparison import inputs
 from tfxfer.report import formats
@@ -200,6 +199,7 @@ def carry_out(
 def show_results(workdir: pathlib.Path, summary: Summary | None) -> None:
     """Writes the report of all that is done, and prints its table."""
     from tfxfer import report  # Matplotlib, which --plan does without.
+    from tfxfer.analysis import cells
 
     path = report.write(workdir)
     records = cells.of_one_share(  # What is left out was said.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from tfxfer import architectures, errors, number_format, race_log, results
-from tfxfer.analysis import cells, race_odds, races, verdicts
+from tfxfer.analysis import cells, race_odds, races, stats, verdicts
 from tfxfer.race import pace, rules
 from tfxfer.race import shares as race_shares
 from tfxfer.study import driver, executors, planning
@@ -149,11 +149,11 @@ class Race:
         count = len(self.study.archs)
         sentences = [
             f'A race of {count} network{"s" if count > 1 else ""} under '
-            f'{self.terms.minutes:g} minutes, on '
+            f'{self.terms.minutes:.3g} minutes, on '
             f'{", ".join(races.named(share) for share in self.shares)}.',
             f'Expected: all on {races.named(self.shares[0])} in '
             f'{number_format.duration(first)}; all on all images in '
-            f'{number_format.duration(whole)}.',
+            f'{number_format.duration(whole)}. {self._width()}',
         ]
         for name in networks:
             rate = now.rate(name)
@@ -179,6 +179,15 @@ class Race:
             networks=self.study.archs,
             shares=self.shares,
             minutes=self.terms.minutes,
+        )
+
+    def _width(self) -> str:
+        """How sure an accuracy will be, of all test images."""
+        n = self.sizes.test
+        low, high = stats.wilson(0.9 * n, n)
+        return (
+            f'With all {n} test images an accuracy of 90 % is known to within about '
+            f'{50 * float(high - low):.2g} percentage points.'
         )
 
     # One stage.
@@ -327,7 +336,9 @@ class Race:
         if share >= 1:
             return
         chance = self._chance()
-        leaving = rules.leaving(chance)
+        leaving = set(rules.leaving(chance)) - set(
+            self._measured(self.study.archs, 1.0)
+        )
         for row in verdict.comparisons:
             arch = row.b.records[0].run.arch
             if arch in leaving:

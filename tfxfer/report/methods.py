@@ -275,6 +275,12 @@ _IMAGES = (
         'all',
     ),
     _Fact(
+        'share of the images of all splits: {}, a stratified subset that larger ones '
+        'contain',
+        _field('share', 'all'),
+        'all',
+    ),
+    _Fact(
         'files that cannot be read: {}',
         lambda record: 'left out' if record.run.skip_broken else 'an error',
         'an error',

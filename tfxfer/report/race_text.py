@@ -1,9 +1,9 @@
 """What a race under a time budget has found, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tfxfer import number_format
-from tfxfer.analysis import race_odds, races
+from tfxfer.analysis import cells, race_odds, races
 
 
 def paragraphs(raced: races.Raced) -> list[str]:
@@ -22,19 +22,26 @@ def _best(raced: races.Raced) -> str:
             f'After {spent}, {_count(len(last))} measured; how probably each is the '
             'best on all images cannot be said.'
         )
-    names, chance = race_odds.likely(raced.chance)
-    measured = '; '.join(
-        f'{name} {number_format.percent(last[name].score)} % on '
-        f'{races.named(last[name].share)} ({last[name].test_images} test images)'
-        for name in names
-    )
     if all(last[name].share >= 1 for name in raced.chance):
         return f'After {spent}, all networks that were left are measured on all images.'
-    of = 'is' if len(names) == 1 else f'is one of these {len(names)}'
+    names, chance = race_odds.likely(raced.chance)
+    groups = cells.grouped([last[name] for name in names], lambda cell: cell.share)
+    measured = '; '.join(
+        f'{_listed(group)}, on {races.named(share)}, {group[0].test_images} of them '
+        'for testing'
+        for share, group in groups.items()
+    )
+    few = f'one of these {len(names)}' if len(names) > 1 else 'this one'
     return (
-        f'After {spent}: of the networks that were measured, the one that scores '
-        f'highest on all of the images by logistic regression {of}, with '
-        f'{_chance(chance)}: {measured}.'
+        f'After {spent}: of the networks that were measured, the best on all of the '
+        f'images is {few}, with a probability of {_chance(chance)}: {measured}. '
+        'That is by logistic regression on their features.'
+    )
+
+
+def _listed(group: Sequence[cells.Cell]) -> str:
+    return ', '.join(
+        f'{cell.network} ({number_format.percent(cell.score)} %)' for cell in group
     )
 
 

@@ -147,7 +147,7 @@ def networks(results_folder: str | os.PathLike) -> dict[str, list[Network]]:
 
 
 def _stores(folder: pathlib.Path) -> Iterator[Store]:
-    for path in sorted((folder / 'cache' / 'features').iterdir()):
+    for path in sorted((folder / 'cache' / 'features').glob('*')):
         if path.is_dir():
             store = Store(path)
             if store.done.all():

@@ -12,12 +12,13 @@ from tests.support.experiments import (
     public_and_own,
     scaled,
 )
-from tfxfer import results
+from tfxfer import race_log, results
 from tfxfer.analysis import cells
 from tfxfer.report import figure_files, formats, sections
 
 
 def test_names_list_every_table(tmp_path):
+    race_log.change(tmp_path, shares=(1.0,), networks=made.NETWORKS)
     records = cells.read(made.write_study(tmp_path))
     records += made.study_records({'x': 0.7, 'y': 0.8}, ['cars', 'flowers'], points=1)
     records += experiments.sizes() + experiments.lengths()

@@ -101,6 +101,8 @@ def drawing(study: Study, raced: races.Raced) -> style.Drawing | None:
         panel.set_xscale('log', base=2)
         panel.set_xticks(shares, [_tick(share) for share in shares])
         panel.set_xlabel('share of the images')
+        metric = formats.METRICS[next(iter(lines.values()))[0][1].metric]
+        panel.set_ylabel(f'{metric.capitalize()}, %')
         style.percent_axis(panel.yaxis, ys, ticks=5)
     return style.Drawing(
         NAME,
