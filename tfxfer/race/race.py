@@ -359,7 +359,7 @@ class Race:
         settings = [name for name in self.study.settings if name in TRAINED]
         if not settings or self.left <= 0:
             return
-        found = [cell for share in self.shares for cell in self._cells(share)]
+        found = [cell for group in self._by_share().values() for cell in group]
         source = race_odds.imagenet(found)
         chance = race_odds.probabilities(self._stages(), source)
         shortlist, _ = race_odds.likely(chance)
@@ -407,21 +407,27 @@ class Race:
         return [name for name in names if (name, share) in found]
 
     def _cells(self, share: float) -> list[cells.Cell]:
+        return self._by_share()[share]
+
+    def _by_share(self) -> dict[float, list[cells.Cell]]:
         found = self._records()
-        return cells.cells([found[key] for key in found if key[1] == share])
+        return {
+            share: cells.cells([found[key] for key in found if key[1] == share])
+            for share in self.shares
+        }
 
     def _labels(self) -> dict[str, str]:
         """{network of the study: its name in Cells}."""
         return {
             cell.records[0].run.arch: cell.network
-            for share in self.shares
-            for cell in self._cells(share)
+            for group in self._by_share().values()
+            for cell in group
         }
 
     def _stages(self) -> list[race_odds.Stage]:
         found = (
-            race_odds.stage(share, self._cells(share), str(self.workdir))
-            for share in self.shares
+            race_odds.stage(share, group, str(self.workdir))
+            for share, group in self._by_share().items()
         )
         return [one for one in found if one is not None]
 
