@@ -319,7 +319,7 @@ class Race:
         }
 
     def _judge(self, share: float) -> None:
-        """Throws out what is significantly worse than the best of a share."""
+        """Throws out what is very improbably the best on all images."""
         measured = self._cells(share)
         judged, _ = verdicts.verdicts(measured, self.workdir)
         if not judged:
