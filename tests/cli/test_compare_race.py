@@ -40,6 +40,7 @@ def test_a_race_ends_with_ranking_answer_and_report(
     assert studies.left_by_runs(tmp_path / 'w') == left
 
 
+@pytest.mark.slow
 def test_a_call_is_the_command(here, photographs, tmp_path):
     root = photographs(count=200, size=(8, 8))
     found = tfxfer.compare(root, workdir=tmp_path / 'w', minutes=10, **ONE)
@@ -53,6 +54,7 @@ def test_a_call_is_the_command(here, photographs, tmp_path):
     assert record.run.share is None
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_the_answer_so_far(
     here, photographs, tmp_path, capsys, monkeypatch
 ):

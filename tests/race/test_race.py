@@ -35,9 +35,9 @@ def test_those_significantly_worse_leave_and_the_rest_is_measured_on_all(
 ):
     raced(tmp_path, Executor(tmp_path, clock, ACCURACIES), minutes=600)
     found = measured(tmp_path)
-    assert race_shares.shares(SIZES) == (1 / 8, 1 / 4, 1 / 2, 1)
+    assert race_shares.shares(SIZES) == (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
     for name in ('densenet_121', 'resnet_50'):
-        assert found[name] == {1 / 8, 1 / 4, 1 / 2, 1}
+        assert found[name] == {1 / 16, 1 / 8, 1 / 4, 1 / 2, 1}
     assert max(found['mobilenet_v1']) < 1
     out = dropped(tmp_path)
     assert set(out) == {'mobilenet_v1', 'mobilenet_v2'}
@@ -88,8 +88,8 @@ def test_a_budget_too_short_for_anything_says_how_long_the_first_takes(clock, tm
     executor = Executor(tmp_path, clock, ACCURACIES, seconds=1.0)
     raced(tmp_path, executor, minutes=0.5, say=said.append)
     assert measured(tmp_path) == {} and executor.started == []
-    # 10 s and 200 images of a second each.
-    assert 'The first network takes about 3.5 min' in said[0]
+    # 10 s and 100 images of a second each.
+    assert 'The first network takes about 1.8 min' in said[0]
     # Wilson's interval of 720 of 800 is 87.7 to 91.9 %.
     assert 'known to within about 2.1 percentage points' in said[0]
     # Which is enough, as it says.
@@ -114,7 +114,7 @@ def test_one_network_is_measured_on_all_images_at_once(clock, tmp_path):
 
 def test_a_network_whose_run_fails_leaves_and_the_race_goes_on(clock, tmp_path):
     executor = Executor(tmp_path, clock, ACCURACIES)
-    study = studies.study({**races.FIELDS, 'archs': ('resnet_50',), 'share': 1 / 8})
+    study = studies.study({**races.FIELDS, 'archs': ('resnet_50',), 'share': 1 / 16})
     (cell,) = driver.planning.cells(study)
     executor.ends[cell.base.id] = [1, 1]
     failed = raced(tmp_path, executor, minutes=600)

@@ -255,6 +255,18 @@ _EXPERIMENTS = {
         '--config.weights=pretrain --config.source=digits_0_4',
         'scratch final',
     ),
+    **{
+        f'{_SWEEP}/race.py:{part} --workdir=runs/real': Called(
+            f'{PLAN} {ONE_NETWORK} --config.datasets=digits,digits_5_9 '
+            '--config.weights=pretrain --config.source=digits_0_4',
+            'logistic final',
+        )
+        for part in ('random', 'digits', 'cifar100')
+    },
+    'python -m tools.bench_race --results=runs/real --races=50': By(
+        'tests/tools/test_bench_race.py::'
+        'test_the_program_replays_races_and_goes_on_where_it_was'
+    ),
     'python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size': By(
         'tests/cli/test_dataset_size.py::test_the_experiment_ends_with_its_tables'
     ),

@@ -84,7 +84,8 @@ def read(workdir: str | os.PathLike) -> Raced | None:
     stages = (
         race_odds.stage(share, group, str(workdir)) for share, group in found.items()
     )
-    chance = race_odds.probabilities([one for one in stages if one])
+    source = race_odds.imagenet([cell for group in found.values() for cell in group])
+    chance = race_odds.probabilities([one for one in stages if one], source)
     return Raced(log, found, chance)
 
 

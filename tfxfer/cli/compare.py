@@ -10,8 +10,8 @@ name of a dataset. A first look at them is printed before anything runs. Without
 ends with the ranking, the answer and the path of the report. Stopped at any moment, the
 same command goes on where it was.
 
-With --minutes networks race on growing shares of the images, those that are
-significantly worse leave, and the answer comes in time. Without, it is tools.sweep with
+With --minutes networks race on growing shares of the images, those that are very
+improbably the best leave, and the answer comes in time. Without, it is tools.sweep with
 configs/images.py, and prints that command. --plan, --status and --config.FIELD=VALUE
 are as there.
 """

@@ -13,14 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tfxfer import architectures, errors, number_format, race_log, results
 from tfxfer.analysis import cells, race_odds, races, stats, verdicts
-from tfxfer.race import pace
+from tfxfer.race import pace, rules
 from tfxfer.race import shares as race_shares
 from tfxfer.study import driver, executors, planning
 from tfxfer.study.cost import Sizes
 from tfxfer.study.study import TRAINED, Study
 
 FIXED = 'logistic'
-SURE = 0.01  # A network with more than this probability of being best stays in.
 # Seconds before the deadline at which Runs are stopped: for the answer and the report.
 RESERVE = 15.0
 
@@ -222,15 +221,28 @@ class Race:
             if one.kind == 'dropped' and (one.share or 0) < share
         }
         names = [name for name in self.study.archs if name not in out]
-        chance = race_odds.probabilities(self._stages())
+        return rules.order(self._chance(), self._needs(names, share))
+
+    def _chance(self) -> dict[str, float]:
+        """{network of the study: probability that it is the best on all images}.
+
+        Of networks that were not measured, by their ImageNet accuracy.
+        """
         labels = self._labels()
-        return sorted(
-            names,
-            key=lambda name: (
-                -chance.get(labels.get(name, ''), 0.0),
-                -(self._source(name) or 0.0),
-            ),
-        )
+        source = {
+            labels.get(name, name): self._source(name) for name in self.study.archs
+        }
+        chance = race_odds.probabilities(self._stages(), source)
+        names = {labels.get(name, name): name for name in self.study.archs}
+        return {names[own]: p for own, p in chance.items() if own in names}
+
+    def _needs(self, names: Sequence[str], share: float) -> dict[str, rules.Need]:
+        """Seconds of one job that networks still take."""
+        now = self._pace()
+        return {
+            name: rules.Need(now.seconds(name, share), now.seconds(name, 1.0))
+            for name in names
+        }
 
     def _source(self, name: str) -> float | None:
         arch = architectures.known(name)
@@ -239,20 +251,24 @@ class Race:
         return arch.top1(self.study.weights_of(name))
 
     def _fitting(self, names: Sequence[str], share: float) -> list[str]:
-        """Those that can be measured before the deadline; of others it is noted."""
-        now, fitting = self._pace(), []
+        """Those that are measured now; of others that may be the best it is noted."""
+        needs = self._needs(names, share)
         room = self.left * self.terms.jobs
+        first = share == self.shares[0] and share < 1
+        fitting = [
+            name
+            for name in rules.fitting(names, needs, room, first=first)
+            if needs[name].next <= self.left
+        ]
         for name in names:
-            takes = now.seconds(name, share)
-            if takes <= min(room, self.left):
-                fitting.append(name)
-                room -= takes
-            else:
+            if name not in fitting:
                 where = f'{architectures.short(name)} on {races.named(share)}'
+                takes = number_format.duration(needs[name].next)
+                left = number_format.duration(max(self.left, 0.0))
                 self._decide(
                     'unfit',
-                    f'{where} would take about {number_format.duration(takes)}; '
-                    f'{number_format.duration(max(self.left, 0.0))} are left.',
+                    f'{where} would take about {takes}; {left} are left, for more '
+                    'promising ones first.',
                     share,
                     name,
                 )
@@ -303,14 +319,12 @@ class Race:
         }
 
     def _judge(self, share: float) -> None:
-        """Throws out what is significantly worse than the best of a share."""
+        """Throws out what is very improbably the best on all images."""
         measured = self._cells(share)
         judged, _ = verdicts.verdicts(measured, self.workdir)
         if not judged:
             return
         (verdict,) = judged
-        chance = race_odds.probabilities(self._stages())
-        looks = max(len(self.shares) - 1, 1)
         best = verdict.best
         self._decide(
             'compared',
@@ -321,17 +335,21 @@ class Race:
         )
         if share >= 1:
             return
+        chance = self._chance()
+        leaving = set(rules.leaving(chance)) - set(
+            self._measured(self.study.archs, 1.0)
+        )
         for row in verdict.comparisons:
-            p = row.p_adjusted
-            worse = p is not None and p <= verdicts.SIGNIFICANT / looks
-            if worse and chance.get(row.b.network, 0.0) <= SURE:
+            arch = row.b.records[0].run.arch
+            if arch in leaving:
                 self._decide(
                     'dropped',
                     f'{row.b.network} is {number_format.percent(row.difference)} '
-                    f'points below {best.network} on {races.named(share)} (p = '
-                    f'{number_format.p_value(p or 0.0)}, corrected for all pairs).',
+                    f'points below {best.network} on {races.named(share)}, and the '
+                    'best on all images with a probability of '
+                    f'{number_format.p_value(chance[arch])}.',
                     share,
-                    row.b.records[0].run.arch,
+                    arch,
                 )
 
     # What follows the race.
@@ -341,7 +359,9 @@ class Race:
         settings = [name for name in self.study.settings if name in TRAINED]
         if not settings or self.left <= 0:
             return
-        chance = race_odds.probabilities(self._stages())
+        found = [cell for group in self._by_share().values() for cell in group]
+        source = race_odds.imagenet(found)
+        chance = race_odds.probabilities(self._stages(), source)
         shortlist, _ = race_odds.likely(chance)
         labels = self._labels()
         verdict = verdicts.verdicts(self._cells(1.0), self.workdir)[0]
@@ -387,21 +407,27 @@ class Race:
         return [name for name in names if (name, share) in found]
 
     def _cells(self, share: float) -> list[cells.Cell]:
+        return self._by_share()[share]
+
+    def _by_share(self) -> dict[float, list[cells.Cell]]:
         found = self._records()
-        return cells.cells([found[key] for key in found if key[1] == share])
+        return {
+            share: cells.cells([found[key] for key in found if key[1] == share])
+            for share in self.shares
+        }
 
     def _labels(self) -> dict[str, str]:
         """{network of the study: its name in Cells}."""
         return {
             cell.records[0].run.arch: cell.network
-            for share in self.shares
-            for cell in self._cells(share)
+            for group in self._by_share().values()
+            for cell in group
         }
 
     def _stages(self) -> list[race_odds.Stage]:
         found = (
-            race_odds.stage(share, self._cells(share), str(self.workdir))
-            for share in self.shares
+            race_odds.stage(share, group, str(self.workdir))
+            for share, group in self._by_share().items()
         )
         return [one for one in found if one is not None]
 

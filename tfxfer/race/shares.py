@@ -3,8 +3,8 @@
 from tfxfer.study.cost import Sizes
 
 # With fewer, what a share says of the whole is mostly noise.
-PER_CLASS, TRAINING, TEST = 8, 100, 50
-SMALLEST = 1 / 32
+PER_CLASS, TRAINING, TEST = 2.5, 25, 20
+SMALLEST = 1 / 16
 
 
 def shares(sizes: Sizes) -> tuple[float, ...]:

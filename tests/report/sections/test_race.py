@@ -31,7 +31,7 @@ def test_a_finished_race_has_its_table_its_figure_and_a_ranking_of_the_rest(race
     folder = race(600)
     built, drawings = show.tables(cells.read(folder), folder=folder)
     shown = built['race'].shown.set_index('network')
-    assert shown.loc['mobilenet_v1', 'measured on'] == '1/8 of the images'
+    assert shown.loc['mobilenet_v1', 'measured on'] == '1/16 of the images'
     assert shown.loc['mobilenet_v1', 'left the race'].startswith('dropped, ')
     assert 'points below' in shown.loc['mobilenet_v1', 'why']
     assert shown.loc['resnet_50', 'measured on'] == 'all images'

@@ -1,0 +1,1 @@
+"""Races replayed on cached features: what tools.bench_race measures, and how."""
