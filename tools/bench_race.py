@@ -54,23 +54,39 @@ def races(
 
 
 def shown(found: list[replay.Replayed]) -> str:
-    """The three tables of some races."""
+    """The tables of some races."""
     sets = sorted({one.name for one in found})
     parts = [
         f'{len(found)} races on {", ".join(sets)}\n',
         formats.md(tables.strategies(found)),
-        formats.md(
-            tables.reliability(
-                tables.stated(found), tables.BINS, 'The named networks hold the best'
+        *(
+            formats.md(tables.reliability(pairs, bins, title))
+            for pairs, bins, title in (
+                (
+                    tables.stated(found, measured=False),
+                    tables.BINS,
+                    'The named networks hold the best of all networks',
+                ),
+                (
+                    tables.stated(found, measured=True),
+                    tables.BINS,
+                    'The named networks hold the best of those measured',
+                ),
+                (
+                    tables.singly(found),
+                    tables.SINGLE,
+                    'A network is the best of those measured',
+                ),
             )
         ),
-        formats.md(
-            tables.reliability(
-                tables.singly(found), tables.SINGLE, 'A network is the best'
-            )
-        ),
+        _unmeasured(found),
     ]
     return '\n'.join(parts)
+
+
+def _unmeasured(found: list[replay.Replayed]) -> str:
+    count = sum(not set(one.best) & set(one.chance) for one in found)
+    return f'In {count} of {len(found)} races the best of all was not measured.'
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:

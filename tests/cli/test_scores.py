@@ -38,15 +38,9 @@ def logistic(workdir):
 
 
 @pytest.mark.slow
-def test_a_table_and_a_shortlist_of_cached_features(workdir, capsys, monkeypatch):
-    opened = []
-    original = Task.indices
-
-    def watched(self, split):
-        opened.append(split)
-        return original(self, split)
-
-    monkeypatch.setattr(Task, 'indices', watched)
+def test_a_table_and_a_shortlist_of_cached_features(
+    workdir, opened, capsys, monkeypatch
+):
     monkeypatch.setattr(Task, 'network', None)  # Nothing is computed twice.
     app.call(scores, [f'--workdir={workdir}', '--source_head'])
     assert set(opened) == {'train', 'valid'}

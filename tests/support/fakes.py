@@ -50,6 +50,21 @@ DATASET = datasets.Dataset(
 
 
 @pytest.fixture
+def opened(monkeypatch):
+    """The names of the splits that Tasks open, in order; none yet."""
+    from tfxfer.transfer.task import Task
+
+    names, original = [], Task.indices
+
+    def watched(self, split):
+        names.append(split)
+        return original(self, split)
+
+    monkeypatch.setattr(Task, 'indices', watched)
+    return names
+
+
+@pytest.fixture
 def fakes(monkeypatch):
     """Registers both for one test."""
     monkeypatch.setitem(architectures.ARCHITECTURES, 'tiny', ARCHITECTURE)

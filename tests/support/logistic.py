@@ -89,3 +89,18 @@ def assert_solved(x, y, classes, l2s, limits=None, backend=None):
         assert f - minimum <= allowed(minimum, len(y), classes), l2
     assert all(entry['solved'] for entry in trace)
     assert len(trace) == len(l2s)
+
+
+def assert_binary_solved(x, y, path):
+    """That each (l2, w) of a path solves the binary problem of each class of y [n, k].
+
+    Each of its labelled images alone.
+    """
+    (n, k), labelled = y.shape, y.T >= 0
+    binary = [Reference(x[labelled[j]], y[labelled[j], j : j + 1]) for j in range(k)]
+    for l2, w in path:
+        for j, reference in enumerate(binary):
+            f = logreg.loss_and_grad(w[:, [j]], x, y[:, [j]], l2)[0]
+            minimum = reference.minimum(l2)
+            share = 1e-4 * minimum + 1e-7 * n * np.log(k) / k
+            assert f - minimum <= share, (l2, j)

@@ -66,7 +66,7 @@ def test_a_race_whose_budget_is_everything_finds_the_best():
 
 def replayed(number, regret, chance, best):
     error = dict.fromkeys(regret, 0.01)
-    return replay.Replayed(number, 'made', regret, error, chance, best)
+    return replay.Replayed(number, 'made', regret, error, chance, best, best)
 
 
 FOUND = [
@@ -81,10 +81,18 @@ def test_tables_by_hand():
     (row,) = tables.strategies(FOUND).frame.to_dict('records')
     assert (row['best'], row['near'], row['error']) == (0.25, 0.5, 0.75)
     assert (row['mean'], row['worst']) == (pytest.approx(1.075), pytest.approx(3.0))
-    assert [was for _, was in tables.stated(FOUND)] == [True, True, False, True]
-    rows = tables.reliability(tables.stated(FOUND), (0, 0.94, 1), '').frame
+    pairs = tables.stated(FOUND, measured=False)
+    assert [was for _, was in pairs] == [True, True, False, True]
+    rows = tables.reliability(pairs, (0, 0.94, 1), '').frame
     assert list(rows.n) == [1, 3] and list(rows.was) == [0, 1]
     assert len(tables.singly(FOUND)) == 9
+
+
+def test_a_best_that_was_not_measured_is_not_among_the_named():
+    """z is better than all that the race saw: right of those measured, wrong of all."""
+    one = replay.Replayed(0, 'made', {}, {}, {'a': 0.95, 'b': 0.05}, ('z',), ('a',))
+    assert tables.stated([one], measured=True) == [(0.95, True)]
+    assert tables.stated([one], measured=False) == [(0.95, False)]
 
 
 def store_of(folder, name, set_name, noise, images):

@@ -104,15 +104,7 @@ def test_same_run_same_record(weights, tmp_path, setting):
 
 
 @pytest.mark.parametrize('setting', SOME_SETTINGS)
-def test_a_trial_cannot_open_the_test_split(weights, tmp_path, setting, monkeypatch):
-    opened = []
-    original = Task.indices
-
-    def watched(self, split):
-        opened.append(split)
-        return original(self, split)
-
-    monkeypatch.setattr(Task, 'indices', watched)
+def test_a_trial_cannot_open_the_test_split(weights, tmp_path, setting, opened):
     trial = made(setting, weights, phase='trial')
     record = execute.execute(trial, ExecutionOptions(tmp_path))
     assert record.score is None and 0 <= record.valid_score <= 1

@@ -107,7 +107,7 @@ def main(given: app.Given) -> None:
     path = found.report()
     print(found.summary())
     print(path)
-    sweep.check_failed(outcome, workdir)
+    sweep.check_failed(outcome.failed, workdir)
 
 
 def _race(
@@ -153,11 +153,7 @@ def _race(
     path = _answer(workdir)
     if path:
         print(path)
-    if failed:
-        raise app.Failed(
-            f'{len(failed)} Runs failed {failures.ATTEMPTS} times or more. '
-            f'--retry_failed tries them again. Their logs: {workdir}/ID/log.txt'
-        )
+    sweep.check_failed(failed, workdir)
 
 
 def _answer(workdir: pathlib.Path) -> pathlib.Path | None:

@@ -13,7 +13,7 @@ On several machines that share the workdir, start the same command on each, as
 import pathlib
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from absl import flags, logging
 
@@ -145,14 +145,14 @@ def run(given: app.Given, summary: Summary | None = None) -> None:
         return
     outcome = carry_out(workdir, given, lambda: inputs.ready(study, options))
     show_results(workdir, summary)
-    check_failed(outcome, workdir)
+    check_failed(outcome.failed, workdir)
 
 
-def check_failed(outcome: driver.Outcome, workdir: pathlib.Path) -> None:
-    """Raises app.Failed where Runs failed for good."""
-    if outcome.failed:
+def check_failed(failed: Collection[str], workdir: pathlib.Path) -> None:
+    """Raises app.Failed where Runs failed for good; failed: their ids."""
+    if failed:
         raise app.Failed(
-            f'{len(outcome.failed)} Runs failed {failures.ATTEMPTS} times or more; the '
+            f'{len(failed)} Runs failed {failures.ATTEMPTS} times or more; the '
             'table lacks what depends on them. --retry_failed tries them again. Their '
             f'logs: {workdir}/ID/log.txt'
         )

@@ -34,8 +34,7 @@ def show(
     for sentence in missing:
         print(f'Not here yet: {sentence}')
     if measure and not rates:
-        path = options.cache / 'rates.json'
-        rates = measure_rates(study, path)
+        rates = measure_rates(study, options.rates)
         for name, (train, infer) in rates.items():
             print(f'{name}: {train:.1f} images/s in training, {infer:.1f} scored')
         print(_table(loads, rates))
@@ -98,15 +97,10 @@ def measure_rates(study: Study, path: pathlib.Path) -> dict[str, cost.Rate]:
     """This machine's Rate by network: read from a file, or measured and added to it."""
     import tqdm
 
-    from tfxfer.transfer import environment, throughput
+    from tfxfer.transfer import throughput
 
-    versions = environment.versions()
-    device = f'{versions["device"]}, {versions["threads"]} threads'
-    known, rates = throughput.read(path), {}
+    found = {}
     for name in tqdm.tqdm(study.archs, 'Measuring', unit='network'):
-        key = f'{name}, {study.image_size or "own"} pixels, {study.precision}, {device}'
-        if key not in known:
-            known[key] = throughput.measure(name, study.image_size, study.precision)
-            throughput.write(path, known)
-        rates[name] = cost.Rate(*known[key])
-    return rates
+        rate = throughput.once(path, name, study.image_size, study.precision)
+        found[name] = cost.Rate(*rate)
+    return found

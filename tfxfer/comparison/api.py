@@ -40,7 +40,8 @@ def compare(
             that has results of other images.
         jobs: Runs at the same time; None: one per GPU, without GPUs one per core.
         minutes: until it answers: networks race on growing shares of the images, and
-            those that are significantly worse leave; None: all are measured on all.
+            those that are very improbably the best leave; None: all are measured on
+            all.
         **fields: others of configs/images.py; of hyperparameters those that change:
             finetune={'steps': 2000}.
 

@@ -10,8 +10,6 @@ from tfxfer.race import race
 from tfxfer.study.study import Study
 from tfxfer.transfer.options import ExecutionOptions
 
-RATES = 'rates.json'  # In the cache of a workdir.
-
 
 def carry_out(
     found: Inputs, options: ExecutionOptions, terms: race.Terms, started: float
@@ -40,22 +38,13 @@ def rates(study: Study, options: ExecutionOptions) -> dict[str, float]:
     Of the cheapest network, by which the others are judged, and of those whose work is
     not known; measured once, then cached.
     """
-    from tfxfer.transfer import environment, throughput  # TensorFlow.
+    from tfxfer.transfer import throughput  # TensorFlow.
 
-    path = options.cache / RATES
-    known = throughput.read(path)
-    versions = environment.versions()
-    device = f'{versions["device"]}, {versions["threads"]} threads'
-    found = {}
-    for name in _to_measure(study):
-        size = study.image_size or 'own'
-        key = f'{name}, {size} pixels, {study.precision}, once through, {device}'
-        if key not in known:
-            rate = throughput.measure_inference(name, study.image_size, study.precision)
-            known[key] = throughput.Rate(rate / 3, rate)
-            throughput.write(path, known)
-        found[name] = known[key].infer
-    return found
+    size, precision = study.image_size, study.precision
+    return {
+        name: throughput.once(options.rates, name, size, precision, train=False).infer
+        for name in _to_measure(study)
+    }
 
 
 def _to_measure(study: Study) -> list[str]:

@@ -126,12 +126,14 @@ class Race:
 
     def _end(self, why: str) -> None:
         """Notes why the race ends here, and what more time would buy."""
-        names = self._contenders(1.0)
-        more = self._pace().wall((name, 1.0) for name in names)
+        needs = self._needs(self._contenders(1.0), 1.0)
+        more = [need.whole for need in needs.values() if need.whole]
         if more:
+            takes = number_format.duration(sum(more) / self.terms.jobs)
+            are = 'network is' if len(more) == 1 else 'networks are'
             why += (
-                f'; the {len(names)} networks that are still in on all images: about '
-                f'{number_format.duration(more)} more'
+                f'; {len(more)} {are} still in and not measured on all images, which '
+                f'takes about {takes} more'
             )
         else:
             why = 'all that is still in is measured on all images'
@@ -267,8 +269,8 @@ class Race:
                 left = number_format.duration(max(self.left, 0.0))
                 self._decide(
                     'unfit',
-                    f'{where} would take about {takes}; {left} are left, for more '
-                    'promising ones first.',
+                    f'{where} would take about {takes}: {left} are left, and more '
+                    'promising networks come first.',
                     share,
                     name,
                 )
@@ -359,16 +361,13 @@ class Race:
         settings = [name for name in self.study.settings if name in TRAINED]
         if not settings or self.left <= 0:
             return
-        found = [cell for group in self._by_share().values() for cell in group]
-        source = race_odds.imagenet(found)
-        chance = race_odds.probabilities(self._stages(), source)
-        shortlist, _ = race_odds.likely(chance)
-        labels = self._labels()
-        verdict = verdicts.verdicts(self._cells(1.0), self.workdir)[0]
-        if verdict:  # On all images: those that are not told apart.
-            close = (verdict[0].best, *verdict[0].close)
-            shortlist = [cell.network for cell in close]
-        names = [name for name in self.study.archs if labels.get(name) in shortlist]
+        judged, _ = verdicts.verdicts(self._cells(1.0), self.workdir)
+        if judged:  # Those that are not told apart.
+            close = (judged[0].best, *judged[0].close)
+            shortlist = [cell.records[0].run.arch for cell in close]
+        else:  # A metric without Verdicts: those that were measured.
+            shortlist = self._measured(self.study.archs, 1.0)
+        names = [name for name in self.study.archs if name in shortlist]
         if names:
             shown = ', '.join(map(architectures.short, names))
             self._decide('trained', f'{", ".join(settings)} of {shown}.', 1.0)

@@ -39,3 +39,8 @@ class ExecutionOptions:
     def cache(self) -> pathlib.Path:
         """Folder of what is computed once for all Runs of the workdir."""
         return pathlib.Path(self.workdir) / 'cache'
+
+    @property
+    def rates(self) -> pathlib.Path:
+        """File of how fast networks were found to be."""
+        return self.cache / 'rates.json'

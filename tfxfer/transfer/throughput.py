@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfxfer import architectures, config, models, storage
 from tfxfer.models import float32, model_file, openvino
 from tfxfer.training import distribution, step
+from tfxfer.transfer import environment
 
 BATCH = 16  # Images; larger ones are little faster, and all networks have room.
 ROUNDS = 3  # Timed, after one that is not; the median counts.
@@ -140,6 +141,39 @@ def _median_seconds(step: collections.abc.Callable[[], typing.Any]) -> float:
         step()
         seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds)
+
+
+def once(
+    path: str | os.PathLike[str],
+    name: str,
+    size: int | None,
+    precision: str,
+    *,
+    train: bool = True,
+) -> Rate:
+    """The Rate of a network on this machine: from a file, or measured and added to it.
+
+    Args:
+        path: of the file.
+        name, size, precision: see measure.
+        train: False: images once through are all that is asked for; of training the
+            rate is then taken to be a third of that.
+    """
+    versions = environment.versions()
+    device = f'{versions["device"]}, {versions["threads"]} threads'
+    key = f'{name}, {size or "own"} pixels, {precision}, {device}'
+    known = read(path)
+    keys = (key,) if train else (key, f'{key}, once through')
+    for one in keys:
+        if one in known:
+            return known[one]
+    if train:
+        rate = measure(name, size, precision)
+    else:
+        infer = measure_inference(name, size, precision)
+        rate = Rate(infer / 3, infer)
+    write(path, known | {keys[-1]: rate})
+    return rate
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Rate]:

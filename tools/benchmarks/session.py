@@ -103,7 +103,7 @@ class Session:
         where: the machine.
         facts: of every row that is recorded.
         before: rows that the file had.
-        found: rows of this session.
+        found: rows that were measured since.
         interrupted: a part ended by Ctrl-C or SIGTERM and kept what it had.
     """
 

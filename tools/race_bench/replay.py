@@ -2,7 +2,7 @@
 
 import collections
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -138,8 +138,8 @@ class Replayed(typing.NamedTuple):
         regret: by strategy, what its pick scores less than the best, 0-1.
         error: by strategy, the paired standard error of that difference, 0-1.
         chance: {network: probability} that the race stated.
-        best: of the networks that the race has measured, those of the highest score
-            on all images.
+        best: of all networks those of the highest score on all images.
+        best_measured: the same of the networks that the race has measured.
     """
 
     race: int
@@ -148,6 +148,7 @@ class Replayed(typing.NamedTuple):
     error: dict[str, float]
     chance: dict[str, float]
     best: tuple[str, ...]
+    best_measured: tuple[str, ...]
 
 
 def replayed(number: int, race: Resampled, budget: float) -> Replayed:
@@ -161,13 +162,17 @@ def replayed(number: int, race: Resampled, budget: float) -> Replayed:
     }
     full = {name: race.right[1.0, name].astype(float) for name in race.networks}
     score = {name: right.mean() for name, right in full.items()}
-    top = max(score.values())
-    first = next(name for name in score if score[name] == top)
-    most = max(score[name] for name in chance)
-    best = tuple(name for name in chance if score[name] >= most - 1e-12)
+    best, best_measured = _highest(score, score), _highest(score, chance)
     regret, error = {}, {}
     for strategy, pick in picks.items():
-        difference = full[first] - full[pick]
+        difference = full[best[0]] - full[pick]
         regret[strategy] = float(difference.mean())
         error[strategy] = float(difference.std(ddof=1) / len(difference) ** 0.5)
-    return Replayed(number, race.name, regret, error, chance, best)
+    return Replayed(number, race.name, regret, error, chance, best, best_measured)
+
+
+def _highest(score: Mapping[str, float], names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that have the highest score of them."""
+    found = list(names)
+    top = max(score[name] for name in found)
+    return tuple(name for name in found if score[name] >= top - 1e-12)

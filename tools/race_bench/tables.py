@@ -42,19 +42,24 @@ def strategies(found: Sequence[Replayed]) -> formats.Table:
     )  # fmt: skip
 
 
-def stated(found: Sequence[Replayed]) -> list[tuple[float, bool]]:
-    """(stated probability that the named networks hold the best, whether they do)."""
+def stated(found: Sequence[Replayed], *, measured: bool) -> list[tuple[float, bool]]:
+    """(stated probability that the named networks hold the best, whether they do).
+
+    measured: the best of those networks that the race has measured; else of all, as the
+    full study finds it.
+    """
     pairs = []
     for one in found:
         names, chance = race_odds.likely(one.chance)
-        pairs.append((chance, bool(set(names) & set(one.best))))
+        best = one.best_measured if measured else one.best
+        pairs.append((chance, bool(set(names) & set(best))))
     return pairs
 
 
 def singly(found: Sequence[Replayed]) -> list[tuple[float, bool]]:
-    """(stated probability of a network to be the best, whether it is)."""
+    """(stated probability that a network is the best of those measured, whether)."""
     return [
-        (chance, name in one.best)
+        (chance, name in one.best_measured)
         for one in found
         for name, chance in one.chance.items()
     ]
