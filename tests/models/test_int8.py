@@ -1,4 +1,5 @@
 import importlib.util
+import logging
 
 import keras
 import numpy as np
@@ -40,6 +41,13 @@ def test_quantised_features_are_near_and_the_same_every_time(fakes, capfd):
     assert np.abs(other - quantised).max() > 0.02 * largest
     printed = capfd.readouterr()
     assert not printed.out and 'INFO' not in printed.err
+
+
+def test_log_lines_of_others_are_not_lost(fakes, caplog):
+    int8_or_skip()
+    run(models.build(ARCHITECTURE, 3))
+    logging.warning('of another library')
+    assert 'of another library' in caplog.text
 
 
 def test_few_images_are_enough_to_quantise_by(fakes):

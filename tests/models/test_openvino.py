@@ -311,7 +311,7 @@ def test_bfloat16_is_near_and_is_not_float32():
 
 
 def test_what_a_precision_needs_is_said(tmp_path):
-    with pytest.raises(errors.InputError, match="'int4'.*float32, bfloat16"):
+    with pytest.raises(errors.InputError, match="'int4'.*float32, tf32, bfloat16"):
         openvino.check('int4')
     with pytest.raises(errors.InputError, match='float16 is for GPUs'):
         openvino.check('float16')

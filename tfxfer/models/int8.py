@@ -88,6 +88,7 @@ def _quiet_nncf() -> Iterator[typing.Any]:
     import nncf
 
     logging.root.handlers[:] = handlers
-    nncf.set_log_level(logging.ERROR)
+    # After its own set_log_level, warnings of other libraries were lost.
+    logging.getLogger('nncf').setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):
         yield nncf
