@@ -8,6 +8,11 @@ Logistic regression on fixed features, 66 Runs, a few hours of one CPU core. Thr
 the networks, fine-tuned and from scratch on two of the sets:
 
     python -m tools.sweep --config=configs/real_networks.py:trained --workdir=runs/real
+
+Six networks fine-tuned on three sets with three seeds, for docs/ranking.md:
+
+    python -m tools.sweep --config=configs/real_networks.py:finetuned \
+        --workdir=runs/finetuned
 """
 
 from configs import images
@@ -41,6 +46,21 @@ def get_config(part='logistic'):
     config.archs = (*models.values(), *SLIM)
     config.datasets = tuple(f'folder:images/{name}' for name in SETS)
     config.weights = 'networks/{arch}.weights.h5'
+    if part == 'finetuned':
+        # At 64 pixels, with few steps and one learning rate: an hour of two CPU cores.
+        slim = ('mobilenet_v1_0.75_224', 'mobilenet_v1', 'mobilenet_v2')
+        config.archs = (*(models[name] for name in list(KERAS)[:3]), *slim)
+        config.datasets = tuple(
+            f'folder:images/{name}' for name in ('flowers5', 'textures10', 'trash6')
+        )
+        config.settings = ('logistic', 'finetune')
+        config.image_size = 64
+        config.finetune.update(
+            {
+                'batch': 16, 'steps': 200, 'lrs': (0.003,), 'wds': (1e-5,),
+                'min_area': 0.3,
+            }
+        )  # fmt: skip
     if part == 'trained':
         # At 96 pixels, with few steps: for a CPU.
         config.archs = tuple(models[name] for name in list(KERAS)[:3])

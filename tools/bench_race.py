@@ -11,6 +11,9 @@ are, and how often what the race calls probable is so. The constants of
 analysis/race_odds.py and race/rules.py were set on the first 24 races; the others are
 printed apart.
 
+A budget counts image forwards times multiply-adds, as time does; with --forwards it
+counts image forwards alone.
+
 What was measured is kept in RESULTS/bench_race; the same command goes on from it. On
 one core 50 races take about a quarter of an hour; --quick is two minutes, of small
 parts of the sets.
@@ -94,6 +97,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.string('results', 'runs/real', 'Folder with Runs whose features are cached.')
     define.integer('races', 50, 'How many are simulated.', least=1)
     define.number('budget', BUDGET, 'Of the cost of measuring all.', least=0, most=1)
+    define.boolean('forwards', False, 'Count images, not their multiply-adds.')
     define.boolean('quick', False, 'A first look, in two minutes.')
     return define.given
 
@@ -109,6 +113,8 @@ def main(given: app.Given) -> None:
     try:
         with threadpoolctl.threadpool_limits(1):
             for number, race in enumerate(races(results, count, quick=given.quick)):
+                if given.forwards:
+                    race = race.of_equal_cost()
                 found.append(replay.replayed(number, race, given.budget))
                 one = found[-1]
                 names = ', '.join(

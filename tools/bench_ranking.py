@@ -16,6 +16,12 @@ probe) and finetune, in per cent. Printed are
 3. the relation itself, learned from all datasets: the constants of
    tfxfer/ranking/relation.py.
 
+    python -m tools.bench_ranking --results=runs/finetuned
+
+takes a results folder instead, where networks were both probed (setting logistic) and
+fine-tuned on the same images: what each way to choose loses there, with its standard
+error over test images and seeds.
+
     python -m tools.bench_ranking --times=3000x2048x37
 
 prints what each score takes for so many images, features and classes: seconds by the
@@ -38,6 +44,7 @@ from tfxfer import errors
 from tfxfer.analysis import stats as own_stats
 from tfxfer.cli import app
 from tfxfer.ranking import relation, scores, shortlist, source_labels
+from tools import finetuned_truth
 
 COLUMNS = ('dataset', 'network', 'imagenet_top1', 'head', 'finetune')
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -227,6 +234,7 @@ def share_held(made: Sequence[Claim], level: float) -> tuple[float, float, int]:
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define = app.Define(values)
     define.string('table', None, f'CSV file: {",".join(COLUMNS)}, in per cent.')
+    define.string('results', None, 'Folder with Runs of logistic and of finetune.')
     define.string('times', None, 'IMAGESxFEATURESxCLASSES: times the scores on these.')
     define.strings('left_out', [], 'Networks that a second pool leaves out.')
     define.strings('doubted', [], 'Datasets without which all is computed once more.')
@@ -239,8 +247,14 @@ def main(given: typing.Any) -> None:
     if given.times:
         print_times(given.times)
         return
+    if given.results:
+        print_truth(finetuned_truth.read(given.results))
+        return
     if not given.table:
-        raise errors.InputError('Say which table: --table=finetuned.csv')
+        raise errors.InputError(
+            'Say which table or results: --table=finetuned.csv, or '
+            '--results=runs/finetuned.'
+        )
     tasks = read(given.table)
     names = {name: None for task in tasks for name in task.networks}
     for name in given.left_out:
@@ -290,6 +304,30 @@ def print_times(shape: str) -> None:
         one.compute(sample)
         wall, cpu = time.perf_counter() - start, time.process_time() - used
         print(f'{one.title:14}{wall:8.2f} s, of CPU cores {cpu:.2f} s', flush=True)
+
+
+def print_truth(found: Sequence[finetuned_truth.Truth]) -> None:
+    """Accuracies, rank correlations, and what every way to choose loses."""
+    for truth in found:
+        print(f'\n| {truth.dataset} | ImageNet % | logistic % | finetune % | best % |')
+        print('|---|---|---|---|---|')
+        for row, tuned in zip(truth.rows, truth.finetuned, strict=True):
+            cells = [row.source_score, row.score, tuned]
+            text = ' | '.join(f'{100 * value:.1f}' for value in cells if value)
+            chance = f'{100 * (row.chance or 0):.0f}{" yes" if row.chosen else ""}'
+            print(f'| {row.network} | {text} | {chance} |')
+    print_ranks([truth.task for truth in found], 'networks of the folder')
+    print('\n| fine-tuned | dataset | networks | points lost | standard error | near |')
+    print('|---|---|---|---|---|---|')
+    for name in finetuned_truth.picks(found[0]):
+        for truth in found:
+            chosen = finetuned_truth.picks(truth)[name]
+            lost, error = truth.lost(chosen)
+            near = 'yes' if lost <= max(finetuned_truth.NEAR, error) + 1e-9 else 'no'
+            print(
+                f'| {name} | {truth.dataset} | {len(chosen)} | {lost:.2f} | '
+                f'{error:.2f} | {near} |'
+            )
 
 
 def print_ranks(tasks: Sequence[relation.Task], title: str) -> None:

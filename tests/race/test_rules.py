@@ -38,12 +38,13 @@ def test_each_leaves_room_for_those_before_it_on_all_images(room, expected):
 
 def test_the_first_share_takes_a_part_but_where_all_fit():
     names = ['cheap', 'usual', 'dear']
-    assert rules.fitting(names, NEEDS, 52.0, first=True) == names
-    # 0.4 of 30 is 12; of 33, 13.2.
-    assert rules.fitting(names, NEEDS, 30.0, first=True) == ['cheap', 'usual']
-    assert rules.fitting(names, NEEDS, 33.0, first=True) == names
+    needs = {**NEEDS, 'dear': rules.Need(10.0, 60.0)}
+    assert rules.fitting(names, needs, 72.0, first=True) == names
+    # A quarter of 50 is 12.5; of 53, 13.25.
+    assert rules.fitting(names, needs, 50.0, first=True) == ['cheap', 'usual']
+    assert rules.fitting(names, needs, 53.0, first=True) == names
     # One at least.
-    assert rules.fitting(names, NEEDS, 2.0, first=True) == ['cheap']
+    assert rules.fitting(names, needs, 2.0, first=True) == ['cheap']
 
 
 def test_those_leave_that_are_improbable_together():

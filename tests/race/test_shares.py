@@ -9,7 +9,7 @@ from tfxfer.study.cost import Sizes
     [
         (Sizes(8000, 2000, 5000, 10), 1 / 16),  # Less says nothing.
         (Sizes(240, 60, 200, 5), 1 / 8),  # 37 to train on, 25 to test.
-        (Sizes(800, 200, 160, 100), 1 / 4),  # 2.5 per class.
+        (Sizes(800, 200, 320, 100), 1 / 8),  # One per class, and a quarter over.
         (Sizes(800, 200, 76, 10), 1 / 2),  # 20 test images at least.
         (Sizes(40, 8, 200, 2), 1.0),
     ],

@@ -255,6 +255,11 @@ _EXPERIMENTS = {
         '--config.weights=pretrain --config.source=digits_0_4',
         'scratch final',
     ),
+    f'{_SWEEP}/real_networks.py:finetuned --workdir=runs/finetuned': Called(
+        f'{PLAN} {ONE_NETWORK} --config.datasets=digits '
+        '--config.weights=pretrain --config.source=digits_0_4',
+        'finetune final',
+    ),
     **{
         f'{_SWEEP}/race.py:{part} --workdir=runs/real': Called(
             f'{PLAN} {ONE_NETWORK} --config.datasets=digits,digits_5_9 '
@@ -266,6 +271,9 @@ _EXPERIMENTS = {
     'python -m tools.bench_race --results=runs/real --races=50': By(
         'tests/tools/test_bench_race.py::'
         'test_the_program_replays_races_and_goes_on_where_it_was'
+    ),
+    'python -m tools.bench_race --results=runs/real --races=50 --forwards': By(
+        'tests/tools/test_bench_race.py::test_forwards_alone_are_another_budget'
     ),
     'python -m tools.dataset_size --data=MY_DATA --workdir=runs/dataset_size': By(
         'tests/cli/test_dataset_size.py::test_the_experiment_ends_with_its_tables'
@@ -344,6 +352,10 @@ _BENCHMARKS = {
     '--left_out=resnet101,resnet152,densenet201 --doubted=sun397': By(
         'tests/tools/test_bench_ranking.py::'
         'test_the_program_prints_scores_and_what_shortlists_said'
+    ),
+    'python -m tools.bench_ranking --results=runs/finetuned': By(
+        'tests/tools/test_bench_ranking.py::'
+        'test_the_program_prints_what_fine_tuning_came_to'
     ),
     'python -m tools.bench_ranking --times=3000x2048x37': By(
         'tests/tools/test_bench_ranking.py::test_the_program_times_every_score'

@@ -1,5 +1,7 @@
 """Replayed races: costs and picks by hand, and the program on made-up features."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,7 @@ def test_others_pick_as_they_say():
     # What does not fit is passed over.
     race, _ = board(accuracies, [1.0, 9.0, 1.0, 1.0], 0.25)
     assert replay.by_source(race, 0.25) == 'c'
+    assert replay.by_source(race.of_equal_cost(), 0.25) == 'b'
 
 
 def test_a_race_whose_budget_is_everything_finds_the_best():
@@ -143,6 +146,18 @@ def test_the_program_replays_races_and_goes_on_where_it_was(folder, capsys):
     assert first.splitlines()[:2] == capsys.readouterr().out.splitlines()[:2]
     after = sorted((folder / 'bench_race').iterdir())
     assert len(after) == 3 and [p.stat().st_mtime_ns for p in after[:2]] == times
+
+
+def test_forwards_alone_are_another_budget(folder, capsys):
+    """resnet_50 takes ten times the multiply-adds of the others, and is the worst."""
+    call = [f'--results={folder}', '--races=2', '--budget=0.4']
+    lost = {}
+    for flag in ('--noforwards', '--forwards'):
+        app.call(bench_race, [*call, flag])
+        (row,) = re.findall(r'\| random order.*', capsys.readouterr().out)
+        lost[flag] = float(row.split('|')[5])
+    # 0.4 of the multiply-adds has room for both others, of the forwards for one.
+    assert lost['--noforwards'] == 0 < lost['--forwards']
 
 
 def test_networks_that_come_later_are_measured_too(folder):

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import SHARED
-from tfxfer import errors
+from tests.support import made_results
+from tfxfer import errors, results
 from tfxfer.cli import app
 from tfxfer.ranking import relation, scores
-from tools import bench_ranking
+from tools import bench_ranking, finetuned_truth
 
 STRONG = ['resnet101', 'resnet152', 'densenet201']
 DOUBTED = 'sun397'  # Whose probe is above fine-tuning.
@@ -175,3 +176,71 @@ def test_unknown_names_are_refused_in_one_line(table, program):
         app.call(bench_ranking, [])
     done = program('tools.bench_ranking', '--table=none.csv')
     assert done.returncode == 2 and done.stderr.count('\n') == 1
+
+
+TUNED = {  # ImageNet %, and of 100 test images right: logistic, fine-tuned.
+    'mobilenet_v1': (71, 60, 90),
+    'mobilenet_v2': (74, 66, 92),
+    'resnet_50': (75, 70, 91),
+    'inception_v3': (78, 50, 80),
+}
+
+
+def write_tuned(folder, networks=TUNED, seeds=(0,)):
+    for arch, (imagenet, *rights) in networks.items():
+        source = {'dataset': 'imagenet2012', 'score': imagenet / 100, 'images': None}
+        for setting, right in zip(('logistic', 'finetune'), rights, strict=True):
+            for seed in seeds if setting == 'finetune' else (0,):
+                run = made_results.run(arch, setting, weights='slim', seed=seed)
+                made = made_results.record(run, right / 100, source=source)
+                results.write(folder, made, made_results.predictions(right))
+
+
+def test_what_each_choice_loses_of_fine_tuning_by_hand(tmp_path):
+    write_tuned(tmp_path)
+    (truth,) = finetuned_truth.read(tmp_path)
+    names = [row.network for row in truth.rows]
+    chosen = finetuned_truth.picks(truth)
+
+    def lost(name):
+        return truth.lost(chosen[name])
+
+    assert [names[i] for i in chosen['ImageNet top-1']] == ['inception_v3']
+    assert [names[i] for i in chosen['probe']] == ['resnet_50']
+    # 12 test images of 100 that the best alone has right: 0.12 +- 0.033.
+    assert lost('ImageNet top-1') == pytest.approx(
+        (12, 100 * (0.12 * 0.88 / 99) ** 0.5)
+    )
+    assert lost('probe') == pytest.approx((1, 1))
+    assert lost('its first two') == (0, 0)
+    assert {names[i] for i in chosen['its first two']} == {'resnet_50', 'mobilenet_v2'}
+    assert dict(zip(names, truth.finetuned, strict=True)) == {
+        name: tuned / 100 for name, (_, _, tuned) in TUNED.items()
+    }
+
+
+def test_the_program_prints_what_fine_tuning_came_to(tmp_path, capsys):
+    write_tuned(tmp_path, seeds=(0, 1))
+    app.call(bench_ranking, [f'--results={tmp_path}'])
+    out = capsys.readouterr().out
+    assert re.search(r'\| resnet_50 \| 75.0 \| 70.0 \| 91.0 \| \d+ yes \|', out)
+    assert re.search(r'\| ImageNet top-1 \| digits_5_9 \| 1 \| 12.00 \| .* \| no', out)
+    assert re.search(r'\| probe \| digits_5_9 \| 1 \| 1.00 \| 1.00 \| yes', out)
+
+
+def test_results_that_say_too_little_are_refused(tmp_path):
+    write_tuned(tmp_path, {k: TUNED[k] for k in list(TUNED)[:3]})
+    with pytest.raises(
+        errors.InputError, match='a shortlist of 3 networks; it takes 4'
+    ):
+        finetuned_truth.read(tmp_path)
+    run = made_results.run('inception_v3', 'logistic', weights='slim')
+    source = {'dataset': 'imagenet2012', 'score': 0.78, 'images': None}
+    made = made_results.record(run, 0.5, source=source)
+    results.write(tmp_path, made, made_results.predictions(50))
+    with pytest.raises(errors.InputError, match='inception_v3 has 0 results of fine-'):
+        finetuned_truth.read(tmp_path)
+    for path in tmp_path.glob('*finetune*/*'):
+        path.unlink()
+    with pytest.raises(errors.InputError, match='no finished Run of fine-tuning'):
+        finetuned_truth.read(tmp_path)

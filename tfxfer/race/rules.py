@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 # Of what is left, what all may take together at the first share: the more is spent
 # there, the fewer images the better ones are measured on.
-FIRST = 0.4
+FIRST = 0.25
 SURE = 0.01  # Those leave that are the best with less than this probability, together.
 
 

@@ -3,7 +3,7 @@
 from tfxfer.study.cost import Sizes
 
 # With fewer, what a share says of the whole is mostly noise.
-PER_CLASS, TRAINING, TEST = 2.5, 25, 20
+PER_CLASS, TRAINING, TEST = 1, 25, 20
 SMALLEST = 1 / 16
 
 

@@ -74,6 +74,14 @@ class Resampled:
     index: Mapping[float, np.ndarray]
     right: Mapping[tuple[float, str], np.ndarray]
 
+    def of_equal_cost(self) -> 'Resampled':
+        """The same race where an image costs the same in every network."""
+        networks = {
+            name: dataclasses.replace(one, work=1.0)
+            for name, one in self.networks.items()
+        }
+        return dataclasses.replace(self, networks=networks)
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes it, completely or not at all."""
         arrays: dict[str, typing.Any] = {'name': self.name, 'shares': self.shares}
