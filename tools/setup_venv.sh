@@ -130,7 +130,7 @@ $versions is needed. Remove the folder: it is then made anew."
   touch .venv/installing
   rm -rf .venv/installed .venv/install.log .venv/tmp
   mkdir .venv/tmp
-  echo "Installing into $PWD/.venv: about 2 minutes on a fast line, 3.8 GB on disk" \
+  echo "Installing into $PWD/.venv: about 4 minutes on a fast line, 3.8 GB on disk" \
     "(progress: .venv/install.log)."
   [ "$base" = "$python" ] || "$base" -m venv .venv
   # Downloads go to the disk whose space was checked; /tmp can be a small one.
