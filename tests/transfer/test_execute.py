@@ -4,11 +4,13 @@ import os
 import shutil
 import signal
 
+import keras
 import pytest
 from PIL import Image
 
 from tests.support import own_images
 from tests.support.fakes import ARCHITECTURE
+from tests.support.small_networks import SMALL
 from tfxfer import config, errors, models, results
 from tfxfer.data import image_cache
 from tfxfer.data.cache_options import CacheOptions
@@ -31,10 +33,10 @@ def during(fakes, photographs, tmp_path, monkeypatch):
         tmp_path / 'a.weights.h5',
     )
 
-    def carry_out(setting, happens=None, when='before'):
+    def carry_out(setting, happens=None, when='before', arch='tiny'):
         run = config.from_dict(
             {
-                'arch': 'tiny', 'dataset': f'folder:{root}', 'setting': setting,
+                'arch': arch, 'dataset': f'folder:{root}', 'setting': setting,
                 'weights': str(tmp_path / 'a.weights.h5'), 'hparams': HPARAMS[setting],
             }
         )  # fmt: skip
@@ -138,3 +140,14 @@ def test_an_image_cache_of_changed_images_is_not_kept(photographs, tmp_path):
             tmp_path / 'kept',
         )  # fmt: skip
     assert not list((tmp_path / 'kept').glob('*/data'))
+
+
+def test_folded_batch_norm_is_not_trained_but_gives_features(during, tmp_path):
+    model = models.build(SMALL, 3, options=models.NetworkOptions(image_size=32))
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.beta.assign(layer.beta + 0.1)
+    models.save_weights(model, tmp_path / 'a.weights.h5')
+    with pytest.raises(errors.InputError, match=r'a\.weights\.h5.*folded.*logistic'):
+        during('finetune', arch=SMALL)
+    assert during('logistic', arch=SMALL).score > 0

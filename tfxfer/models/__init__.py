@@ -16,7 +16,11 @@ if typing.TYPE_CHECKING:
         build,
         source_classifier,
     )
-    from tfxfer.models.network import TransferNetwork, set_batch_norm_momentum
+    from tfxfer.models.network import (
+        TransferNetwork,
+        is_folded,
+        set_batch_norm_momentum,
+    )
     from tfxfer.models.scaling import SCALINGS, scaled
     from tfxfer.models.seeds import dtype_policy, seeded
     from tfxfer.models.weights_h5 import load_weights, save_weights
@@ -32,6 +36,7 @@ __all__ = [
     'build',
     'dtype_policy',
     'from_application',
+    'is_folded',
     'keras_file',
     'load_weights',
     'save_weights',

@@ -5,6 +5,7 @@ import re
 import typing
 
 import keras
+import numpy as np
 from keras import layers
 
 from tfxfer import architectures
@@ -55,6 +56,26 @@ def set_batch_norm_momentum(model: keras.Model, momentum: float) -> None:
     for layer in model._flatten_layers():  # Those inside of other layers, too.
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = momentum
+
+
+def is_folded(model: keras.Model) -> bool:
+    """Whether kernels and biases hold all that batch norm did to a trained network.
+
+    So do networks made for 8-bit arithmetic. Each of their batch norms adds a bias and
+    nothing else: its moving averages are those of no image, mean 0 and one variance.
+    In training it would normalise what the network never saw normalised.
+    """
+    norms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, layers.BatchNormalization)
+    ]
+    biases = [np.any(layer.beta) for layer in norms if layer.center]
+    # Those of random weights are such too, but have no bias yet.
+    return any(biases) and all(
+        not np.any(layer.moving_mean) and np.ptp(layer.moving_variance) == 0
+        for layer in norms
+    )
 
 
 def parts(model: keras.Model) -> dict[str, keras.Layer]:

@@ -18,6 +18,13 @@ from tfxfer.transfer import features, probe, summaries
 from tfxfer.transfer.options import ExecutionOptions
 from tfxfer.transfer.resolve import ResolvedRun
 
+_FOLDED = (
+    'The weights {self.run.weights!r} of {self.arch.name} have batch norm folded into '
+    'kernels and biases, as networks made for 8-bit arithmetic have. Their features '
+    'are right, but training would normalise what was never normalised, and lose what '
+    'they know. Take setting=logistic, or weights that are not folded.'
+)
+
 _BATCH = 64  # Images that are scored at once on a device.
 
 
@@ -183,6 +190,8 @@ class Task:
         from tfxfer.training import loop  # With orbit, which only trained Runs need.
 
         model, indices, hparams = self.network, self.indices(split), self.sgd
+        if self.resolved.weights and models.is_folded(model):
+            raise errors.InputError(_FOLDED.format(self=self))
         models.set_batch_norm_momentum(
             model, schedules.batch_norm_momentum(len(indices), hparams.batch)
         )
