@@ -32,7 +32,7 @@ from absl import flags, logging
 
 from tfxfer import errors, storage
 from tfxfer.cli import app
-from tools.attack_suite import attack, files, inputs, place, surroundings
+from tools.attack_suite import attack, files, inputs, place, races, surroundings
 
 START, END = '<!-- The table: begin -->', '<!-- The table: end -->'
 
@@ -55,7 +55,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
 def every() -> list[attack.Attack]:
     """All attacks, kinds in turn, so that the first ones are of all kinds."""
     kinds = collections.defaultdict(list)
-    for one in (*files.attacks(), *inputs.attacks(), *surroundings.attacks()):
+    every = (files, inputs, surroundings, races)
+    for one in itertools.chain.from_iterable(module.attacks() for module in every):
         kinds[one.kind].append(one)
     turns = itertools.zip_longest(*kinds.values())
     return [one for turn in turns for one in turn if one]

@@ -33,7 +33,8 @@ from tfxfer import architectures, config, errors, models, openvino_runtime
 from tfxfer.cli import app
 from tfxfer.models import float32, openvino, predict
 from tools import bench_train
-from tools.benchmarks import session
+from tools.benchmarks import pytorch_features, session
+from tools.benchmarks.pytorch_features import TURN, PyTorch, images_of
 from tools.benchmarks.rows import Row
 
 ON_GPU = bool(tf.config.list_physical_devices('GPU'))
@@ -42,29 +43,12 @@ if ON_GPU:
     PRECISIONS = ('float32', 'tf32', 'bfloat16', 'float16')
 LIBRARIES = 'tfxfer', 'tensorflow', 'keras', 'openvino', 'numpy', 'torch', 'timm'
 QUICK = {
-    'archs': ['mobilenet_v1_0.25'], 'precisions': ['float32'], 'batch': 8, 'rounds': 1,
+    'archs': ['mobilenet_v1'], 'precisions': ['float32'], 'batch': 8, 'rounds': 1,
 }  # fmt: skip
 ARCHS = 'mobilenet_v1,resnet_50,inception_v3,densenet_121,nasnet_mobile'
 if ON_GPU:
     ARCHS = 'resnet_50,inception_v3,densenet_121,mobilenet_v2'
 BATCH = 256 if ON_GPU else 32
-TURN = 16  # Batches of a turn on a GPU.
-
-# timm has no small NASNet.
-TIMM = {
-    'mobilenet_v1': 'mobilenetv1_100',
-    'mobilenet_v2': 'mobilenetv2_100',
-    'resnet_50': 'resnet50',
-    'resnet_101': 'resnet101',
-    'resnet_152': 'resnet152',
-    'inception_v3': 'inception_v3',
-    'inception_v4': 'inception_v4',
-    'inception_resnet_v2': 'inception_resnet_v2',
-    'densenet_121': 'densenet121',
-    'densenet_169': 'densenet169',
-    'densenet_201': 'densenet201',
-    'nasnet_large': 'nasnetalarge',
-}
 
 
 def ours(precision, network, images):
@@ -103,59 +87,11 @@ def ours_on_gpu(network, images, precision, turn=TURN):
     yield run
 
 
-def pytorch_on_gpu(network, images, precision, compiled, turn=TURN):
-    """The same of timm's network on a GPU; nothing waits before the last batch."""
-    import timm
-    import torch
-
-    if network.name not in TIMM:
-        raise ImportError(f'timm has no {network.name}')
-    if not torch.cuda.is_available():
-        raise ImportError('PyTorch sees no GPU')
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = precision == 'tf32'
-    torch.backends.cuda.matmul.allow_tf32 = precision == 'tf32'
-    dtype = getattr(torch, precision) if precision in config.HALF else torch.float32
-    other = timm.create_model(TIMM[network.name], num_classes=0).eval().cuda()
-    other = other.to(memory_format=torch.channels_last, dtype=dtype)
-    if compiled:
-        other = torch.compile(other)
-    host = torch.from_numpy(images).pin_memory()
-
-    @torch.inference_mode()
-    def run():
-        found = []
-        for _ in range(turn):
-            pixels = host.cuda(non_blocking=True).permute(0, 3, 1, 2)
-            found.append(other(pixels.to(dtype) / 127.5 - 1).float())
-        return torch.cat(found).cpu().numpy()
-
-    yield run
-
-
 def keras_predict(network, images):
     """The same of Keras' own loop, over several batches so that it is at its best."""
     features = keras.Model(network.input, network.output['features'])
     batches = np.concatenate([images] * 4)
     yield lambda: features.predict(batches, batch_size=len(images), verbose=0)
-
-
-def pytorch(network, images):
-    """The same of timm's network with weights of its own."""
-    import timm
-    import torch
-
-    if network.name not in TIMM:
-        raise ImportError(f'timm has no {network.name}')
-    other = timm.create_model(TIMM[network.name], num_classes=0).eval()
-    other = other.to(memory_format=torch.channels_last)
-
-    @torch.inference_mode()
-    def run():
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)  # Channels last as it is.
-        return other(pixels.float() / 127.5 - 1).numpy()
-
-    yield run
 
 
 def openvino_alone(precision, hint, network, images):
@@ -188,40 +124,32 @@ def openvino_alone(precision, hint, network, images):
     yield run
 
 
-# {name: (maker, whether it has our weights)}
+# All but PyTorch have our weights.
 CONTENDERS = {
-    'Keras predict': (keras_predict, True),
-    'ours float32': (functools.partial(ours, 'float32'), True),
-    'PyTorch float32': (pytorch, False),
-    'OpenVINO float32': (functools.partial(openvino_alone, 'f32', 'LATENCY'), True),
-    'OpenVINO float32, 2 streams': (
-        functools.partial(openvino_alone, 'f32', 'THROUGHPUT'),
-        True,
+    'Keras predict': keras_predict,
+    'ours float32': functools.partial(ours, 'float32'),
+    'PyTorch float32': PyTorch(),
+    'OpenVINO float32': functools.partial(openvino_alone, 'f32', 'LATENCY'),
+    'OpenVINO float32, 2 streams': functools.partial(
+        openvino_alone, 'f32', 'THROUGHPUT'
     ),
-    'ours bfloat16': (functools.partial(ours, 'bfloat16'), True),
-    'OpenVINO bfloat16': (functools.partial(openvino_alone, 'bf16', 'LATENCY'), True),
-    'OpenVINO bfloat16, 2 streams': (
-        functools.partial(openvino_alone, 'bf16', 'THROUGHPUT'),
-        True,
+    'ours bfloat16': functools.partial(ours, 'bfloat16'),
+    'OpenVINO bfloat16': functools.partial(openvino_alone, 'bf16', 'LATENCY'),
+    'OpenVINO bfloat16, 2 streams': functools.partial(
+        openvino_alone, 'bf16', 'THROUGHPUT'
     ),
-    'ours int8': (functools.partial(ours, 'int8'), True),
+    'ours int8': functools.partial(ours, 'int8'),
 }
 if ON_GPU:
     CONTENDERS = {
-        'Keras predict': (keras_predict, True),
+        'Keras predict': keras_predict,
         **{
-            f'ours {precision}': (
-                functools.partial(ours_on_gpu, precision=precision),
-                True,
-            )
+            f'ours {precision}': functools.partial(ours_on_gpu, precision=precision)
             for precision in PRECISIONS
         },
         **{
-            f'PyTorch {precision}{", compiled" if compiled else ""}': (
-                functools.partial(
-                    pytorch_on_gpu, precision=precision, compiled=compiled
-                ),
-                False,
+            f'PyTorch {precision}{", compiled" if compiled else ""}': PyTorch(
+                precision, compiled, gpu=True
             )
             for precision in PRECISIONS
             for compiled in (False, True)
@@ -251,10 +179,10 @@ def network_of(name, precision='float32'):
 def serve(pipe, contender, name, batch):
     """A contender, in a process of its own, so that no other's threads are in its way.
 
-    Sends the difference from the plain network, None if it is none, or a text, why the
-    contender cannot take part; then images per second whenever it gets True.
+    Sends the difference from the plain network, or a text, why the contender cannot
+    take part; then images per second whenever it gets True.
     """
-    make, same = CONTENDERS[contender]
+    make = CONTENDERS[contender]
     for gpu in tf.config.list_physical_devices('GPU'):  # Which all of them share.
         tf.config.experimental.set_memory_growth(gpu, True)
     precision = _precision(contender)
@@ -268,14 +196,11 @@ def serve(pipe, contender, name, batch):
         except (ImportError, errors.InputError) as error:
             pipe.send(str(error))
             return
-        difference = None
-        if same:
-            few = images[:4].astype(np.float32)  # Eager, it holds all that it computes.
-            float32.allow_tf32(False)
-            plain = exact(few, training=False)['features']
-            float32.allow_tf32(precision == 'tf32')
-            error = np.abs(features[: len(few)] - plain).max()
-            difference = error / np.abs(plain).max()
+        few = images[:4].astype(np.float32)  # Eager, it holds all that it computes.
+        float32.allow_tf32(False)
+        plain = exact(few, training=False)['features']
+        float32.allow_tf32(precision == 'tf32')
+        difference = np.abs(features[: len(few)] - plain).max() / np.abs(plain).max()
         pipe.send(difference)
         while pipe.recv():
             run()  # Another had the caches.
@@ -302,13 +227,6 @@ def started(function, *arguments):
     return here
 
 
-def images_of(name, batch):
-    size = architectures.ARCHITECTURES[name].input_size
-    return np.random.default_rng(0).integers(
-        0, 256, (batch, size, size, 3), dtype=np.uint8
-    )
-
-
 def _precision(contender):
     words = contender.replace(',', '').split()
     return next((word for word in words if word in PRECISIONS), 'float32')
@@ -327,7 +245,10 @@ def compare(name, options, bench):
     for contender in CONTENDERS:  # One at a time, or they would be in memory's way.
         if _precision(contender) not in options.precisions:
             continue
-        pipe = started(serve, contender, name, options.batch)
+        if isinstance(pytorch := CONTENDERS[contender], PyTorch):
+            pipe = pytorch_features.started(pytorch, name, options.batch)
+        else:
+            pipe = started(serve, contender, name, options.batch)
         try:
             difference = pipe.recv()
         except EOFError:

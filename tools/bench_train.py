@@ -54,6 +54,7 @@ from tfxfer.data.cache_options import CacheOptions
 from tfxfer.training.options import Options
 from tools import bench_input
 from tools.benchmarks import session
+from tools.benchmarks.pytorch_features import TIMM
 from tools.benchmarks.rows import Row
 
 CLASSES = 10
@@ -61,7 +62,7 @@ RECIPE = config.Finetune()  # Whose augmentation is taken.
 FEEDS = ('ready', 'memory', 'files')
 LIBRARIES = 'tfxfer', 'tensorflow', 'keras', 'tf-models-official', 'torch', 'timm'
 QUICK = {
-    'archs': ['mobilenet_v1_0.25:32'], 'batch': 8, 'rounds': 1, 'seconds': 0.5,
+    'archs': ['mobilenet_v1:32'], 'batch': 8, 'rounds': 1, 'seconds': 0.5,
     'every': 2, 'images': 32,
 }  # fmt: skip
 PRODUCT = 2048  # Side of the matrices.
@@ -221,14 +222,12 @@ def pytorch(problem: Problem, feed: str) -> float | None:
     import timm
     import torch
 
-    from tools import bench_features
-
-    if problem.arch not in bench_features.TIMM:
+    if problem.arch not in TIMM:
         return None
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision('high')  # TF32, as TensorFlow has it.
-    network = timm.create_model(bench_features.TIMM[problem.arch], num_classes=CLASSES)
+    network = timm.create_model(TIMM[problem.arch], num_classes=CLASSES)
     if problem.arch.startswith('resnet'):
         stride_late(network)
     network = network.train().to(device, memory_format=torch.channels_last)

@@ -148,14 +148,16 @@ class Race:
         networks = self._contenders(self.shares[0])
         first = now.wall((name, self.shares[0]) for name in networks)
         whole = now.wall((name, 1.0) for name in networks)
+        expected = f'all on all images in {number_format.duration(whole)}'
+        if len(self.shares) > 1:
+            share = races.named(self.shares[0])
+            expected = f'all on {share} in {number_format.duration(first)}; {expected}'
         count = len(self.study.archs)
         sentences = [
             f'A race of {count} network{"s" if count > 1 else ""} under '
             f'{self.terms.minutes:.3g} minutes, on '
             f'{", ".join(races.named(share) for share in self.shares)}.',
-            f'Expected: all on {races.named(self.shares[0])} in '
-            f'{number_format.duration(first)}; all on all images in '
-            f'{number_format.duration(whole)}. {self._width()}',
+            f'Expected: {expected}. {self._width()}',
         ]
         for name in networks:
             rate = now.rate(name)

@@ -8,6 +8,7 @@ from tools.attack_suite.place import (
     SWEEP,
     Place,
     on_images,
+    race,
     recorded_scores,
     table_scores,
 )
@@ -69,6 +70,22 @@ def same_predictions(place: Place, clean: Place, outcome: Outcome) -> str:
     return f'wrong predictions: {sorted(wrong)}' if wrong else ''
 
 
+def same_race(place: Place, clean: Place, outcome: Outcome) -> str:
+    """The Runs of the race have the scores that they have in the clean one."""
+    found, right = recorded_scores(place.race), recorded_scores(clean.race)
+    wrong = {name: s for name, s in found.items() if s != right.get(name, s)}
+    if wrong:
+        return f'wrong number: {wrong}'
+    return '' if b'report.html' in outcome.stdout else 'no answer'
+
+
+def same_scores(place: Place, clean: Place, outcome: Outcome) -> str:
+    """The table is that of the clean place; it has no times."""
+    name = 'scores.csv'
+    found, right = ((one.race / name).read_text() for one in (place, clean))
+    return '' if found == right else f'wrong numbers: {found}'
+
+
 def predicted(place: Place, stdout: bytes) -> dict[str, str]:
     """{image: its line} of what tfxfer.predict_images printed."""
     lines = stdout.decode(errors='replace').replace(str(place.root), '').splitlines()
@@ -111,4 +128,12 @@ PREDICT = Command(
         str(place.images / 'red'),
     ],
     same_predictions,
+)
+RACE = Command('tfxfer', race, same_race)
+RACE_REPORT = Command(
+    'tfxfer.report',
+    lambda place: [f'--results={place.race}', f'--output={place.out}/report.html'],
+)
+SCORES = Command(
+    'tfxfer', lambda place: ['scores', f'--workdir={place.race}'], same_scores
 )

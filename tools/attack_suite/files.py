@@ -95,7 +95,7 @@ def _small_files() -> Iterator[Attack]:
                 quick=not slow and label != 'run.json of a Run' and i % 3 == 0,
             )  # fmt: skip
     for label, where, command in files[:4]:
-        for name, make in _NO_FILES.items():
+        for name, make in NO_FILES.items():
             yield Attack(
                 'a folder, FIFO or link for a file', f'{label}: {name}', command,
                 functools.partial(_replaced, where, make),
@@ -115,7 +115,7 @@ def _both(*acts: Callable[[Place], typing.Any]) -> Callable[[Place], None]:
     return act
 
 
-_NO_FILES: Mapping[str, Callable[[pathlib.Path], typing.Any]] = {
+NO_FILES: Mapping[str, Callable[[pathlib.Path], typing.Any]] = {
     'a folder': lambda path: path.mkdir(),
     'a FIFO': lambda path: os.mkfifo(path),
     'a link to itself': lambda path: path.symlink_to(path.name),

@@ -34,7 +34,8 @@ class Place:
 
     Attributes:
         root: work/ (results of a study and of a Run on images/), images/ (CLASSES,
-            twelve photographs each), model/ (an exported model), out/ (empty).
+            twelve photographs each), model/ (an exported model), race/ (results of a
+            race on raced/, CLASSES of 160 each), out/ (empty).
         work: of results; work/ in root unless an attack moved it.
     """
 
@@ -44,6 +45,14 @@ class Place:
     @property
     def images(self) -> pathlib.Path:
         return self.root / 'images'
+
+    @property
+    def race(self) -> pathlib.Path:
+        return self.root / 'race'
+
+    @property
+    def raced(self) -> pathlib.Path:
+        return self.root / 'raced'
 
     @property
     def out(self) -> pathlib.Path:
@@ -77,7 +86,7 @@ def start(
 
 
 def make(root: pathlib.Path) -> Place:
-    """Makes the place, in a minute or two; one that is there is taken as it is.
+    """Makes the place, in a few minutes; one that is there is taken as it is.
 
     Raises:
         RuntimeError: a program failed, which nothing was done to.
@@ -101,6 +110,9 @@ def make(root: pathlib.Path) -> Place:
     images = [f'--model={root / "model"}', place.images / 'red']
     predicted = _right(start('tfxfer.predict_images', images))
     (root / 'report/predicted.txt').write_bytes(predicted.stdout)
+    photographs(place.raced, count=160)
+    _right(start('tfxfer', race(place)))
+    _right(start('tfxfer', ['scores', f'--workdir={place.race}']))
     (root / 'complete').touch()
     return place
 
@@ -115,6 +127,26 @@ def on_images(place: Place, *more: str) -> list[str]:
         f'--config.weights=run:{place.of("pretrain")}',
         '--threads=1',
         f'--workdir={place.work}',
+        *more,
+    ]
+
+
+def race(place: Place, *more: str) -> list[str]:
+    """The arguments of tfxfer for a race of two networks on raced/."""
+    return [
+        'compare',
+        str(place.raced),
+        '--minutes=20',
+        '--networks=mobilenet_v1_0.25,mobilenet_v1_0.5',
+        '--seeds=0',
+        '--jobs=1',
+        '--threads=1',
+        '--config.image_size=32',
+        '--config.weights=pretrain',
+        '--config.source=digits_0_4',
+        '--config.pretrain.steps=2',
+        '--config.pretrain.batch=8',
+        f'--workdir={place.race}',
         *more,
     ]
 
@@ -136,12 +168,14 @@ def _right(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
     return done
 
 
-def photographs(folder: pathlib.Path, names: Sequence[str] = CLASSES) -> None:
-    """Makes folder/CLASS/i.png, twelve noisy ones of each class."""
+def photographs(
+    folder: pathlib.Path, names: Sequence[str] = CLASSES, count: int = 12
+) -> None:
+    """Makes folder/CLASS/i.png, `count` noisy ones of each class."""
     rng = np.random.default_rng(0)
     for c, name in enumerate(names):
         (folder / name).mkdir(parents=True)
-        for i in range(12):
+        for i in range(count):
             pixels = rng.integers(0, 100, (20, 24, 3))
             pixels[..., 1 - c % 2] += 150
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f'{i}.png')
