@@ -30,10 +30,12 @@ from absl import flags
 from tfxfer import errors, storage
 from tfxfer.cli import app
 from tfxfer.report import formats
+from tools.benchmarks import session
 from tools.race_bench import measure, replay, tables
 
 BUDGET = 0.25  # Of what measuring all networks on all images takes.
-QUICK_RACES, QUICK_SECONDS = 12, 100
+QUICK, QUICK_SECONDS = {'races': 12}, 100
+LIBRARIES = 'tfxfer', 'numpy', 'scipy'
 SET = 24  # Races on which the constants were set.
 
 
@@ -98,7 +100,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.integer('races', 50, 'How many are simulated.', least=1)
     define.number('budget', BUDGET, 'Of the cost of measuring all.', least=0, most=1)
     define.boolean('forwards', False, 'Count images, not their multiply-adds.')
-    define.boolean('quick', False, 'A first look, in two minutes.')
+    session.define(define, out=False)
     return define.given
 
 
@@ -107,30 +109,34 @@ def main(given: app.Given) -> None:
     if not results.is_dir():
         raise errors.InputError(f'No results folder {given.results!r}.')
     storage.writable(results)
-    count = min(given.races, QUICK_RACES) if given.quick else given.races
+    options = session.settle(given, QUICK, resumes=True)
     found: list[replay.Replayed] = []
-    begun = time.monotonic()
-    try:
-        with threadpoolctl.threadpool_limits(1):
-            for number, race in enumerate(races(results, count, quick=given.quick)):
-                if given.forwards:
-                    race = race.of_equal_cost()
-                found.append(replay.replayed(number, race, given.budget))
-                one = found[-1]
-                names = ', '.join(
+    with session.begin(options, 'bench_race', LIBRARIES) as bench:
+        with bench.cut_short(), threadpoolctl.threadpool_limits(1):
+            for one in replays(results, options):
+                found.append(one)
+                lost = ', '.join(
                     f'{name} {100 * value:.1f}' for name, value in one.regret.items()
                 )
-                print(f'{number}: {one.name}: points lost: {names}', flush=True)
-                if given.quick and time.monotonic() - begun > QUICK_SECONDS:
-                    break
-    except KeyboardInterrupt:
-        print('Interrupted. The same command goes on from here.')
-    if not found:
-        return
-    print('\nAll:', shown(found))
-    others = [one for one in found if one.race >= SET]
-    if others:
-        print('\nOn which no constant was set:', shown(others))
+                bench.say(f'{one.race}: {one.name}: points lost: {lost}')
+        if found:
+            bench.say(f'\nAll: {shown(found)}')
+        if others := [one for one in found if one.race >= SET]:
+            bench.say(f'\nOn which no constant was set: {shown(others)}')
+
+
+def replays(
+    results: pathlib.Path, options: session.Options
+) -> Iterator[replay.Replayed]:
+    """What became of each race; with --quick, of those that its time allows."""
+    begun = time.monotonic()
+    quick = bool(options.quick)
+    for number, race in enumerate(races(results, options.races, quick=quick)):
+        if options.forwards:
+            race = race.of_equal_cost()
+        yield replay.replayed(number, race, options.budget)
+        if quick and time.monotonic() - begun > QUICK_SECONDS:
+            return
 
 
 if __name__ == '__main__':

@@ -45,7 +45,10 @@ from tfxfer.analysis import stats as own_stats
 from tfxfer.cli import app
 from tfxfer.ranking import relation, scores, shortlist, source_labels
 from tools import finetuned_truth
+from tools.benchmarks import session
 
+LIBRARIES = 'tfxfer', 'numpy', 'scipy'
+QUICK = {'pools': 5}
 COLUMNS = ('dataset', 'network', 'imagenet_top1', 'head', 'finetune')
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 NEAR = 0.05  # "Says 80 %" is 75 to 85 %.
@@ -240,10 +243,17 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> app.Given:
     define.strings('doubted', [], 'Datasets without which all is computed once more.')
     define.integer('pools', 50, 'Resampled tasks of each number of networks.', least=1)
     define.integer('images', 0, 'Test images of a simulated probe; 0: none.', least=0)
+    session.define(define, out=False)
     return define.given
 
 
-def main(given: typing.Any) -> None:
+def main(given: app.Given) -> None:
+    options = session.settle(given, QUICK)
+    with session.begin(options, 'bench_ranking', LIBRARIES):
+        _print(options)
+
+
+def _print(given: session.Options) -> None:
     if given.times:
         print_times(given.times)
         return

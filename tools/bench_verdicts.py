@@ -37,8 +37,8 @@ QUICK = {'workdir': 'runs/verdicts_quick', 'repetitions': 2}
 QUICK_FIELDS = {
     'seeds': (0,),
     'pretrain': {'steps': 4},
-    'finetune': {'steps': 4},
-    'scratch': {'steps': 4},
+    'finetune': {'steps': 4, 'lrs': (0.01,), 'wds': (0.0,)},
+    'scratch': {'steps': 4, 'lrs': (0.1,), 'wds': (0.0,)},
 }
 THREADS = (1, 2, 3, 4)  # Of the repetitions, in turn.
 

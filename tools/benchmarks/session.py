@@ -23,19 +23,20 @@ from tfxfer.transfer import environment
 from tools.benchmarks import machine, rows
 
 
-def define(define: app.Define) -> None:
-    """The flags --quick and --out."""
+def define(define: app.Define, *, out: bool = True) -> None:
+    """The flags --quick and, of programs that time something, --out."""
     define.boolean(
         'quick',
         False,
         'Small problems, two minutes on two cores: shows that all sides run here; its '
         'figures say little. Flags that are given count all the same.',
     )
-    define.string(
-        'out',
-        '',
-        'Folder for the rows as JSON, with the machine: of tools.bench_table.',
-    )
+    if out:
+        define.string(
+            'out',
+            '',
+            'Folder for the rows as JSON, with the machine: of tools.bench_table.',
+        )
 
 
 class Options:
@@ -168,8 +169,8 @@ def begin(
         'quick': bool(options.quick),
     }
     bench = Session(program, None, where, facts)
-    if options.out:
-        bench.file, bench.before = _opened(options.out, program, where)
+    if out := getattr(options.given, 'out', ''):
+        bench.file, bench.before = _opened(out, program, where)
     for line in head(where, facts):
         bench.say(line)
     start = time.perf_counter()
