@@ -36,9 +36,9 @@ QUICK = {'workdir': 'runs/verdicts_quick', 'repetitions': 2}
 # Of the config: steps that take seconds.
 QUICK_FIELDS = {
     'seeds': (0,),
+    'settings': ('logistic', 'finetune'),
     'pretrain': {'steps': 4},
     'finetune': {'steps': 4, 'lrs': (0.01,), 'wds': (0.0,)},
-    'scratch': {'steps': 4, 'lrs': (0.1,), 'wds': (0.0,)},
 }
 THREADS = (1, 2, 3, 4)  # Of the repetitions, in turn.
 
