@@ -38,7 +38,7 @@ QUICK_FIELDS = {
     'seeds': (0,),
     'settings': ('logistic', 'finetune'),
     'pretrain': {'steps': 4},
-    'finetune': {'steps': 4, 'lrs': (0.01,), 'wds': (0.0,)},
+    'finetune': {'steps': 4},
 }
 THREADS = (1, 2, 3, 4)  # Of the repetitions, in turn.
 

@@ -123,7 +123,7 @@ def test_every_benchmark_has_quick_and_out_and_names_its_libraries(name):
 @pytest.mark.parametrize(
     'name, runs',
     # Of each setting 1 trial and 1 final, but logistic; 2 trials by the grid.
-    [('bench_verdicts', 1 + 1 + 2 + 2), ('bench_search', 1 + 2 + 1)],
+    [('bench_verdicts', 1 + 1 + 2), ('bench_search', 1 + 2 + 1)],
 )
 def test_quick_studies_are_small(name, runs, monkeypatch):
     monkeypatch.chdir(ROOT)
