@@ -93,9 +93,23 @@ def test_ctrl_c_before_the_first_run_ends_says_how_to_go_on(
     assert 'No network has been measured yet.' in capsys.readouterr().out
 
 
+def test_too_few_minutes_for_any_network_say_how_many_would_do(
+    here, photographs, tmp_path, capsys
+):
+    root = photographs(count=200, size=(8, 8))
+    flags = [root, *FLAGS, '--minutes=0.001', f'--workdir={tmp_path / "w"}']
+    with pytest.raises(app.Failed, match='No network has been measured.*--minutes'):
+        app.call(program, flags)
+    assert 'gives an answer' in capsys.readouterr().out
+    with pytest.raises(errors.InputError, match='No network has been measured'):
+        tfxfer.compare(root, workdir=tmp_path / 'w', minutes=0.001, **ONE)
+
+
 @pytest.mark.parametrize(
     'flags, said',
     [
+        (['--networks='], '--networks is empty'),
+        (['--seeds=', '--minutes=5'], '--seeds is empty'),
         (['--minutes=0'], 'above 0'),
         (['--minutes=-1'], 'minutes'),
         (['--minutes=5', '--settings=finetune'], '--settings=logistic,finetune'),

@@ -68,6 +68,11 @@ def main(given: app.Given) -> None:
             f'Say which images, in one argument: tfxfer compare my/images; got '
             f'{len(given.images)}.'
         )
+    for flag in ('networks', 'settings', 'seeds'):
+        if given.was_given(flag) and not getattr(given, flag):
+            raise errors.InputError(
+                f'--{flag} is empty: name some, or leave it out for the default.'
+            )
     name = question.dataset_name(given.images[0])
     workdir = question.workdir_of(name, given.workdir)
     if given.status:
@@ -148,23 +153,29 @@ def _race(
             started,
         )
     except KeyboardInterrupt:
-        _answer(workdir)
+        try:
+            _answer(workdir)
+        except app.Failed as error:
+            _say(str(error))
         raise
-    path = _answer(workdir)
-    if path:
-        print(path)
-    sweep.check_failed(failed, workdir)
+    try:
+        print(_answer(workdir))
+    finally:  # What failed says more than that there is no answer.
+        sweep.check_failed(failed, workdir)
 
 
-def _answer(workdir: pathlib.Path) -> pathlib.Path | None:
-    """Prints what is known, and writes the report; None where nothing is."""
+def _answer(workdir: pathlib.Path) -> pathlib.Path:
+    """Prints what is known, and writes the report.
+
+    Raises:
+        app.Failed: nothing is.
+    """
     from tfxfer.comparison import result  # Matplotlib.
 
     try:
         found = result.Result(workdir)
     except errors.InputError:  # No Run is done.
-        _say(racing.nothing(workdir))
-        return None
+        raise app.Failed(racing.nothing(workdir)) from None
     _say(found.summary())
     return found.report()
 

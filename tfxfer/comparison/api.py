@@ -46,7 +46,8 @@ def compare(
             finetune={'steps': 2000}.
 
     Raises:
-        errors.InputError: unknown names or values, weights or images that are missing.
+        errors.InputError: unknown names or values, weights or images that are missing,
+            or too few minutes for any network.
         RuntimeError: every Run failed.
     """
     name = question.dataset_name(images)
@@ -77,7 +78,12 @@ def compare(
     else:
         terms = race.Terms(minutes, share.jobs, {}, executor, print)
         racing.carry_out(found, options, terms, started)
-    result = Result(folder)
+    try:
+        result = Result(folder)
+    except errors.InputError:
+        if minutes is None:
+            raise
+        raise errors.InputError(racing.nothing(folder)) from None
     result.report()
     return result
 

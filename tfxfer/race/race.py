@@ -258,10 +258,10 @@ class Race:
         """Those that are measured now; of others that may be the best it is noted."""
         needs = self._needs(names, share)
         room = self.left * self.terms.jobs
-        first = share == self.shares[0] and share < 1
+        at_first = share == self.shares[0] and share < 1
         fitting = [
             name
-            for name in rules.fitting(names, needs, room, first=first)
+            for name in rules.fitting(names, needs, room, first=at_first)
             if needs[name].next <= self.left
         ]
         for name in names:
@@ -269,10 +269,11 @@ class Race:
                 where = f'{architectures.short(name)} on {races.named(share)}'
                 takes = number_format.duration(needs[name].next)
                 left = number_format.duration(max(self.left, 0.0))
+                first = ', and more promising networks come first'
+                first = first if needs[name].next <= self.left else ''
                 self._decide(
                     'unfit',
-                    f'{where} would take about {takes}: {left} are left, and more '
-                    'promising networks come first.',
+                    f'{where} would take about {takes}: {left} are left{first}.',
                     share,
                     name,
                 )
