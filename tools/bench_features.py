@@ -22,7 +22,6 @@ import gc
 import multiprocessing
 import statistics
 import sys
-import time
 
 import keras
 import numpy as np
@@ -202,11 +201,7 @@ def serve(pipe, contender, name, batch):
         float32.allow_tf32(precision == 'tf32')
         difference = np.abs(features[: len(few)] - plain).max() / np.abs(plain).max()
         pipe.send(difference)
-        while pipe.recv():
-            run()  # Another had the caches.
-            start = time.perf_counter()
-            count = len(run())
-            pipe.send(count / (time.perf_counter() - start))
+        pytorch_features.send_rates(pipe, run)
 
 
 def serve_product(pipe, dtype):

@@ -73,7 +73,7 @@ def started(
 
 
 def serve(pipe: typing.Any, contender: PyTorch, name: str, batch: int) -> None:
-    """Sends None, or why it cannot take part; images a second whenever it gets True."""
+    """Sends None, or why it cannot take part; then its rates, see `send_rates`."""
     try:
         make = _on_gpu if contender.gpu else _on_cpu
         run = make(contender, name, images_of(name, batch))
@@ -82,6 +82,11 @@ def serve(pipe: typing.Any, contender: PyTorch, name: str, batch: int) -> None:
         pipe.send(str(error))
         return
     pipe.send(None)
+    send_rates(pipe, run)
+
+
+def send_rates(pipe: typing.Any, run: Run) -> None:
+    """Sends images a second of run() whenever it gets True, until it gets False."""
     while pipe.recv():
         run()  # Another had the caches.
         start = time.perf_counter()
